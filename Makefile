@@ -8,6 +8,8 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" cxm.contro
 
 OBJS = \
 	src/cxm.o \
+	src/components.o \
+	src/components_core.o \
 	src/ratings.o \
 	src/ratings_core.o
 
