@@ -41,7 +41,7 @@ help:
 	@echo 'make demo       the story on a throwaway server; DATA=dir tells it with real data'
 	@echo 'make bench      speed against what people write by hand'
 	@echo 'make            build             make install      into the server of PG_CONFIG'
-	@echo 'make lint       warnings, clang-tidy, cppcheck      make format      src/ in the house style'
+	@echo 'make lint       warnings, clang-tidy, cppcheck      make format      lays out the lines of src/ you changed'
 	@echo 'make dist       the archive for PGXN                make setup       only install what is missing'
 	@echo 'make installcheck   regression and isolation tests on the running server of PGHOST, PGPORT'
 	@echo
@@ -68,7 +68,7 @@ lint:
 
 format:
 	$(run) scripts/setup lint
-	clang-format -i src/*.c src/*.h
+	git clang-format --extensions c,h HEAD -- src
 
 dist: cxm-$(EXTVERSION).zip
 
