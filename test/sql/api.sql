@@ -40,20 +40,20 @@ SELECT p.proname AS name,
        pg_get_function_arguments(p.oid) AS arguments,
        pg_get_function_result(p.oid) AS result,
        CASE p.proparallel WHEN 's' THEN 'parallel safe' WHEN 'r' THEN 'restricted' WHEN 'u' THEN 'unsafe' END AS parallel,
-       a.aggtransfn AS transition,
+       a.aggtransfn::regprocedure AS transition,
        a.aggtranstype::regtype AS state,
        a.aggtransspace AS space,
        a.agginitval AS initial,
-       nullif(a.aggcombinefn, 0) AS combine,
-       nullif(a.aggserialfn, 0) AS serial,
-       nullif(a.aggdeserialfn, 0) AS deserial,
-       nullif(a.aggfinalfn, 0) AS final,
+       nullif(a.aggcombinefn::oid, 0)::regprocedure AS combine,
+       nullif(a.aggserialfn::oid, 0)::regprocedure AS serial,
+       nullif(a.aggdeserialfn::oid, 0)::regprocedure AS deserial,
+       nullif(a.aggfinalfn::oid, 0)::regprocedure AS final,
        a.aggfinalmodify AS modify,
-       nullif(a.aggmtransfn, 0) AS moving,
-       nullif(a.aggminvtransfn, 0) AS inverse,
+       nullif(a.aggmtransfn::oid, 0)::regprocedure AS moving,
+       nullif(a.aggminvtransfn::oid, 0)::regprocedure AS inverse,
        nullif(a.aggmtranstype, 0)::regtype AS moving_state,
        a.aggmtransspace AS moving_space,
-       nullif(a.aggmfinalfn, 0) AS moving_final
+       nullif(a.aggmfinalfn::oid, 0)::regprocedure AS moving_final
   FROM routine AS p
   JOIN pg_aggregate AS a ON a.aggfnoid = p.oid
  ORDER BY p.identity COLLATE "C";
@@ -63,15 +63,15 @@ SELECT t.typname AS name,
        CASE t.typtype WHEN 'b' THEN 'base' WHEN 'c' THEN 'composite' WHEN 'd' THEN 'domain' WHEN 'e' THEN 'enum'
             WHEN 'r' THEN 'range' ELSE t.typtype::text END AS kind,
        t.typlen AS length, t.typbyval AS by_value, t.typalign AS alignment, t.typstorage AS storage,
-       t.typinput AS input, t.typoutput AS output, nullif(t.typreceive, 0) AS receive, nullif(t.typsend, 0) AS send
+       t.typinput::regprocedure AS input, t.typoutput::regprocedure AS output, nullif(t.typreceive::oid, 0)::regprocedure AS receive, nullif(t.typsend::oid, 0)::regprocedure AS send
   FROM member AS m
   JOIN pg_type AS t ON m.classid = 'pg_type'::regclass AND t.oid = m.objid
  ORDER BY m.identity COLLATE "C";
 
 -- operators
-SELECT m.identity AS operator, o.oprresult::regtype AS result, o.oprcode AS function,
+SELECT m.identity AS operator, o.oprresult::regtype AS result, o.oprcode::regprocedure AS function,
        nullif(o.oprcom, 0)::regoperator AS commutator, nullif(o.oprnegate, 0)::regoperator AS negator,
-       nullif(o.oprrest, 0) AS restriction, nullif(o.oprjoin, 0) AS "join", o.oprcanhash AS hashes, o.oprcanmerge AS merges
+       nullif(o.oprrest::oid, 0)::regprocedure AS restriction, nullif(o.oprjoin::oid, 0)::regprocedure AS "join", o.oprcanhash AS hashes, o.oprcanmerge AS merges
   FROM member AS m
   JOIN pg_operator AS o ON m.classid = 'pg_operator'::regclass AND o.oid = m.objid
  ORDER BY m.identity COLLATE "C";
@@ -88,7 +88,7 @@ SELECT m.identity AS "cast", nullif(c.castfunc, 0)::regprocedure AS function,
 SELECT m.identity AS operator_class, c.opcintype::regtype AS type, c.opcdefault AS "default",
        (SELECT string_agg(format('%s %s', a.amopstrategy, a.amopopr::regoperator), ', ' ORDER BY a.amopstrategy)
           FROM pg_amop AS a WHERE a.amopfamily = c.opcfamily) AS operators,
-       (SELECT string_agg(format('%s %s', a.amprocnum, a.amproc), ', ' ORDER BY a.amprocnum)
+       (SELECT string_agg(format('%s %s', a.amprocnum, a.amproc::regprocedure), ', ' ORDER BY a.amprocnum)
           FROM pg_amproc AS a WHERE a.amprocfamily = c.opcfamily) AS functions
   FROM member AS m
   JOIN pg_opclass AS c ON m.classid = 'pg_opclass'::regclass AND c.oid = m.objid
