@@ -6,17 +6,15 @@ MODULE_big = cxm
 # the version stands in cxm.control and nowhere else
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" cxm.control)
 
-OBJS = \
-	src/cxm.o \
-	src/ratings.o \
-	src/ratings_core.o
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 
+# in load order, so by manifest and not by wildcard
 PARTS := $(shell sed -n 's/\#.*//; s/[[:space:]]*$$//; /./s|.*|sql/&.sql|p' sql/parts.list)
 DATA = $(wildcard sql/updates/cxm--*--*.sql)
 DATA_built = sql/cxm--$(EXTVERSION).sql
 
 PG_CPPFLAGS = -DCXM_VERSION='"$(EXTVERSION)"'
-EXTRA_CLEAN = sql/cxm--$(EXTVERSION).sql $(OBJS:.o=.d) tmp_check
+EXTRA_CLEAN = $(OBJS:.o=.d) src/built-for tmp_check
 
 # "make installcheck" runs these two on a server that is up; "make check" runs all tests on one of its own
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
@@ -101,6 +99,11 @@ include $(PGXS)
 # PGXS does not know which headers an object was made from
 override CFLAGS += -MMD -MP
 -include $(OBJS:.o=.d)
+
+# nor for which server and with which flags
+BUILT_FOR := $(shell $(PG_CONFIG) --version --includedir-server | tr '\n' ' ') $(CC) $(COPT) $(PG_CFLAGS)
+$(shell echo '$(BUILT_FOR)' | cmp -s - src/built-for || echo '$(BUILT_FOR)' > src/built-for)
+$(OBJS) $(OBJS:.o=.bc): src/built-for
 
 sql/cxm--$(EXTVERSION).sql: sql/parts.list sql/assemble $(PARTS) cxm.control
 	sql/assemble > $@.tmp && mv $@.tmp $@

@@ -97,7 +97,7 @@ copy_tree()
 {
 	mkdir -p "$1"
 	(cd "$root" && tar -cf - --exclude=./.git --exclude=./tmp_check --exclude=node_modules \
-		--exclude='*.o' --exclude='*.d' --exclude='*.bc' --exclude='*.so' .) | (cd "$1" && tar -xf -)
+		--exclude='*.o' --exclude='*.d' --exclude='*.bc' --exclude='*.so' --exclude=built-for .) | (cd "$1" && tar -xf -)
 }
 
 # build_and_install: in the tree, then into PG_CONFIG's server
