@@ -31,8 +31,9 @@ ifeq ($(filter-out $(SCRIPTED),$(or $(MAKECMDGOALS),all)),)
 
 .PHONY: $(SCRIPTED)
 
-# what was given on the command line (PG_CONFIG=...) reaches the make that a script calls; -n and -j do not
-run = @MAKEFLAGS='-- $(MAKEOVERRIDES)' MFLAGS=
+# What was given on the command line (PG_CONFIG=...) reaches the make that a script calls; -n and -j do not, nor
+# does DATA, which means something else to PGXS.
+run = @MAKEFLAGS='-- $(filter-out DATA=%,$(MAKEOVERRIDES))' MFLAGS=
 
 help:
 	@echo 'make check      install what is missing, build, run every test on a throwaway server'
