@@ -33,7 +33,7 @@ ok($meta, 'META.json is JSON') or diag $@;
 is($meta->{version}, $version, 'META.json has the version of cxm.control');
 is($meta->{provides}{cxm}{version}, $version, 'so has what it provides');
 is($meta->{provides}{cxm}{file}, "sql/cxm--$version.sql", 'it names the install script that make builds');
-ok(-f $meta->{provides}{cxm}{file}, 'which is there');
+like(scalar `sql/assemble`, qr/^CREATE FUNCTION cxm\.version\(\)/m, 'and that sql/assemble prints');
 ok(-f $meta->{provides}{cxm}{docfile}, 'the page that it names is there');
 
 for my $field (qw(name version abstract maintainer license provides meta-spec))
