@@ -28,27 +28,18 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    settings cx.store;
-    step interval;
+    v_step interval;
 BEGIN
     IF bucket IS NULL OR bucket NOT IN ('day', 'week', 'month') THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('bucket must be day, week or month, not %s', coalesce(quote_literal(bucket), 'NULL'));
+        RAISE EXCEPTION 'bucket must be day, week or month, not %', coalesce(quote_literal(bucket), 'NULL')
+            USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT s.* INTO settings FROM cx.store AS s;
-    zone := coalesce(zone, settings.time_zone);
-    week_start := coalesce(week_start, settings.week_start);
-    IF week_start NOT BETWEEN 1 AND 7 THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'invalid_parameter_value',
-            MESSAGE = 'week_start must be between 1 and 7',
-            DETAIL = format('It is %s.', week_start),
-            HINT = '1 is Monday, 7 is Sunday.';
-    END IF;
+    PERFORM cxm.store_version();
+    zone := coalesce(zone, (SELECT s.time_zone FROM cx.store AS s));
+    week_start := cxm.check_week_start(coalesce(week_start, (SELECT s.week_start FROM cx.store AS s)));
     -- a wrong zone is an error on an empty store, too
     PERFORM now() AT TIME ZONE zone;
-    step := ('1 ' || bucket)::interval;
+    v_step := ('1 ' || bucket)::interval;
 
     RETURN QUERY
     WITH daily AS (
@@ -75,11 +66,11 @@ BEGIN
         SELECT
             c.first_day,
             c.first_day::timestamp AT TIME ZONE zone AS starts_at,
-            (c.first_day + step) AT TIME ZONE zone AS ends_at,
+            (c.first_day + v_step) AT TIME ZONE zone AS ends_at,
             c.ratings,
             before.ratings AS ratings_before
         FROM periodic AS c
-        LEFT JOIN periodic AS before ON before.first_day = (c.first_day - step)::date
+        LEFT JOIN periodic AS before ON before.first_day = (c.first_day - v_step)::date
     )
     SELECT
         c.first_day,
