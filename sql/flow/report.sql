@@ -98,22 +98,3 @@ $$;
 
 COMMENT ON FUNCTION cxm.nps_trend(text, text, integer, timestamptz, timestamptz, text) IS
 'Net Promoter Score of each day, week or month (bucket) that has answers, oldest first. zone is an IANA time zone and week_start the first day of the week (1 = Monday ... 7 = Sunday); NULL means those of cx.store. Only answers from from_time up to but not including to_time are read; NULL means no bound, and a period that a bound cuts is not complete. metric is one with the scale 0 to 10. Columns as in cx.nps_trend. Another bucket or week_start raises invalid_parameter_value (22023), as does an unknown zone.';
-
-CREATE FUNCTION cxm.customer(namespace text, value text) RETURNS bigint
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN (
-        SELECT p.canonical_id
-        FROM cx.identifier AS i
-        JOIN cx.profile AS p ON p.profile_id = i.profile_id
-        WHERE i.namespace = customer.namespace
-          AND i.value = cxm.normalize(customer.namespace, customer.value)
-    );
-END
-$$;
-
-COMMENT ON FUNCTION cxm.customer(text, text) IS
-'The customer whom an identifier belongs to today: the profile_id in cx.customer_360. value is normalised as on the way in (cxm.normalize()). NULL when the store does not know the identifier, and for NULL.';

@@ -2,6 +2,7 @@
 SET datestyle = 'ISO, YMD';
 SET timezone = 'UTC';
 SET client_min_messages = warning;
+\set SHOW_CONTEXT never
 BEGIN;
 SELECT cxm.create_store('Europe/Berlin', 1) IS NOT NULL AS made;
 
@@ -80,7 +81,7 @@ INSERT INTO cx.feedback (occurred_at, metric, score, scale_min, scale_max) VALUE
     ('2025-10-26 23:00Z', 'nps', 0, 0, 10);
 SELECT bucket, period, starts_at, ends_at, ends_at - starts_at AS length, complete, n, nps, promoters AS pr, passives AS pa,
        detractors AS de, change
-FROM cx.nps_trend WHERE metric = 'nps' ORDER BY array_position('{day,week,month}', bucket), period;
+FROM cx.nps_trend WHERE metric = 'nps' ORDER BY array_position(ARRAY['day', 'week', 'month'], bucket), period;
 -- the same with weeks that begin on Sunday, and in other zones
 SELECT period, starts_at, n, nps, change FROM cxm.nps_trend('week', week_start => 7);
 SELECT period, starts_at, ends_at - starts_at AS length, n FROM cxm.nps_trend('day', 'Asia/Kolkata');
@@ -118,7 +119,7 @@ INSERT INTO cx.feedback (metric, score, scale_min, scale_max) VALUES ('nps', 9, 
 SELECT bucket, complete, count(*) FROM cx.nps_trend GROUP BY 1, 2 ORDER BY 1, 2;
 DELETE FROM cx.feedback;
 
--- A customer: profile 2 was merged into 1, so ann@ and card 77 and cookie x are one person; bob stands alone
+-- A customer: profile 2 was merged into 1, so two addresses and cookie x are one person; bob and cyd stand alone
 INSERT INTO cx.profile (profile_id, canonical_id) VALUES (1, 1), (2, 1), (3, 3), (4, 4);
 INSERT INTO cx.identifier (identifier_id, namespace, value, profile_id) VALUES
     (1, 'email', 'ann@example.com', 1), (2, 'anonymous_id', 'x', 2), (3, 'email', 'ann@example.org', 2),
@@ -146,7 +147,7 @@ INSERT INTO cx.feedback (feedback_id, occurred_at, identifier_id, metric, score,
     (104, '2025-01-12 10:00Z', 2, 'csat', 5, 1, 5, NULL, NULL, NULL, NULL),
     (105, '2025-01-01 10:00Z', 4, 'nps', 6, 0, 10, 2, NULL, NULL, 'late'),
     (106, '2025-01-03 10:00Z', 4, 'nps', 6, 0, 10, 2, NULL, NULL, 'late again'),
-    (107, '2025-01-04 10:00Z', NULL, 'nps', 0, 0, 10, 2, NULL, NULL, 'nobody knows me'),
+    (107, now() - interval '90 minutes', NULL, 'nps', 0, 0, 10, 2, NULL, NULL, 'nobody knows me'),
     (108, '2025-01-04 10:00Z', 4, 'nps', 7, 0, 10, 2, NULL, NULL, 'passive'),
     (109, '2025-01-04 10:00Z', 4, 'nps', 0, 0, 10, 2, NULL, NULL, 'no rule cared'),
     (110, '2025-01-04 10:00Z', 4, 'nps', 1, 0, 10, 2, NULL, NULL, 'done with');
@@ -156,7 +157,7 @@ INSERT INTO cx.alert (alert_id, rule_id, rule_version, feedback_id, occurred_at,
     (2, 2, 1, 102, '2025-01-10 10:00Z', 3, 'nps', 2, 'critical', NULL, '2025-01-10 10:00Z', 'claimed', now(), 'eve', 'infinity', NULL, NULL),
     (3, 1, 1, 105, '2025-01-01 10:00Z', 4, 'nps', 6, 'high', 'care', '2025-01-10 10:00Z', 'claimed', now(), 'eve', '2025-01-11', NULL, NULL),
     (4, 1, 1, 106, '2025-01-03 10:00Z', 4, 'nps', 6, 'high', 'care', '2025-01-10 10:00Z', 'open', NULL, NULL, NULL, NULL, NULL),
-    (5, 1, 1, 107, '2025-01-04 10:00Z', NULL, 'nps', 0, 'high', 'care', '2025-01-10 10:00Z', 'open', NULL, NULL, NULL, NULL, NULL),
+    (5, 1, 1, 107, now() - interval '90 minutes', NULL, 'nps', 0, 'high', 'care', '2025-01-10 10:00Z', 'open', NULL, NULL, NULL, NULL, NULL),
     (6, 1, 1, 108, '2025-01-04 10:00Z', 4, 'nps', 5, 'high', 'care', '2025-01-10 10:00Z', 'open', NULL, NULL, NULL, NULL, NULL),
     (7, 1, 1, 110, '2025-01-04 10:00Z', 4, 'nps', 1, 'high', 'care', '2025-01-10 10:00Z', 'acknowledged', now(), 'eve', now(), now(), 'eve'),
     (8, 1, 1, 999, '2025-01-04 10:00Z', 4, 'nps', 1, 'high', 'care', '2025-01-10 10:00Z', 'open', NULL, NULL, NULL, NULL, NULL);
@@ -174,7 +175,7 @@ FROM cx.customer_360 WHERE profile_id IN (1, 2) ORDER BY profile_id;
 UPDATE cx.profile SET canonical_id = 1 WHERE profile_id = 2;
 
 -- The queue: pending alerts of detractors, most severe first, then lowest score, then newest
-SELECT feedback_id, age_hours = round(extract(epoch FROM now() - occurred_at) / 3600, 1) AS age, metric, score, comment, severity,
+SELECT feedback_id, CASE WHEN feedback_id = 107 THEN age_hours END AS age_hours, metric, score, comment, severity,
        alert_state, owner, claimed_by, profile_id, identifiers, spend, touchpoint, location, product, employee
 FROM cx.detractor_queue;
 SELECT feedback_id, jsonb_pretty(alerts) AS alerts FROM cx.detractor_queue LIMIT 2;
