@@ -52,10 +52,10 @@ SELECT is_empty(
     $$SELECT * FROM pg_temp.nodes('SELECT * FROM cx.customer_360 WHERE profile_id = 1') WHERE node = 'Seq Scan'$$,
     'one customer is found by indexes alone');
 SELECT isnt_empty(
-    $$SELECT * FROM pg_temp.nodes('SELECT * FROM cx.customer_360 WHERE profile_id = 1') WHERE node LIKE '%Index%' AND relation = 'event_default'$$,
+    $$SELECT * FROM pg_temp.nodes('SELECT * FROM cx.customer_360 WHERE profile_id = 1') WHERE node ~ 'Index|Bitmap' AND relation ~ '^event_'$$,
     'events by their index');
 SELECT isnt_empty(
-    $$SELECT * FROM pg_temp.nodes('SELECT * FROM cx.customer_360 WHERE spend > 1') WHERE node = 'Seq Scan' OR relation = 'profile'$$,
+    $$SELECT * FROM pg_temp.nodes('SELECT * FROM cx.metric WHERE family = ''nps''') WHERE node = 'Seq Scan'$$,
     'the probe sees plans at all');
 SELECT is_empty(
     $$SELECT DISTINCT relation FROM pg_temp.nodes('SELECT profile_id FROM cx.customer_360') WHERE relation IS NOT NULL AND relation <> 'profile'$$,
