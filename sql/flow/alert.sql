@@ -335,12 +335,12 @@ AS $$
       AND (r.product_id IS NULL OR r.product_id = matching_alert_rules.product_id)
       AND (r.search IS NULL
            OR (matching_alert_rules.comment IS NOT NULL
-               AND pg_catalog.to_tsvector(r.search_config::pg_catalog.regconfig, matching_alert_rules.comment)
+               AND pg_catalog.to_tsvector(r.search_config::pg_catalog.regconfig, pg_catalog.left(matching_alert_rules.comment, 100000))
                    @@ pg_catalog.websearch_to_tsquery(r.search_config::pg_catalog.regconfig, r.search)))
 $$;
 
 COMMENT ON FUNCTION cxm.matching_alert_rules(text, integer, integer, integer, integer, text, timestamptz, integer) IS
-'The enabled alert rules that an answer with these values meets; nothing else in cxm knows when a rule holds. An argument that is NULL (no score, no touchpoint, no comment ...) meets no rule that asks for it. only_rule limits the question to one rule.';
+'The enabled alert rules that an answer with these values meets; nothing else in cxm knows when a rule holds. An argument that is NULL (no score, no touchpoint, no comment ...) meets no rule that asks for it. Of a comment the first 100000 characters are searched, which keeps it within the limits of text search. only_rule limits the question to one rule.';
 
 CREATE FUNCTION cxm.alert_payload(
     alert_id bigint,
@@ -479,53 +479,6 @@ $$;
 COMMENT ON FUNCTION cxm.evaluate_alerts(bigint[], integer) IS
 'Holds stored answers against all enabled alert rules, or against the one given, and returns how many alerts that raised. An answer that raised a rule''s alert before raises it no more, so repeating this is harmless. Unknown ids raise nothing. What is wrong with a rule is an error here. It does not look at cxm.alerts.';
 
-CREATE FUNCTION cxm.reject_alerts(rule_id integer, feedback_ids bigint[], reason text, sqlstate text) RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    most CONSTANT integer := 10000;
-    failed_state text;
-    failed_reason text;
-BEGIN
-    INSERT INTO cx.rejection (kind, record, reason, sqlstate)
-    SELECT 'alert',
-           jsonb_build_object('rule_id', reject_alerts.rule_id, 'feedback_ids', to_jsonb(feedback_ids[first : first + most - 1])),
-           reject_alerts.reason,
-           reject_alerts.sqlstate
-    FROM generate_series(1, cardinality(feedback_ids), most) AS first;
-EXCEPTION
-    WHEN OTHERS THEN
-        GET STACKED DIAGNOSTICS failed_state = RETURNED_SQLSTATE, failed_reason = MESSAGE_TEXT;
-        RAISE WARNING USING
-            ERRCODE = reject_alerts.sqlstate,
-            MESSAGE = format('alert rule %s was not evaluated for %s answers: %s',
-                             coalesce(reject_alerts.rule_id::text, '(all)'), cardinality(feedback_ids), reject_alerts.reason),
-            DETAIL = format('Nor could that be recorded in cx.rejection: %s', failed_reason),
-            HINT = CASE WHEN '42501' IN (reject_alerts.sqlstate, failed_state)
-                        THEN 'The role that writes feedback needs the privileges that cxm.grant_store() gives a writer.'
-                        ELSE 'Mend the cause and call cxm.evaluate_alerts() for these answers.' END;
-END
-$$;
-
-COMMENT ON FUNCTION cxm.reject_alerts(integer, bigint[], text, text) IS
-'Records in cx.rejection that a rule (NULL = all of them) could not be evaluated for these answers, 10000 answers a row. Never raises an error: when that fails too, it is a WARNING.';
-
-CREATE FUNCTION cxm.alert_rules_to_retry() RETURNS integer[]
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN ARRAY(SELECT r.rule_id FROM cx.alert_rule AS r WHERE r.enabled ORDER BY r.rule_id);
-EXCEPTION
-    WHEN OTHERS THEN
-        RETURN '{}';
-END
-$$;
-
-COMMENT ON FUNCTION cxm.alert_rules_to_retry() IS
-'The enabled alert rules, to be tried one by one after trying them together failed. Empty, and never an error, where they cannot be read.';
-
 CREATE FUNCTION cxm.feedback_alert() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -534,13 +487,13 @@ DECLARE
     todo integer[] := ARRAY[NULL::integer];     -- rules to try, NULL = all of them together
     rule integer;
     raised bigint[];
+    rejection_size CONSTANT integer := 10000;   -- answers in one row of cx.rejection
     failed_reason text;
     failed_state text;
+    record_reason text;
+    record_state text;
+    lost text[] := '{}';                        -- rules whose failure could not be recorded either
 BEGIN
-    IF NOT cxm.alerts_enabled() THEN
-        RETURN NULL;
-    END IF;
-
     -- Nothing in here may abort the writer. All rules are tried together; when that fails they are tried one by
     -- one, so that a bad rule silences no other, and what still fails is recorded.
     WHILE cardinality(todo) > 0 LOOP
@@ -548,6 +501,10 @@ BEGIN
         todo := todo[2:];
 
         BEGIN
+            IF NOT cxm.alerts_enabled() THEN
+                RETURN NULL;
+            END IF;
+
             IF NOT EXISTS (SELECT FROM cx.alert_rule AS r WHERE r.enabled) OR NOT EXISTS (SELECT FROM new_feedback) THEN
                 RETURN NULL;
             END IF;
@@ -599,16 +556,36 @@ BEGIN
             WHEN OTHERS THEN
                 GET STACKED DIAGNOSTICS failed_reason = MESSAGE_TEXT, failed_state = RETURNED_SQLSTATE;
 
-                IF rule IS NULL THEN
-                    todo := cxm.alert_rules_to_retry();
-                END IF;
-
-                IF rule IS NOT NULL OR cardinality(todo) = 0 THEN
-                    PERFORM cxm.reject_alerts(rule, ARRAY(SELECT f.feedback_id FROM new_feedback AS f ORDER BY f.feedback_id),
-                                              failed_reason, failed_state);
-                END IF;
+                BEGIN
+                    IF rule IS NULL THEN
+                        todo := ARRAY(SELECT r.rule_id FROM cx.alert_rule AS r WHERE r.enabled ORDER BY r.rule_id);
+                    ELSE
+                        INSERT INTO cx.rejection (kind, record, reason, sqlstate)
+                        SELECT 'alert', jsonb_build_object('rule_id', rule, 'feedback_ids', jsonb_agg(f.feedback_id ORDER BY f.feedback_id)),
+                               failed_reason, failed_state
+                        FROM (
+                            SELECT n.feedback_id, (row_number() OVER (ORDER BY n.feedback_id) - 1) / rejection_size AS part
+                            FROM new_feedback AS n
+                        ) AS f
+                        GROUP BY f.part;
+                    END IF;
+                EXCEPTION
+                    WHEN OTHERS THEN
+                        GET STACKED DIAGNOSTICS record_reason = MESSAGE_TEXT, record_state = RETURNED_SQLSTATE;
+                        lost := lost || coalesce(rule::text, 'all');
+                END;
         END;
     END LOOP;
+
+    IF lost <> '{}' THEN
+        RAISE WARNING USING
+            ERRCODE = failed_state,
+            MESSAGE = format('alert rules were not evaluated: %s', failed_reason),
+            DETAIL = format('Rules (rule_id): %s. Nor could that be recorded in cx.rejection: %s', array_to_string(lost, ', '), record_reason),
+            HINT = CASE WHEN '42501' IN (failed_state, record_state)
+                        THEN 'Give the role that writes feedback what it needs with cxm.grant_store(role, ''writer'').'
+                        ELSE 'Mend the cause, then call cxm.evaluate_alerts() for the new answers.' END;
+    END IF;
 
     RETURN NULL;
 END
