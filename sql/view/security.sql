@@ -1,0 +1,11 @@
+-- Who reads a view reads with their own rights: grants and row-level security of the tables hold.
+-- PostgreSQL 14 does not know security_invoker; there the views read with the rights of their owner.
+
+IF pg_catalog.current_setting('server_version_num')::integer >= 150000 THEN
+    ALTER VIEW cx.scorecard SET (security_invoker = true);
+    ALTER VIEW cx.nps_by_touchpoint SET (security_invoker = true);
+    ALTER VIEW cx.nps_trend SET (security_invoker = true);
+    ALTER VIEW cx.csat_by_product SET (security_invoker = true);
+    ALTER VIEW cx.detractor_queue SET (security_invoker = true);
+    ALTER VIEW cx.customer_360 SET (security_invoker = true);
+END IF;
