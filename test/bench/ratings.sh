@@ -2,14 +2,14 @@
 # test/bench/ratings.sh: what do the aggregates of cxm.ratings cost beside the built-in ones?
 #
 # Needs a running server with cxm installed (PGHOST, PGPORT, PGUSER as usual). Makes a database of its own and
-# drops it. ROWS (10000000) answers, RUNS (7) runs of each query. The two queries of a comparison run in turn, so
+# drops it. ROWS (10000000) answers, RUNS (9) runs of each query. The two queries of a comparison run in turn, so
 # that a slow moment of the machine hits both; what is compared are the medians, on a warm cache.
 #
 # A line a comparison: name, median ms of ours, median ms of theirs, ratio, goal, ok or MISS. Exit status 1 where
 # a goal was missed. Comparisons without a goal are for information.
 set -eu
 ROWS=${ROWS:-10000000}
-RUNS=${RUNS:-7}
+RUNS=${RUNS:-9}
 DB=cxm_bench_ratings_$$
 
 psql -XqAt -d "${PGDATABASE:-postgres}" -c "CREATE DATABASE $DB"
@@ -122,7 +122,7 @@ BEGIN
         END LOOP;
         SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY x) INTO median FROM unnest(times) AS x;
         IF before IS NOT NULL THEN
-            lines := lines || format(E'%s %s %s %s %s %s\n', rpad(format('growth: nps_agg over %s rows / 10 x %s rows', size, size / 10), 52),
+            lines := lines || format(E'%s %s %s %s %s %s\n', rpad(format('growth: nps_agg over %s rows / 10 x %s', size, size / 10), 52),
                 lpad(round(median, 1)::text, 9), lpad(round(10 * before, 1)::text, 9), lpad(round(median / (10 * before), 3)::text, 7),
                 '1.50', CASE WHEN median <= 15 * before THEN 'ok' ELSE 'MISS' END);
         END IF;
