@@ -89,3 +89,488 @@ CREATE TYPE cxm.ingest_result AS (
 
 COMMENT ON TYPE cxm.ingest_result IS
 'What became of a batch: rows stored, stored rows changed (attached tables only), rows that were stored before, rows in cx.rejection, rows with nothing in them (attached tables only), and the id of each row''s record in the order given (NULL = not stored).';
+
+CREATE TYPE cxm.problem AS (
+    sqlstate        text,
+    reason          text,
+    hint            text
+);
+
+COMMENT ON TYPE cxm.problem IS 'Why a record is not stored: the SQLSTATE that a single call raises, what is wrong with the value, and the way out. SQLSTATE 00000 marks a blank row of an attached table, which is no error.';
+
+CREATE TYPE cxm.taken_record AS (
+    record_id       bigint,
+    is_new          boolean,
+    stored_at       timestamptz,
+    identifier_id   bigint,
+    touchpoint_id   integer,
+    location_id     integer,
+    product_id      integer,
+    employee_id     integer
+);
+
+COMMENT ON TYPE cxm.taken_record IS
+'What cxm.take_records() found for a record: the id it has or is to get (NULL = refused), whether it is new, the time under which an old one is stored, and the codes of what it names.';
+
+---- casting text that may be anything
+
+CREATE FUNCTION cxm.try_timestamptz(value text, time_zone text DEFAULT NULL) RETURNS timestamptz
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO, MDY'
+AS $$
+BEGIN
+    -- without a zone of its own the text is local time of time_zone
+    IF time_zone IS NOT NULL AND value !~* '(z|[+-][0-9]{1,2}(:?[0-9]{2}){0,2}|[a-z]{3,}(/[a-z_]+)*)[[:space:]]*$' THEN
+        RETURN value::timestamp AT TIME ZONE time_zone;
+    END IF;
+    RETURN value::timestamptz;
+EXCEPTION
+    WHEN data_exception THEN
+        RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.try_timestamptz(text, text) IS
+'The text as a time, or NULL when it is not one: ISO 8601 and the other forms that PostgreSQL reads; 03/04/2026 is the fourth of March. A text without a zone is local time of time_zone (NULL = the session''s zone).';
+
+CREATE FUNCTION cxm.try_numeric(value text) RETURNS numeric
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF value !~ '^[[:space:]]*[-+]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][-+]?[0-9]{1,2})?[[:space:]]*$' THEN
+        RETURN NULL;
+    END IF;
+    RETURN value::numeric;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.try_numeric(text) IS
+'The text as a finite number of at most 30 digits on either side of the point, or NULL when it is not one.';
+
+---- sources
+
+CREATE FUNCTION cxm.source_id(source text) RETURNS integer
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_id integer;
+    v_kind text;
+BEGIN
+    PERFORM cxm.store_version();
+    IF coalesce(source_id.source, '') = '' OR octet_length(source_id.source) > 512 THEN
+        RAISE EXCEPTION 'source must be a name of 1 to 512 bytes'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Name the application that sends the records, such as ''web''.';
+    END IF;
+
+    SELECT s.source_id, s.kind INTO v_id, v_kind FROM cx.source AS s WHERE s.source = source_id.source;
+    IF v_id IS NULL THEN
+        INSERT INTO cx.source (source) VALUES (source_id.source) ON CONFLICT (source) DO NOTHING;
+        SELECT s.source_id, s.kind INTO v_id, v_kind FROM cx.source AS s WHERE s.source = source_id.source;
+    END IF;
+    IF v_kind <> 'app' THEN
+        RAISE EXCEPTION 'source "%" is an attached table', source
+            USING ERRCODE = 'wrong_object_type',
+                  DETAIL = 'Its records follow the table''s rows.',
+                  HINT = 'Write to the table, or send under another source name.';
+    END IF;
+    RETURN v_id;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.source_id(text) IS
+'source_id of an application by its name, noted in cx.source the first time. Error on an empty name and on the name of an attached table.';
+
+---- what can be wrong with any record
+
+CREATE FUNCTION cxm.identifiers_problem(identifiers jsonb, namespaces text[]) RETURNS cxm.problem
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_namespace text;
+    v_value jsonb;
+    v_text text;
+BEGIN
+    IF identifiers IS NULL THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(identifiers) <> 'object' THEN
+        RETURN ('22023', format('identifiers must be an object, not %s', left(identifiers::text, 100)),
+                'Give {"email": "ann@example.com"}.')::cxm.problem;
+    END IF;
+
+    FOR v_namespace, v_value IN SELECT e.key, e.value FROM jsonb_each(identifiers) AS e LOOP
+        IF v_namespace <> ALL (namespaces) THEN
+            RETURN ('22023', format('unknown identifier namespace "%s"', left(v_namespace, 100)),
+                    format('Known are %s; add others with cxm.add_namespace().', array_to_string(namespaces, ', ')))::cxm.problem;
+        END IF;
+        FOR v_value IN
+            SELECT a.value FROM jsonb_array_elements(CASE jsonb_typeof(v_value) WHEN 'array' THEN v_value ELSE jsonb_build_array(v_value) END) AS a
+        LOOP
+            CONTINUE WHEN jsonb_typeof(v_value) = 'null';
+            v_text := v_value #>> '{}';
+            IF jsonb_typeof(v_value) NOT IN ('string', 'number') OR cxm.normalize(v_namespace, v_text) IS NULL
+               OR octet_length(cxm.normalize(v_namespace, v_text)) > 512 THEN
+                RETURN ('22023', format('%s is not a usable %s', left(v_value::text, 100), v_namespace),
+                        'An identifier is a string or number of 1 to 512 bytes in the form of its namespace; leave out what is not known.')::cxm.problem;
+            END IF;
+        END LOOP;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.identifiers_problem(jsonb, text[]) IS
+'What is wrong with the identifiers of a record ({"namespace": "value" or [...], ...}), or NULL when nothing is. namespaces: those that exist. A JSON null value is as good as left out.';
+
+CREATE FUNCTION cxm.record_problem(reason text, message_id text, at timestamptz, latest timestamptz,
+                                   identifiers jsonb, namespaces text[], properties jsonb, keys text[]) RETURNS cxm.problem
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_key text;
+BEGIN
+    IF reason IS NOT NULL THEN
+        RETURN ('22023', reason, NULL)::cxm.problem;
+    ELSIF message_id = '' OR octet_length(message_id) > 1024 THEN
+        RETURN ('22023', format('message_id of %s bytes', octet_length(message_id)), 'A message_id has 1 to 1024 bytes.')::cxm.problem;
+    ELSIF at IS NULL THEN
+        RETURN ('22004', 'the record has no time', 'Give the time at which it happened.')::cxm.problem;
+    ELSIF NOT isfinite(at) THEN
+        RETURN ('22008', format('time %s is not finite', at), 'Give the time at which it happened.')::cxm.problem;
+    ELSIF at > latest THEN
+        RETURN ('22008', format('time %s lies too far in the future', at),
+                format('The latest that is taken now is %s: now and max_future of cx.store.', latest))::cxm.problem;
+    ELSIF jsonb_typeof(properties) <> 'object' THEN
+        RETURN ('22023', format('properties must be an object, not %s', left(properties::text, 100)), 'Give {"name": value, ...}.')::cxm.problem;
+    END IF;
+
+    FOREACH v_key IN ARRAY keys LOOP
+        IF octet_length(v_key) > 512 THEN
+            RETURN ('22001', format('"%s..." is too long for a key', left(v_key, 60)), 'Keys of touchpoints, products, orders and so on have at most 512 bytes.')::cxm.problem;
+        END IF;
+    END LOOP;
+    RETURN cxm.identifiers_problem(identifiers, namespaces);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.record_problem(text, text, timestamptz, timestamptz, jsonb, text[], jsonb, text[]) IS
+'What is wrong with the parts that every record has, or NULL when nothing is. reason: what the caller knows to be wrong already; latest: the latest time that is taken; keys: catalogue keys and other names on the record.';
+
+CREATE FUNCTION cxm.raise_problem(problem cxm.problem) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION '%', problem.reason
+        USING ERRCODE = problem.sqlstate, HINT = coalesce(problem.hint, '');
+END
+$$;
+
+COMMENT ON FUNCTION cxm.raise_problem(cxm.problem) IS 'Raises a problem as an error with its SQLSTATE and hint.';
+
+---- the steps
+
+CREATE FUNCTION cxm.reject_records(source_id integer, kind text, message_ids text[], records jsonb[], problems cxm.problem[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_rejected bigint;
+BEGIN
+    INSERT INTO cx.rejection (kind, source_id, message_id, record, reason, sqlstate, hint)
+    SELECT reject_records.kind, reject_records.source_id, r.message_id, r.record, r.reason, r.sqlstate, r.hint
+    FROM ROWS FROM (unnest(message_ids), unnest(records), unnest(problems)) AS r(message_id, record, sqlstate, reason, hint)
+    WHERE r.reason IS NOT NULL AND r.sqlstate <> '00000';
+    GET DIAGNOSTICS v_rejected = ROW_COUNT;
+    RETURN v_rejected;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.reject_records(integer, text, text[], jsonb[], cxm.problem[]) IS
+'Writes those of the given records that have a problem into cx.rejection; returns how many. The arrays go in step.';
+
+CREATE FUNCTION cxm.supersede_rejections(source_id integer, kind text, message_ids text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE cx.rejection AS r
+    SET state = 'superseded', closed_at = now()
+    WHERE r.source_id = supersede_rejections.source_id AND r.kind = supersede_rejections.kind
+      AND r.message_id = ANY (message_ids) AND r.state = 'open';
+END
+$$;
+
+COMMENT ON FUNCTION cxm.supersede_rejections(integer, text, text[]) IS
+'Closes the open rejections of messages that their source has sent again or taken back.';
+
+CREATE FUNCTION cxm.catalog_ids(catalog text, keys text[]) RETURNS integer[]
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_look_up constant text :=
+        'SELECT array_agg(c.%2$I ORDER BY k.ordinality), coalesce(bool_or(c.key IS NULL AND k.key <> ''''), false)
+         FROM unnest($1) WITH ORDINALITY AS k(key, ordinality) LEFT JOIN cx.%1$I AS c ON c.key = k.key COLLATE "C"';
+    v_ids integer[];
+    v_is_new boolean;
+BEGIN
+    IF NOT EXISTS (SELECT FROM unnest(keys) AS k(key) WHERE k.key <> '') THEN
+        RETURN '{}';
+    END IF;
+
+    EXECUTE format(v_look_up, catalog, catalog || '_id') INTO v_ids, v_is_new USING keys;
+    IF v_is_new THEN
+        EXECUTE format('INSERT INTO cx.%1$I (key) SELECT DISTINCT k.key COLLATE "C" FROM unnest($1) AS k(key)
+                        WHERE k.key <> '''' AND NOT EXISTS (SELECT FROM cx.%1$I AS c WHERE c.key = k.key COLLATE "C")
+                        ORDER BY 1 ON CONFLICT (key) DO NOTHING', catalog) USING keys;
+        EXECUTE format(v_look_up, catalog, catalog || '_id') INTO v_ids, v_is_new USING keys;
+    END IF;
+    RETURN v_ids;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.catalog_ids(text, text[]) IS
+'Codes of the given keys in a catalogue (touchpoint, location, employee, product or event_type), in step; keys that are new are added. NULL for a NULL or empty key; an empty array when there is no key at all.';
+
+CREATE FUNCTION cxm.claim_messages(source_id integer, kind text, message_ids text[], record_ids bigint[], times timestamptz[],
+                                   OUT record_id bigint, OUT is_new boolean, OUT stored_at timestamptz) RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    -- of a message_id that comes twice in the batch the first is taken
+    INSERT INTO cx.message (source_id, kind, message_id, record_id, occurred_at)
+    SELECT DISTINCT ON (m.message_id COLLATE "C") claim_messages.source_id, claim_messages.kind, m.message_id, m.record_id, m.at
+    FROM unnest(message_ids, record_ids, times) WITH ORDINALITY AS m(message_id, record_id, at, ordinality)
+    WHERE m.message_id IS NOT NULL AND m.record_id IS NOT NULL
+    ORDER BY m.message_id COLLATE "C", m.ordinality
+    ON CONFLICT (source_id, kind, message_id) DO NOTHING;
+
+    -- a second statement: it sees what a concurrent sender of the same message committed meanwhile
+    RETURN QUERY
+    SELECT CASE WHEN c.record_id IS NOT NULL THEN coalesce(m.record_id, c.record_id) END,
+           coalesce(m.record_id = c.record_id, true), m.occurred_at
+    FROM unnest(message_ids, record_ids) WITH ORDINALITY AS c(message_id, record_id, ordinality)
+    LEFT JOIN cx.message AS m
+      ON m.source_id = claim_messages.source_id AND m.kind = claim_messages.kind AND m.message_id = c.message_id COLLATE "C"
+         AND c.record_id IS NOT NULL
+    ORDER BY c.ordinality;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.claim_messages(integer, text, text[], bigint[], timestamptz[]) IS
+'Claims messages for the records that are about to be written. A row each, in step: record_id is the record that has the message; is_new whether it is the given one; stored_at its time. A NULL record_id in leaves the message alone; a NULL message_id is always new.';
+
+CREATE FUNCTION cxm.take_records(source_id integer, kind text, upsert boolean, strict boolean, problems cxm.problem[], records jsonb[],
+                                 message_ids text[], times timestamptz[], identifiers jsonb[],
+                                 touchpoints text[] DEFAULT NULL, locations text[] DEFAULT NULL, products text[] DEFAULT NULL,
+                                 employees text[] DEFAULT NULL, verified boolean[] DEFAULT NULL) RETURNS cxm.taken_record[]
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_table constant text := CASE kind WHEN 'traits' THEN 'trait' ELSE kind END;
+    v_sequence constant regclass := pg_get_serial_sequence('cx.' || v_table, v_table || '_id');
+    v_problem cxm.problem;
+    v_bad text[];
+    v_good text[];
+    v_ids bigint[];
+    v_new boolean[];
+    v_stored timestamptz[];
+    v_identifiers bigint[];
+    v_touchpoints integer[];
+    v_locations integer[];
+    v_products integer[];
+    v_employees integer[];
+BEGIN
+    SELECT array_agg(r.message_id) FILTER (WHERE r.reason IS NOT NULL AND r.message_id IS NOT NULL),
+           array_agg(r.message_id) FILTER (WHERE r.reason IS NULL AND r.message_id IS NOT NULL)
+    INTO v_bad, v_good
+    FROM ROWS FROM (unnest(message_ids), unnest(problems)) AS r(message_id, sqlstate, reason, hint);
+
+    IF EXISTS (SELECT FROM unnest(problems) AS p WHERE p.reason IS NOT NULL) THEN
+        IF strict THEN
+            SELECT p.* INTO v_problem FROM unnest(problems) AS p WHERE p.reason IS NOT NULL LIMIT 1;
+            PERFORM cxm.raise_problem(v_problem);
+        END IF;
+        -- what the source no longer says must not stay
+        IF upsert AND v_bad IS NOT NULL THEN
+            PERFORM cxm.remove_records(source_id, kind, v_bad);
+        END IF;
+        PERFORM cxm.reject_records(source_id, kind, message_ids, records, problems);
+    END IF;
+    IF v_good IS NOT NULL THEN
+        PERFORM cxm.supersede_rejections(source_id, kind, v_good);
+    END IF;
+
+    SELECT array_agg(CASE WHEN p.reason IS NULL THEN nextval(v_sequence) END ORDER BY t.ordinality) INTO v_ids
+    FROM unnest(times) WITH ORDINALITY AS t(at, ordinality)
+    LEFT JOIN unnest(problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality);
+
+    SELECT array_agg(c.record_id), array_agg(c.is_new), array_agg(c.stored_at) INTO v_ids, v_new, v_stored
+    FROM cxm.claim_messages(source_id, kind, message_ids, v_ids, times) AS c;
+
+    -- where an update of the source moves a record in time, its message goes on naming the partition
+    IF upsert THEN
+        UPDATE cx.message AS m
+        SET occurred_at = t.at
+        FROM unnest(message_ids, times, v_ids, v_stored) AS t(message_id, at, id, stored_at)
+        WHERE m.source_id = take_records.source_id AND m.kind = take_records.kind AND m.message_id = t.message_id COLLATE "C"
+          AND t.id IS NOT NULL AND t.stored_at <> t.at;
+    END IF;
+
+    -- a record that is there already brings nothing new, unless it is sent to be changed
+    IF array_position(v_ids, NULL) IS NOT NULL OR (NOT upsert AND false = ANY (v_new)) THEN
+        SELECT array_agg(CASE WHEN t.is_taken THEN t.object END ORDER BY t.ordinality),
+               array_agg(CASE WHEN t.is_taken THEN t.touchpoint END ORDER BY t.ordinality),
+               array_agg(CASE WHEN t.is_taken THEN t.location END ORDER BY t.ordinality),
+               array_agg(CASE WHEN t.is_taken THEN t.product END ORDER BY t.ordinality),
+               array_agg(CASE WHEN t.is_taken THEN t.employee END ORDER BY t.ordinality)
+        INTO identifiers, touchpoints, locations, products, employees
+        FROM (SELECT u.*, u.id IS NOT NULL AND (u.is_new OR upsert) AS is_taken
+              FROM unnest(v_ids, v_new, identifiers, touchpoints, locations, products, employees)
+                   WITH ORDINALITY AS u(id, is_new, object, touchpoint, location, product, employee, ordinality)) AS t;
+    END IF;
+
+    v_touchpoints := cxm.catalog_ids('touchpoint', touchpoints);
+    v_locations := cxm.catalog_ids('location', locations);
+    v_products := cxm.catalog_ids('product', products);
+    v_employees := cxm.catalog_ids('employee', employees);
+    v_identifiers := cxm.resolve_identifiers(source_id, identifiers, times,
+                                             CASE kind WHEN 'traits' THEN message_ids END, verified);
+    IF kind <> 'traits' THEN
+        PERFORM cxm.ensure_partitions(v_table, ARRAY(SELECT t.at FROM unnest(times, v_ids) AS t(at, id) WHERE t.id IS NOT NULL));
+    END IF;
+
+    RETURN ARRAY(SELECT (t.id, t.is_new, t.stored_at, t.identifier_id, t.touchpoint_id, t.location_id, t.product_id, t.employee_id)::cxm.taken_record
+                 FROM unnest(v_ids, v_new, v_stored, v_identifiers, v_touchpoints, v_locations, v_products, v_employees)
+                      WITH ORDINALITY AS t(id, is_new, stored_at, identifier_id, touchpoint_id, location_id, product_id, employee_id, ordinality)
+                 ORDER BY t.ordinality);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.take_records(integer, text, boolean, boolean, cxm.problem[], jsonb[], text[], timestamptz[], jsonb[], text[], text[], text[], text[], boolean[]) IS
+'The steps that records of every kind take before they are written: refusals, an id, the claim of the message, identifiers, catalogue codes, partitions. The arrays go in step, and so does the answer. upsert: a record that is stored already is looked up as well, to be changed, and removed when it is now refused. strict: the first problem is raised as an error.';
+
+CREATE FUNCTION cxm.ingest_counts(problems cxm.problem[], taken cxm.taken_record[], upsert boolean) RETURNS cxm.ingest_result
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (count(*) FILTER (WHERE t.record_id IS NOT NULL AND t.is_new),
+            count(*) FILTER (WHERE t.record_id IS NOT NULL AND NOT t.is_new AND upsert),
+            count(*) FILTER (WHERE t.record_id IS NOT NULL AND NOT t.is_new AND NOT upsert),
+            count(*) FILTER (WHERE p.reason IS NOT NULL AND p.sqlstate <> '00000'),
+            count(*) FILTER (WHERE p.sqlstate = '00000'),
+            array_agg(t.record_id ORDER BY t.ordinality))::cxm.ingest_result
+    FROM unnest(taken) WITH ORDINALITY AS t
+    LEFT JOIN unnest(problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality);
+$$;
+
+COMMENT ON FUNCTION cxm.ingest_counts(cxm.problem[], cxm.taken_record[], boolean) IS 'The counts of a batch from what became of its records.';
+
+CREATE FUNCTION cxm.ingest_limits(OUT latest timestamptz, OUT namespaces text[], OUT time_zone text) RETURNS record
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT now() + s.max_future, s.time_zone INTO latest, time_zone FROM cx.store AS s;
+    namespaces := ARRAY(SELECT n.namespace::text FROM cx.namespace AS n ORDER BY n.rank);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.ingest_limits() IS 'What a record is checked against: the latest time that is taken, the namespaces that exist (strongest first), and the zone of times without one.';
+
+---- records as JSON
+
+CREATE FUNCTION cxm.json_problem(record jsonb, fields text[], numeric_fields text[], time_zone text) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_field text;
+BEGIN
+    IF record IS NULL OR jsonb_typeof(record) <> 'object' THEN
+        RETURN format('a record must be an object, not %s', coalesce(left(record::text, 100), 'NULL'));
+    END IF;
+
+    SELECT k INTO v_field FROM jsonb_object_keys(record) AS k WHERE k <> ALL (fields) LIMIT 1;
+    IF v_field IS NOT NULL THEN
+        RETURN format('unknown field "%s"; known are %s', left(v_field, 100), array_to_string(fields, ', '));
+    END IF;
+
+    IF record ->> 'at' IS NOT NULL AND cxm.try_timestamptz(record ->> 'at', time_zone) IS NULL THEN
+        RETURN format('at "%s" is not a time', left(record ->> 'at', 100));
+    END IF;
+
+    FOREACH v_field IN ARRAY numeric_fields LOOP
+        IF record ->> v_field IS NOT NULL AND cxm.try_numeric(record ->> v_field) IS NULL THEN
+            RETURN format('%s "%s" is not a number', v_field, left(record ->> v_field, 100));
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.json_problem(jsonb, text[], text[], text) IS
+'What keeps a JSON record from being read, or NULL when nothing does: not an object, an unknown field, a time or number that is none.';
+
+CREATE FUNCTION cxm.json_records(records jsonb) RETURNS SETOF jsonb
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF jsonb_typeof(records) IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'a batch must be a JSON array of records, not %', coalesce(jsonb_typeof(records), 'NULL')
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give [{...}, {...}].';
+    END IF;
+    -- now is when the record came, also for one that is refused today and taken another day
+    RETURN QUERY
+    SELECT CASE WHEN jsonb_typeof(a.value) = 'object' AND a.value ->> 'at' IS NULL THEN a.value || jsonb_build_object('at', now()) ELSE a.value END
+    FROM jsonb_array_elements(records) AS a;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.json_records(jsonb) IS 'The records of a JSON batch, in order; one without a time gets the present. Error when the batch is not an array.';
+
+CREATE FUNCTION cxm.remove_records(source_id integer, kind text, message_ids text[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_table constant text := CASE kind WHEN 'traits' THEN 'trait' ELSE kind END;
+    v_ids bigint[];
+    v_times timestamptz[];
+BEGIN
+    WITH gone AS (
+        DELETE FROM cx.message AS m
+        WHERE m.source_id = remove_records.source_id AND m.kind = remove_records.kind
+          AND m.message_id = ANY (message_ids)
+        RETURNING m.record_id, m.occurred_at
+    )
+    SELECT array_agg(g.record_id), array_agg(g.occurred_at) INTO v_ids, v_times FROM gone AS g;
+
+    IF v_ids IS NOT NULL THEN
+        EXECUTE format('DELETE FROM cx.%1$I AS r USING unnest($1, $2) AS g(id, at) WHERE r.%2$I = g.id%3$s', v_table, v_table || '_id',
+                       CASE kind WHEN 'traits' THEN '' ELSE ' AND r.occurred_at = g.at' END)
+        USING v_ids, v_times;
+        IF kind = 'traits' THEN
+            PERFORM cxm.retire_links(source_id, message_ids, 'the source took the record back');
+        END IF;
+    END IF;
+
+    PERFORM cxm.supersede_rejections(source_id, kind, message_ids);
+    RETURN coalesce(cardinality(v_ids), 0);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.remove_records(integer, text, text[]) IS
+'Takes records back by their message_ids, as when the row of an attached table is deleted: the record goes, its message may come again, links that it alone stated are retired, and its open rejections are closed. Returns the number of records removed.';

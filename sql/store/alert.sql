@@ -81,6 +81,7 @@ CREATE TABLE cx.alert (
 
 CREATE INDEX alert_pending_idx ON cx.alert (alert_id) WHERE state <> 'acknowledged';
 CREATE INDEX alert_raised_at_idx ON cx.alert (raised_at);
+CREATE INDEX alert_raised_xid_idx ON cx.alert (raised_xid);
 CREATE INDEX alert_feedback_id_idx ON cx.alert (feedback_id);
 
 COMMENT ON TABLE cx.alert IS 'Alerts raised, once for a (rule, feedback), in the transaction that wrote the feedback. It outlives the feedback row.';
@@ -123,6 +124,8 @@ COMMENT ON COLUMN cx.outbox.payload IS 'What listeners receive; under 8000 bytes
 COMMENT ON COLUMN cx.outbox.created_at IS 'When it was written.';
 COMMENT ON COLUMN cx.outbox.sent_at IS 'When it was given to NOTIFY; NULL = not sent yet.';
 
+-- A statement trigger fires for the table that the statement names, so a partition needs triggers of its own for
+-- rows that are put straight into it; a row never meets both.
 CREATE TRIGGER feedback_alert_insert
     AFTER INSERT ON cx.feedback
     REFERENCING NEW TABLE AS new_feedback
@@ -131,6 +134,18 @@ CREATE TRIGGER feedback_alert_insert
 
 CREATE TRIGGER feedback_alert_update
     AFTER UPDATE ON cx.feedback
+    REFERENCING OLD TABLE AS old_feedback NEW TABLE AS new_feedback
+    FOR EACH STATEMENT
+    EXECUTE FUNCTION cxm.feedback_alert();
+
+CREATE TRIGGER feedback_alert_insert
+    AFTER INSERT ON cx.feedback_default
     REFERENCING NEW TABLE AS new_feedback
+    FOR EACH STATEMENT
+    EXECUTE FUNCTION cxm.feedback_alert();
+
+CREATE TRIGGER feedback_alert_update
+    AFTER UPDATE ON cx.feedback_default
+    REFERENCING OLD TABLE AS old_feedback NEW TABLE AS new_feedback
     FOR EACH STATEMENT
     EXECUTE FUNCTION cxm.feedback_alert();

@@ -75,6 +75,7 @@ CREATE TABLE cx.rejection (
     record          jsonb       NOT NULL,
     reason          text        NOT NULL,
     sqlstate        text,
+    hint            text,
     rejected_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     attempts        integer     NOT NULL DEFAULT 1,
     state           text        NOT NULL DEFAULT 'open',
@@ -95,6 +96,7 @@ COMMENT ON COLUMN cx.rejection.message_id IS 'message_id of the record; NULL whe
 COMMENT ON COLUMN cx.rejection.record IS 'The record as the bulk form of its ingest function takes it; for an alert {"rule_id": ..., "feedback_ids": [...]}.';
 COMMENT ON COLUMN cx.rejection.reason IS 'Why it was refused, with the value.';
 COMMENT ON COLUMN cx.rejection.sqlstate IS 'SQLSTATE that the single form of the ingest function would have raised.';
+COMMENT ON COLUMN cx.rejection.hint IS 'The way out, where there is a general one.';
 COMMENT ON COLUMN cx.rejection.rejected_at IS 'When it was (last) refused.';
 COMMENT ON COLUMN cx.rejection.attempts IS 'How often it was tried.';
 COMMENT ON COLUMN cx.rejection.state IS 'open; replayed (taken by a later attempt); superseded (the source has since sent or removed the row); dismissed (closed by hand).';

@@ -1,0 +1,809 @@
+-- Telling somebody: which answers raise alerts, who is told, and who takes them up.
+--
+-- The way of an answer: a statement trigger on cx.feedback hands the new rows to cxm.matching_alert_rules(), the only
+-- place that knows when a rule holds, and writes what matched into cx.alert; cxm.send_notifications() writes
+-- cx.outbox; cxm.send_notification() is the only place that calls NOTIFY.
+
+-- settings
+
+CREATE FUNCTION cxm.alerts_enabled() RETURNS boolean
+AS 'MODULE_PATHNAME', 'cxm_alerts_enabled'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION cxm.alerts_enabled() IS
+'Whether the setting cxm.alerts is on in this session (it is unless turned off): new feedback is held against the alert rules.';
+
+CREATE FUNCTION cxm.notify_mode() RETURNS text
+AS 'MODULE_PATHNAME', 'cxm_get_notify_mode'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION cxm.notify_mode() IS
+'The setting cxm.notify_mode of this session: direct (the transaction that raises an alert sends its notification at commit) or off (nobody does until cxm.send_outbox() is called).';
+
+-- rules
+
+CREATE TYPE cxm.alert_rule_input AS (
+    name            text,
+    metric          text,
+    score_min       integer,
+    score_max       integer,
+    touchpoint      text,
+    location        text,
+    product         text,
+    search          text,
+    search_config   regconfig,
+    severity        text,
+    owner           text,
+    valid_from      timestamptz,
+    valid_to        timestamptz
+);
+
+COMMENT ON TYPE cxm.alert_rule_input IS
+'An alert rule as people state it, on its way into cx.alert_rule: touchpoint, location and product by key; NULL = any.';
+
+CREATE FUNCTION cxm.check_alert_rule(rule cxm.alert_rule_input) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    scale_min integer;
+    scale_max integer;
+BEGIN
+    IF coalesce(rule.name, '') = '' THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'an alert rule needs a name';
+    END IF;
+
+    IF coalesce(rule.metric, rule.touchpoint, rule.location, rule.product, rule.search, rule.score_min::text, rule.score_max::text) IS NULL THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('alert rule "%s" has no condition', rule.name),
+            DETAIL = 'It would raise an alert for every answer of every metric.',
+            HINT = 'Give a metric, touchpoint, location, product or search. To hear of every answer to a metric, give the metric alone.';
+    END IF;
+
+    IF '' IN (rule.touchpoint, rule.location, rule.product) THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('alert rule "%s" has an empty key', rule.name),
+            HINT = 'Leave touchpoint, location or product out where any will do.';
+    END IF;
+
+    IF rule.metric IS NOT NULL THEN
+        SELECT m.scale_min, m.scale_max INTO scale_min, scale_max FROM cx.metric AS m WHERE m.metric = rule.metric;
+
+        IF NOT FOUND THEN
+            RAISE undefined_object USING
+                MESSAGE = format('metric "%s" does not exist', rule.metric),
+                DETAIL = format('The metrics are %s.', (SELECT string_agg(m.metric, ', ' ORDER BY m.metric) FROM cx.metric AS m)),
+                HINT = 'Add a metric of your own with cxm.add_metric().';
+        END IF;
+    ELSIF rule.score_min IS NOT NULL OR rule.score_max IS NOT NULL THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('alert rule "%s" has a range of scores but no metric', rule.name),
+            DETAIL = 'A score says nothing without its metric: 5 is a bad NPS answer and the best CSAT answer.',
+            HINT = 'Give the metric too.';
+    END IF;
+
+    IF rule.score_min NOT BETWEEN scale_min AND scale_max OR rule.score_max NOT BETWEEN scale_min AND scale_max THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('scores of alert rule "%s" lie outside the scale of metric "%s"', rule.name, rule.metric),
+            DETAIL = format('The scale is %s to %s, the rule asks for %s to %s.',
+                            scale_min, scale_max, coalesce(rule.score_min, scale_min), coalesce(rule.score_max, scale_max));
+    END IF;
+
+    IF rule.score_min > rule.score_max THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('alert rule "%s" can never hold', rule.name),
+            DETAIL = format('score_min %s is greater than score_max %s.', rule.score_min, rule.score_max);
+    END IF;
+
+    IF (rule.valid_from < rule.valid_to) IS NOT TRUE THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('alert rule "%s" is never valid', rule.name),
+            DETAIL = format('valid_from %s does not lie before valid_to %s.',
+                            coalesce(rule.valid_from::text, 'NULL'), coalesce(rule.valid_to::text, 'NULL'));
+    END IF;
+
+    IF (rule.severity IN ('low', 'medium', 'high', 'critical')) IS NOT TRUE THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('alert rule "%s" has the unknown severity %s', rule.name, coalesce('"' || rule.severity || '"', 'NULL')),
+            HINT = 'Use low, medium, high or critical.';
+    END IF;
+
+    IF rule.search_config IS NULL THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('alert rule "%s" has no text search configuration', rule.name),
+            HINT = 'Use simple where you have no better one.';
+    END IF;
+
+    IF rule.search IS NOT NULL AND numnode(websearch_to_tsquery(rule.search_config, rule.search)) = 0 THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('alert rule "%s" has no word to search for', rule.name),
+            DETAIL = format('Text search configuration "%s" leaves nothing of "%s".', rule.search_config, rule.search),
+            HINT = 'Stop words and punctuation do not count; the configuration simple has no stop words.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.check_alert_rule(cxm.alert_rule_input) IS
+'Raises an error that says what is wrong with an alert rule: no name, no condition, an unknown metric (42704), scores outside the metric''s scale or without a metric, a search without words, an unknown severity, times that never hold (22023).';
+
+CREATE FUNCTION cxm.save_alert_rule(rule_id integer, rule cxm.alert_rule_input) RETURNS integer
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- by its whole name, so that it means the same under every writer's search_path
+    config_name CONSTANT text NOT NULL := (
+        SELECT format('%I.%I', n.nspname, c.cfgname)
+        FROM pg_ts_config AS c
+        JOIN pg_namespace AS n ON n.oid = c.cfgnamespace
+        WHERE c.oid = rule.search_config);
+    place record;
+    saved_id integer;
+BEGIN
+    -- the catalogues learn unknown keys here as they do when records come in
+    INSERT INTO cx.touchpoint (key) SELECT rule.touchpoint WHERE rule.touchpoint IS NOT NULL ON CONFLICT (key) DO NOTHING;
+    INSERT INTO cx.location (key) SELECT rule.location WHERE rule.location IS NOT NULL ON CONFLICT (key) DO NOTHING;
+    INSERT INTO cx.product (key) SELECT rule.product WHERE rule.product IS NOT NULL ON CONFLICT (key) DO NOTHING;
+
+    SELECT
+        (SELECT t.touchpoint_id FROM cx.touchpoint AS t WHERE t.key = rule.touchpoint) AS touchpoint_id,
+        (SELECT l.location_id FROM cx.location AS l WHERE l.key = rule.location) AS location_id,
+        (SELECT p.product_id FROM cx.product AS p WHERE p.key = rule.product) AS product_id
+    INTO place;
+
+    IF save_alert_rule.rule_id IS NULL THEN
+        INSERT INTO cx.alert_rule AS r (name, metric, score_min, score_max, touchpoint_id, location_id, product_id,
+                                        search, search_config, severity, owner, valid_from, valid_to)
+        VALUES (rule.name, rule.metric, rule.score_min, rule.score_max, place.touchpoint_id, place.location_id, place.product_id,
+                rule.search, config_name, rule.severity, rule.owner, rule.valid_from, rule.valid_to)
+        RETURNING r.rule_id INTO saved_id;
+    ELSE
+        UPDATE cx.alert_rule AS r
+        SET name = rule.name,
+            version = r.version + 1,
+            metric = rule.metric,
+            score_min = rule.score_min,
+            score_max = rule.score_max,
+            touchpoint_id = place.touchpoint_id,
+            location_id = place.location_id,
+            product_id = place.product_id,
+            search = rule.search,
+            search_config = config_name,
+            severity = rule.severity,
+            owner = rule.owner,
+            valid_from = rule.valid_from,
+            valid_to = rule.valid_to,
+            changed_at = clock_timestamp()
+        WHERE r.rule_id = save_alert_rule.rule_id
+        RETURNING r.rule_id INTO saved_id;
+    END IF;
+
+    RETURN saved_id;
+EXCEPTION
+    WHEN unique_violation THEN
+        RAISE unique_violation USING
+            MESSAGE = format('alert rule "%s" exists already', rule.name),
+            HINT = 'Change it with cxm.change_alert_rule() or choose another name.';
+END
+$$;
+
+COMMENT ON FUNCTION cxm.save_alert_rule(integer, cxm.alert_rule_input) IS
+'Writes a checked rule into cx.alert_rule, as a new one (rule_id NULL) or as the next version of that rule, and returns its rule_id. Called by cxm.add_alert_rule() and cxm.change_alert_rule().';
+
+CREATE FUNCTION cxm.add_alert_rule(
+    name text,
+    metric text DEFAULT NULL,
+    score_min integer DEFAULT NULL,
+    score_max integer DEFAULT NULL,
+    touchpoint text DEFAULT NULL,
+    location text DEFAULT NULL,
+    product text DEFAULT NULL,
+    search text DEFAULT NULL,
+    search_config regconfig DEFAULT 'pg_catalog.simple',
+    severity text DEFAULT 'high',
+    owner text DEFAULT NULL,
+    valid_from timestamptz DEFAULT '-infinity',
+    valid_to timestamptz DEFAULT 'infinity'
+) RETURNS integer
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    rule CONSTANT cxm.alert_rule_input := (name, metric, score_min, score_max, touchpoint, location, product,
+                                           search, search_config, severity, owner, valid_from, valid_to);
+BEGIN
+    PERFORM cxm.check_alert_rule(rule);
+    RETURN cxm.save_alert_rule(NULL, rule);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.add_alert_rule(text, text, integer, integer, text, text, text, text, regconfig, text, text, timestamptz, timestamptz) IS
+'Adds an alert rule and returns its rule_id. An answer raises an alert when it meets every condition given; NULL = any. score_min and score_max are inclusive, lie on the metric''s usual scale and need the metric. touchpoint, location and product are keys; unknown ones are registered. search is in the syntax of websearch_to_tsquery and read, like the comment, in search_config. The rule holds for answers received from valid_from (inclusive) to valid_to (exclusive). severity: low, medium, high or critical. Errors: no condition at all, an unknown metric, scores off the scale, a search without words, a name that is taken.';
+
+CREATE FUNCTION cxm.change_alert_rule(name text, changes jsonb) RETURNS integer
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    target_id integer;
+    rule cxm.alert_rule_input;
+    unknown text;
+BEGIN
+    SELECT r.rule_id INTO target_id FROM cx.alert_rule AS r WHERE r.name = change_alert_rule.name FOR NO KEY UPDATE;
+
+    IF NOT FOUND THEN
+        RAISE undefined_object USING
+            MESSAGE = format('alert rule "%s" does not exist', change_alert_rule.name);
+    END IF;
+
+    IF jsonb_typeof(changes) IS DISTINCT FROM 'object' THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('changes to alert rule "%s" are not a JSON object', change_alert_rule.name),
+            HINT = 'Give what changes, such as {"score_max": 4, "owner": null}.';
+    END IF;
+
+    SELECT r.name, r.metric, r.score_min, r.score_max, t.key, l.key, p.key,
+           r.search, c.oid, r.severity, r.owner, r.valid_from, r.valid_to
+    INTO rule
+    FROM cx.alert_rule AS r
+    LEFT JOIN cx.touchpoint AS t ON t.touchpoint_id = r.touchpoint_id
+    LEFT JOIN cx.location AS l ON l.location_id = r.location_id
+    LEFT JOIN cx.product AS p ON p.product_id = r.product_id
+    LEFT JOIN (pg_ts_config AS c JOIN pg_namespace AS n ON n.oid = c.cfgnamespace)
+        ON r.search_config = format('%I.%I', n.nspname, c.cfgname)
+        OR (r.search_config = quote_ident(c.cfgname) AND n.nspname = 'pg_catalog')
+    WHERE r.rule_id = target_id;
+
+    SELECT string_agg(quote_ident(k), ', ' ORDER BY k) INTO unknown
+    FROM jsonb_object_keys(changes) AS k
+    WHERE NOT to_jsonb(rule) ? k;
+
+    IF unknown IS NOT NULL THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('alert rule "%s" cannot be changed in %s', change_alert_rule.name, unknown),
+            HINT = format('What can change is %s.', (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(to_jsonb(rule)) AS k));
+    END IF;
+
+    rule := jsonb_populate_record(rule, changes);
+    PERFORM cxm.check_alert_rule(rule);
+    PERFORM cxm.save_alert_rule(target_id, rule);
+    RETURN (SELECT r.version FROM cx.alert_rule AS r WHERE r.rule_id = target_id);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.change_alert_rule(text, jsonb) IS
+'Changes the alert rule of that name and returns its new version. changes is a JSON object with the arguments of cxm.add_alert_rule() that change; null takes a condition away; what is not in it stays. search_config needs its schema unless it is in pg_catalog. Alerts keep the version that raised them. Errors: an unknown rule (42704), an unknown key, and those of cxm.add_alert_rule().';
+
+CREATE FUNCTION cxm.enable_alert_rule(name text, enabled boolean DEFAULT true) RETURNS integer
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    new_version integer;
+BEGIN
+    IF enable_alert_rule.enabled IS NULL THEN
+        RAISE null_value_not_allowed USING
+            MESSAGE = 'enabled must be true or false';
+    END IF;
+
+    UPDATE cx.alert_rule AS r
+    SET enabled = enable_alert_rule.enabled,
+        version = r.version + (r.enabled <> enable_alert_rule.enabled)::integer,
+        changed_at = CASE WHEN r.enabled = enable_alert_rule.enabled THEN r.changed_at ELSE clock_timestamp() END
+    WHERE r.name = enable_alert_rule.name
+    RETURNING r.version INTO new_version;
+
+    IF NOT FOUND THEN
+        RAISE undefined_object USING
+            MESSAGE = format('alert rule "%s" does not exist', enable_alert_rule.name);
+    END IF;
+
+    RETURN new_version;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.enable_alert_rule(text, boolean) IS
+'Turns the alert rule of that name on (the default) or off and returns its version, which counts up when that changed anything. Answers that come while it is off raise nothing, also later. Error 42704: no such rule.';
+
+-- evaluation
+
+CREATE FUNCTION cxm.matching_alert_rules(
+    metric text,
+    score integer,
+    touchpoint_id integer,
+    location_id integer,
+    product_id integer,
+    comment text,
+    received_at timestamptz,
+    only_rule integer DEFAULT NULL
+) RETURNS TABLE (rule_id integer, version integer, severity text, owner text)
+LANGUAGE sql STABLE PARALLEL SAFE
+-- no SET clause: the planner must be able to put this query into the place of its call
+AS $$
+    SELECT r.rule_id, r.version, r.severity, r.owner
+    FROM cx.alert_rule AS r
+    WHERE r.enabled
+      AND (matching_alert_rules.only_rule IS NULL OR r.rule_id = matching_alert_rules.only_rule)
+      AND matching_alert_rules.received_at >= r.valid_from
+      AND matching_alert_rules.received_at < r.valid_to
+      AND (r.metric IS NULL OR r.metric = matching_alert_rules.metric)
+      AND (r.score_min IS NULL OR r.score_min <= matching_alert_rules.score)
+      AND (r.score_max IS NULL OR r.score_max >= matching_alert_rules.score)
+      AND (r.touchpoint_id IS NULL OR r.touchpoint_id = matching_alert_rules.touchpoint_id)
+      AND (r.location_id IS NULL OR r.location_id = matching_alert_rules.location_id)
+      AND (r.product_id IS NULL OR r.product_id = matching_alert_rules.product_id)
+      AND (r.search IS NULL
+           OR (matching_alert_rules.comment IS NOT NULL
+               AND pg_catalog.to_tsvector(r.search_config::pg_catalog.regconfig, matching_alert_rules.comment)
+                   @@ pg_catalog.websearch_to_tsquery(r.search_config::pg_catalog.regconfig, r.search)))
+$$;
+
+COMMENT ON FUNCTION cxm.matching_alert_rules(text, integer, integer, integer, integer, text, timestamptz, integer) IS
+'The enabled alert rules that an answer with these values meets; nothing else in cxm knows when a rule holds. An argument that is NULL (no score, no touchpoint, no comment ...) meets no rule that asks for it. only_rule limits the question to one rule.';
+
+CREATE FUNCTION cxm.alert_payload(
+    alert_id bigint,
+    rule_id integer,
+    rule text,
+    feedback_id bigint,
+    metric text,
+    score integer,
+    severity text
+) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT pg_catalog.jsonb_build_object(
+        'alert_id', alert_payload.alert_id,
+        'rule_id', alert_payload.rule_id,
+        'rule', pg_catalog.left(alert_payload.rule, 200),
+        'feedback_id', alert_payload.feedback_id,
+        'metric', pg_catalog.left(alert_payload.metric, 63),
+        'score', alert_payload.score,
+        'severity', alert_payload.severity)
+$$;
+
+COMMENT ON FUNCTION cxm.alert_payload(bigint, integer, text, bigint, text, integer, text) IS
+'What listeners are told of one alert: ids, metric, score, severity and the rule''s name (its first 200 characters), all your own words. Never what a customer wrote, since any role may LISTEN; and always under the 8000 bytes of NOTIFY.';
+
+CREATE FUNCTION cxm.send_notification(channel text, payload jsonb) RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_notify(channel, payload::text);
+    RETURN clock_timestamp();
+END
+$$;
+
+COMMENT ON FUNCTION cxm.send_notification(text, jsonb) IS
+'Gives one notification to NOTIFY, to be delivered when the transaction commits, and returns the time. Everything that cxm tells listeners passes here.';
+
+CREATE FUNCTION cxm.send_notifications(alert_ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- more alerts than this in one statement come as one summary, so that a bulk load floods nobody
+    most CONSTANT integer := 100;
+    -- a full queue would make the writer's COMMIT fail; what is held back waits in cx.outbox
+    direct CONSTANT boolean := cxm.notify_mode() = 'direct' AND pg_notification_queue_usage() < 0.9;
+BEGIN
+    IF cardinality(alert_ids) <= most THEN
+        INSERT INTO cx.outbox (channel, payload, sent_at)
+        SELECT 'cxm_alert', m.payload, CASE WHEN direct THEN cxm.send_notification('cxm_alert', m.payload) END
+        FROM (
+            SELECT cxm.alert_payload(a.alert_id, a.rule_id, r.name, a.feedback_id, a.metric, a.score, a.severity) AS payload
+            FROM cx.alert AS a
+            LEFT JOIN cx.alert_rule AS r ON r.rule_id = a.rule_id
+            WHERE a.alert_id = ANY (alert_ids)
+            ORDER BY a.alert_id
+        ) AS m;
+    ELSE
+        INSERT INTO cx.outbox (channel, payload, sent_at)
+        SELECT 'cxm_alert', m.payload, CASE WHEN direct THEN cxm.send_notification('cxm_alert', m.payload) END
+        FROM (
+            SELECT jsonb_build_object('alerts', count(*), 'first_alert_id', min(i), 'last_alert_id', max(i)) AS payload
+            FROM unnest(alert_ids) AS i
+        ) AS m;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.send_notifications(bigint[]) IS
+'Tells the listeners of channel cxm_alert about new alerts: up to 100 of them one by one, more as one summary {"alerts": n, "first_alert_id": ..., "last_alert_id": ...}. Each notification is a row of cx.outbox; under cxm.notify_mode direct it is sent when the transaction commits, otherwise it waits there for cxm.send_outbox().';
+
+CREATE FUNCTION cxm.send_outbox(max_rows integer DEFAULT 1000) RETURNS integer
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    sent integer;
+BEGIN
+    IF (max_rows > 0) IS NOT TRUE THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'max_rows must be greater than zero';
+    END IF;
+
+    WITH waiting AS MATERIALIZED (
+        SELECT o.outbox_id
+        FROM cx.outbox AS o
+        WHERE o.sent_at IS NULL
+        ORDER BY o.outbox_id
+        LIMIT max_rows
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE cx.outbox AS o
+    SET sent_at = cxm.send_notification(o.channel, o.payload)
+    FROM (SELECT w.outbox_id FROM waiting AS w ORDER BY w.outbox_id) AS w
+    WHERE o.outbox_id = w.outbox_id;
+
+    GET DIAGNOSTICS sent = ROW_COUNT;
+    RETURN sent;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.send_outbox(integer) IS
+'Sends the notifications that wait in cx.outbox (written under cxm.notify_mode off), at most max_rows of them, oldest first, and returns how many. Several sessions may call it at once; each notification is sent once.';
+
+CREATE FUNCTION cxm.evaluate_alerts(feedback_ids bigint[], rule_id integer DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    raised bigint[];
+BEGIN
+    WITH raised AS (
+        INSERT INTO cx.alert (rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner)
+        SELECT r.rule_id, r.version, f.feedback_id, f.occurred_at, f.identifier_id, f.metric, f.score, r.severity, r.owner
+        FROM cx.feedback AS f
+        CROSS JOIN LATERAL cxm.matching_alert_rules(f.metric, f.score, f.touchpoint_id, f.location_id, f.product_id,
+                                                    f.comment, f.received_at, evaluate_alerts.rule_id) AS r
+        WHERE f.feedback_id = ANY (feedback_ids)
+        ORDER BY f.feedback_id, r.rule_id
+        ON CONFLICT ON CONSTRAINT alert_rule_feedback_key DO NOTHING
+        RETURNING alert_id
+    )
+    SELECT array_agg(a.alert_id) INTO raised FROM raised AS a;
+
+    IF raised IS NOT NULL THEN
+        PERFORM cxm.send_notifications(raised);
+    END IF;
+
+    RETURN coalesce(cardinality(raised), 0);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.evaluate_alerts(bigint[], integer) IS
+'Holds stored answers against all enabled alert rules, or against the one given, and returns how many alerts that raised. An answer that raised a rule''s alert before raises it no more, so repeating this is harmless. Unknown ids raise nothing. What is wrong with a rule is an error here. It does not look at cxm.alerts.';
+
+CREATE FUNCTION cxm.reject_alerts(rule_id integer, feedback_ids bigint[], reason text, sqlstate text) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    most CONSTANT integer := 10000;
+    failed_state text;
+    failed_reason text;
+BEGIN
+    INSERT INTO cx.rejection (kind, record, reason, sqlstate)
+    SELECT 'alert',
+           jsonb_build_object('rule_id', reject_alerts.rule_id, 'feedback_ids', to_jsonb(feedback_ids[first : first + most - 1])),
+           reject_alerts.reason,
+           reject_alerts.sqlstate
+    FROM generate_series(1, cardinality(feedback_ids), most) AS first;
+EXCEPTION
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS failed_state = RETURNED_SQLSTATE, failed_reason = MESSAGE_TEXT;
+        RAISE WARNING USING
+            ERRCODE = reject_alerts.sqlstate,
+            MESSAGE = format('alert rule %s was not evaluated for %s answers: %s',
+                             coalesce(reject_alerts.rule_id::text, '(all)'), cardinality(feedback_ids), reject_alerts.reason),
+            DETAIL = format('Nor could that be recorded in cx.rejection: %s', failed_reason),
+            HINT = CASE WHEN '42501' IN (reject_alerts.sqlstate, failed_state)
+                        THEN 'The role that writes feedback needs the privileges that cxm.grant_store() gives a writer.'
+                        ELSE 'Mend the cause and call cxm.evaluate_alerts() for these answers.' END;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.reject_alerts(integer, bigint[], text, text) IS
+'Records in cx.rejection that a rule (NULL = all of them) could not be evaluated for these answers, 10000 answers a row. Never raises an error: when that fails too, it is a WARNING.';
+
+CREATE FUNCTION cxm.alert_rules_to_retry() RETURNS integer[]
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN ARRAY(SELECT r.rule_id FROM cx.alert_rule AS r WHERE r.enabled ORDER BY r.rule_id);
+EXCEPTION
+    WHEN OTHERS THEN
+        RETURN '{}';
+END
+$$;
+
+COMMENT ON FUNCTION cxm.alert_rules_to_retry() IS
+'The enabled alert rules, to be tried one by one after trying them together failed. Empty, and never an error, where they cannot be read.';
+
+CREATE FUNCTION cxm.feedback_alert() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    todo integer[] := ARRAY[NULL::integer];     -- rules to try, NULL = all of them together
+    rule integer;
+    raised bigint[];
+    failed_reason text;
+    failed_state text;
+BEGIN
+    IF NOT cxm.alerts_enabled() THEN
+        RETURN NULL;
+    END IF;
+
+    -- Nothing in here may abort the writer. All rules are tried together; when that fails they are tried one by
+    -- one, so that a bad rule silences no other, and what still fails is recorded.
+    WHILE cardinality(todo) > 0 LOOP
+        rule := todo[1];
+        todo := todo[2:];
+
+        BEGIN
+            IF NOT EXISTS (SELECT FROM cx.alert_rule AS r WHERE r.enabled) OR NOT EXISTS (SELECT FROM new_feedback) THEN
+                RETURN NULL;
+            END IF;
+
+            IF TG_OP = 'INSERT' THEN
+                WITH raised AS (
+                    INSERT INTO cx.alert (rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner)
+                    SELECT r.rule_id, r.version, f.feedback_id, f.occurred_at, f.identifier_id, f.metric, f.score, r.severity, r.owner
+                    FROM new_feedback AS f
+                    CROSS JOIN LATERAL cxm.matching_alert_rules(f.metric, f.score, f.touchpoint_id, f.location_id, f.product_id,
+                                                                f.comment, f.received_at, rule) AS r
+                    ORDER BY f.feedback_id, r.rule_id
+                    ON CONFLICT ON CONSTRAINT alert_rule_feedback_key DO NOTHING
+                    RETURNING alert_id
+                )
+                SELECT array_agg(a.alert_id) INTO raised FROM raised AS a;
+            ELSE
+                -- An update tells news where the answer meets a rule that it did not meet before. A window and
+                -- not a join of old and new, for the plan is kept from the first call, be it of one row or of all.
+                WITH raised AS (
+                    INSERT INTO cx.alert (rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner)
+                    SELECT m.rule_id, m.version, m.feedback_id, m.occurred_at, m.identifier_id, m.metric, m.score, m.severity, m.owner
+                    FROM (
+                        SELECT u.*, bool_or(u.was) OVER (PARTITION BY u.feedback_id, u.rule_id) AS met_before
+                        FROM (
+                            SELECT false AS was, r.rule_id, r.version, f.feedback_id, f.occurred_at, f.identifier_id, f.metric, f.score, r.severity, r.owner
+                            FROM new_feedback AS f
+                            CROSS JOIN LATERAL cxm.matching_alert_rules(f.metric, f.score, f.touchpoint_id, f.location_id, f.product_id,
+                                                                        f.comment, f.received_at, rule) AS r
+                            UNION ALL
+                            SELECT true, r.rule_id, r.version, f.feedback_id, f.occurred_at, f.identifier_id, f.metric, f.score, r.severity, r.owner
+                            FROM old_feedback AS f
+                            CROSS JOIN LATERAL cxm.matching_alert_rules(f.metric, f.score, f.touchpoint_id, f.location_id, f.product_id,
+                                                                        f.comment, f.received_at, rule) AS r
+                        ) AS u
+                    ) AS m
+                    WHERE NOT m.was AND NOT m.met_before
+                    ORDER BY m.feedback_id, m.rule_id
+                    ON CONFLICT ON CONSTRAINT alert_rule_feedback_key DO NOTHING
+                    RETURNING alert_id
+                )
+                SELECT array_agg(a.alert_id) INTO raised FROM raised AS a;
+            END IF;
+
+            IF raised IS NOT NULL THEN
+                PERFORM cxm.send_notifications(raised);
+            END IF;
+        EXCEPTION
+            WHEN OTHERS THEN
+                GET STACKED DIAGNOSTICS failed_reason = MESSAGE_TEXT, failed_state = RETURNED_SQLSTATE;
+
+                IF rule IS NULL THEN
+                    todo := cxm.alert_rules_to_retry();
+                END IF;
+
+                IF rule IS NOT NULL OR cardinality(todo) = 0 THEN
+                    PERFORM cxm.reject_alerts(rule, ARRAY(SELECT f.feedback_id FROM new_feedback AS f ORDER BY f.feedback_id),
+                                              failed_reason, failed_state);
+                END IF;
+        END;
+    END LOOP;
+
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.feedback_alert() IS
+'Statement trigger on cx.feedback and its partitions, after INSERT and UPDATE: raises alerts for new answers, and for changed ones where they meet a rule that they did not meet before. Does nothing while cxm.alerts is off. Never fails the writer: a rule that cannot be evaluated becomes a row of cx.rejection (kind alert), or else a WARNING.';
+
+CREATE FUNCTION cxm.add_alert_triggers(feedback_partition regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_partition_ancestors(feedback_partition) AS a WHERE a.relid = 'cx.feedback'::regclass) THEN
+        RAISE wrong_object_type USING
+            MESSAGE = format('"%s" is not a partition of cx.feedback', feedback_partition);
+    END IF;
+
+    EXECUTE format('CREATE OR REPLACE TRIGGER feedback_alert_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS new_feedback '
+                   'FOR EACH STATEMENT EXECUTE FUNCTION cxm.feedback_alert()', feedback_partition);
+    EXECUTE format('CREATE OR REPLACE TRIGGER feedback_alert_update AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_feedback NEW TABLE AS new_feedback '
+                   'FOR EACH STATEMENT EXECUTE FUNCTION cxm.feedback_alert()', feedback_partition);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.add_alert_triggers(regclass) IS
+'Gives a partition of cx.feedback the alert triggers, so that rows put straight into the partition (and not through cx.feedback) raise alerts too. Partitions that cxm makes have them; call it for one that you attach yourself. Error 42809: not a partition of cx.feedback.';
+
+-- taking alerts up
+
+CREATE FUNCTION cxm.claim_alerts(n integer DEFAULT 10, claimed_by text DEFAULT session_user, lease interval DEFAULT interval '5 minutes')
+RETURNS TABLE (
+    alert_id bigint,
+    rule_id integer,
+    rule text,
+    severity text,
+    owner text,
+    feedback_id bigint,
+    occurred_at timestamptz,
+    identifier_id bigint,
+    metric text,
+    score integer,
+    comment text,
+    raised_at timestamptz,
+    claim_expires_at timestamptz
+)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    moment CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    IF (n > 0) IS NOT TRUE THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'n must be greater than zero';
+    END IF;
+
+    IF coalesce(claim_alerts.claimed_by, '') = '' THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'claimed_by must say who claims';
+    END IF;
+
+    IF (moment + lease > moment) IS NOT TRUE THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'lease must be longer than zero';
+    END IF;
+
+    RETURN QUERY
+    WITH candidate AS MATERIALIZED (
+        SELECT a.alert_id
+        FROM cx.alert AS a
+        WHERE a.state <> 'acknowledged'
+          AND (a.state = 'open' OR a.claim_expires_at <= moment)
+        ORDER BY a.alert_id
+        LIMIT n
+        FOR UPDATE SKIP LOCKED
+    ), claimed AS (
+        UPDATE cx.alert AS a
+        SET state = 'claimed',
+            claimed_at = moment,
+            claimed_by = claim_alerts.claimed_by,
+            claim_expires_at = moment + lease
+        FROM candidate AS c
+        WHERE a.alert_id = c.alert_id
+        RETURNING a.*
+    )
+    SELECT a.alert_id, a.rule_id, r.name, a.severity, a.owner, a.feedback_id, a.occurred_at, a.identifier_id,
+           a.metric, a.score::integer, f.comment, a.raised_at, a.claim_expires_at
+    FROM claimed AS a
+    LEFT JOIN cx.alert_rule AS r ON r.rule_id = a.rule_id
+    LEFT JOIN cx.feedback AS f ON f.feedback_id = a.feedback_id AND f.occurred_at = a.occurred_at
+    ORDER BY a.alert_id;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.claim_alerts(integer, text, interval) IS
+'Claims up to n alerts that nobody holds, oldest first, for claimed_by, and returns them with what a worker needs. Sessions that claim at once get different alerts and do not wait. A claim lapses after lease, and the alert can be claimed again. comment is NULL where the answer has none or is gone. Error 22023: n, claimed_by or lease is missing or not positive.';
+
+CREATE FUNCTION cxm.acknowledge_alert(alert_id bigint, note text DEFAULT NULL, acknowledged_by text DEFAULT session_user) RETURNS boolean
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF coalesce(acknowledge_alert.acknowledged_by, '') = '' THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'acknowledged_by must say who acknowledges';
+    END IF;
+
+    UPDATE cx.alert AS a
+    SET state = 'acknowledged',
+        acknowledged_at = clock_timestamp(),
+        acknowledged_by = acknowledge_alert.acknowledged_by,
+        note = acknowledge_alert.note
+    WHERE a.alert_id = acknowledge_alert.alert_id
+      AND a.state <> 'acknowledged';
+
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+
+    IF NOT EXISTS (SELECT FROM cx.alert AS a WHERE a.alert_id = acknowledge_alert.alert_id) THEN
+        RAISE no_data_found USING
+            MESSAGE = format('alert %s does not exist', coalesce(acknowledge_alert.alert_id::text, 'NULL'));
+    END IF;
+
+    RETURN false;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.acknowledge_alert(bigint, text, text) IS
+'Closes an alert for good, claimed or not, with a note. True when this call did so, false when it was acknowledged before (the first note and name stay). Error P0002: no such alert.';
+
+CREATE FUNCTION cxm.release_alert(alert_id bigint, claimed_by text DEFAULT session_user) RETURNS boolean
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE cx.alert AS a
+    SET state = 'open',
+        claim_expires_at = NULL
+    WHERE a.alert_id = release_alert.alert_id
+      AND a.state = 'claimed'
+      AND a.claimed_by = release_alert.claimed_by;
+
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+
+    IF NOT EXISTS (SELECT FROM cx.alert AS a WHERE a.alert_id = release_alert.alert_id) THEN
+        RAISE no_data_found USING
+            MESSAGE = format('alert %s does not exist', coalesce(release_alert.alert_id::text, 'NULL'));
+    END IF;
+
+    RETURN false;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.release_alert(bigint, text) IS
+'Gives back an alert that claimed_by holds, so that others can claim it at once. True when it was given back, false when claimed_by does not hold it (the claim lapsed and another took it, or it is open or acknowledged). Error P0002: no such alert.';
+
+-- for listeners that were away
+
+CREATE FUNCTION cxm.replay_alerts(since timestamptz DEFAULT NULL, seen pg_snapshot DEFAULT NULL)
+RETURNS TABLE (
+    alert_id bigint,
+    rule_id integer,
+    feedback_id bigint,
+    raised_at timestamptz,
+    state text,
+    payload jsonb
+)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF since IS NULL AND seen IS NULL THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'replay_alerts needs a time or a snapshot',
+            HINT = 'Give since => a time, or seen => the pg_current_snapshot() of your last look.';
+    END IF;
+
+    -- An alert whose transaction this cluster has not reached yet was restored or replicated from another one;
+    -- snapshots of this cluster say nothing about it.
+    RETURN QUERY
+    SELECT a.alert_id, a.rule_id, a.feedback_id, a.raised_at, a.state,
+           cxm.alert_payload(a.alert_id, a.rule_id, r.name, a.feedback_id, a.metric, a.score, a.severity)
+    FROM cx.alert AS a
+    LEFT JOIN cx.alert_rule AS r ON r.rule_id = a.rule_id
+    WHERE (since IS NULL OR a.raised_at >= since)
+      AND (seen IS NULL
+           OR (a.raised_xid >= pg_snapshot_xmin(seen)
+               AND NOT pg_visible_in_snapshot(a.raised_xid, seen)
+               AND (a.raised_xid < pg_snapshot_xmax(pg_current_snapshot())
+                    OR a.raised_xid IS NOT DISTINCT FROM pg_current_xact_id_if_assigned())))
+    ORDER BY a.alert_id;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.replay_alerts(timestamptz, pg_snapshot) IS
+'Alerts for a listener that was away, oldest first, with the payload that it missed (always one an alert, never a summary). since: alerts raised at or after that time; one whose transaction was still open when you last looked may have been raised before it, so look back further than your longest transaction. seen: exactly the alerts that were not visible in that snapshot (pg_current_snapshot() of your last look), none missed and none twice, in the cluster that raised them. Both: alerts that meet both. Error 22023: neither.';

@@ -1,0 +1,119 @@
+-- Monthly partitions of cx.event, cx.feedback and cx.purchase.
+--
+-- A partition is made ahead by upkeep, on demand by the ingest functions, and where neither was possible the row
+-- waits in the default partition until upkeep makes its month. No row is ever refused for want of a partition.
+--
+-- ATTACH PARTITION changes the constraint of the default partition under a writer that has already chosen it, and
+-- such a writer would fail. So writers that are about to use the default partition hold a shared advisory lock
+-- till they commit, and a partition is made only under the exclusive one, which is tried and never waited for.
+
+CREATE FUNCTION cxm.partition_lock(parent text) RETURNS bigint
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN pg_catalog.hashtextextended('cxm.partition ' OPERATOR(pg_catalog.||) parent, 0);
+
+COMMENT ON FUNCTION cxm.partition_lock(text) IS
+'Key of the advisory lock that guards the default partition of cx.<parent>.';
+
+-- Rows that lie before the epoch share one partition: dates such as 0001-01-01 stand for "unknown" in many
+-- systems, and a month of its own for each would be noise.
+CREATE FUNCTION cxm.make_early_partition(parent text) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+BEGIN
+    EXECUTE format('CREATE TABLE cx.%I PARTITION OF cx.%I FOR VALUES FROM (MINVALUE) TO (%L)',
+                   parent || '_early', parent, timestamptz '1970-01-01 00:00+00');
+    EXECUTE format('COMMENT ON TABLE cx.%I IS %L', parent || '_early', 'Rows of cx.' || parent || ' dated before 1970.');
+END
+$$;
+
+COMMENT ON FUNCTION cxm.make_early_partition(text) IS
+'Makes the partition of cx.<parent> for all times before 1970. Run by cxm.create_store().';
+
+CREATE FUNCTION cxm.make_partition(parent text, month timestamp) RETURNS bigint
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    v_name text := parent || to_char(month, '_YYYY_MM');
+    v_from timestamptz := month AT TIME ZONE 'UTC';
+    v_to timestamptz := (month + interval '1 month') AT TIME ZONE 'UTC';
+    v_columns text;
+    v_moved bigint;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(cxm.partition_lock(parent)) THEN
+        RETURN NULL;
+    END IF;
+
+    EXECUTE format('LOCK TABLE cx.%I IN SHARE UPDATE EXCLUSIVE MODE', parent);
+    EXECUTE format('LOCK TABLE cx.%I IN ACCESS EXCLUSIVE MODE', parent || '_default');
+    EXECUTE format('CREATE TABLE cx.%I (LIKE cx.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION)', v_name, parent);
+    EXECUTE format('COMMENT ON TABLE cx.%I IS %L', v_name, format('Rows of cx.%s of %s (UTC).', parent, to_char(month, 'YYYY-MM')));
+
+    SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO v_columns
+    FROM pg_attribute a
+    WHERE a.attrelid = format('cx.%I', parent)::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
+
+    EXECUTE format('WITH moved AS (DELETE FROM cx.%I WHERE occurred_at >= %L AND occurred_at < %L RETURNING %s) INSERT INTO cx.%I (%s) SELECT %s FROM moved',
+                   parent || '_default', v_from, v_to, v_columns, v_name, v_columns, v_columns);
+    GET DIAGNOSTICS v_moved = ROW_COUNT;
+
+    EXECUTE format('ALTER TABLE cx.%I ATTACH PARTITION cx.%I FOR VALUES FROM (%L) TO (%L)', parent, v_name, v_from, v_to);
+    RETURN v_moved;
+EXCEPTION
+    -- somebody else is making it, or is using the table: the row is safe in the default partition
+    WHEN lock_not_available OR deadlock_detected OR duplicate_table OR object_in_use OR insufficient_privilege THEN
+        RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.make_partition(text, timestamp) IS
+'Makes the partition of cx.<parent> for a month (first day, UTC) and moves that month''s rows out of the default partition into it. Returns the number of rows moved; NULL when it could not be made now because the table is in use, the caller does not own it, or somebody else made it. Never waits longer than a tenth of a second for a lock.';
+
+CREATE FUNCTION cxm.missing_months(parent text, times timestamptz[]) RETURNS timestamp[]
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN ARRAY(SELECT m.month
+                 FROM (SELECT DISTINCT date_trunc('month', t.at AT TIME ZONE 'UTC') AS month
+                       FROM unnest(times) AS t(at)
+                       WHERE isfinite(t.at) AND t.at >= timestamptz '1970-01-01 00:00+00') AS m
+                 WHERE to_regclass(format('cx.%I', parent || to_char(m.month, '_YYYY_MM'))) IS NULL
+                 ORDER BY m.month);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.missing_months(text, timestamptz[]) IS
+'First days (UTC) of the months of the given times that have no partition of cx.<parent>, in order. NULLs, infinities and times before 1970 need none.';
+
+CREATE FUNCTION cxm.ensure_partitions(parent text, times timestamptz[]) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_months timestamp[] := cxm.missing_months(parent, times);
+    v_month timestamp;
+BEGIN
+    IF v_months = '{}' THEN
+        RETURN;
+    END IF;
+
+    IF pg_has_role(current_user, (SELECT c.relowner FROM pg_class AS c WHERE c.oid = format('cx.%I', parent)::regclass), 'USAGE') THEN
+        FOREACH v_month IN ARRAY v_months LOOP
+            PERFORM cxm.make_partition(parent, v_month);
+        END LOOP;
+        v_months := cxm.missing_months(parent, times);
+    END IF;
+
+    IF v_months <> '{}' THEN
+        PERFORM pg_advisory_xact_lock_shared(cxm.partition_lock(parent));
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.ensure_partitions(text, timestamptz[]) IS
+'Makes the partitions of cx.<parent> that rows of the given times need, as far as the caller may; for the rest keeps the default partition usable till the end of the transaction. Called by the ingest functions before they write.';

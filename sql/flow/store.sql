@@ -1,0 +1,216 @@
+-- The life of a store: making, checking, opening to roles, upgrading.
+
+CREATE FUNCTION cxm.store_version() RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF to_regclass('cx.store') IS NULL THEN
+        RAISE EXCEPTION 'this database has no cxm store'
+            USING ERRCODE = 'undefined_table',
+                  DETAIL = 'There is no table cx.store.',
+                  HINT = 'Run SELECT cxm.create_store().';
+    END IF;
+    RETURN (SELECT s.version FROM cx.store AS s);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.store_version() IS
+'Version of cxm whose shape the store has, such as 0.1.0. Compare cxm.version(), the version of the library. Error when there is no store.';
+
+CREATE FUNCTION cxm.check_week_start(week_start integer) RETURNS smallint
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF week_start IS NULL OR week_start NOT BETWEEN 1 AND 7 THEN
+        RAISE EXCEPTION 'week start % is not a day of the week', coalesce(week_start::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give 1 for Monday to 7 for Sunday.';
+    END IF;
+    RETURN week_start;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.check_week_start(integer) IS 'The argument, when it is an ISO day of the week (1 = Monday ... 7 = Sunday); an error otherwise.';
+
+CREATE FUNCTION cxm.create_store(time_zone text DEFAULT NULL, week_start integer DEFAULT 1) RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_zone text := coalesce(time_zone, current_setting('TimeZone'));
+    v_parent text;
+BEGIN
+    IF to_regnamespace('cx') IS NOT NULL THEN
+        RAISE EXCEPTION 'schema "cx" exists already'
+            USING ERRCODE = 'duplicate_schema',
+                  DETAIL = CASE WHEN to_regclass('cx.store') IS NULL THEN 'It is not a cxm store.' ELSE 'It holds a cxm store.' END,
+                  HINT = CASE WHEN to_regclass('cx.store') IS NULL THEN 'Rename that schema: cxm keeps its store in "cx".'
+                              ELSE 'Use it, or bring it up to date with SELECT cxm.upgrade_store().' END;
+    END IF;
+    -- a zone that PostgreSQL does not know raises here, before anything is made
+    PERFORM now() AT TIME ZONE v_zone;
+    PERFORM cxm.check_week_start(week_start);
+
+    PERFORM cxm.create_tables();
+    INSERT INTO cx.store (version, time_zone, week_start) VALUES (cxm.version(), v_zone, week_start);
+    FOREACH v_parent IN ARRAY ARRAY['event', 'feedback', 'purchase'] LOOP
+        PERFORM cxm.make_early_partition(v_parent);
+        PERFORM cxm.ensure_partitions(v_parent, cxm.months_ahead());
+    END LOOP;
+    PERFORM cxm.create_views();
+    RETURN cxm.version();
+END
+$$;
+
+COMMENT ON FUNCTION cxm.create_store(text, integer) IS
+'Makes the store: schema cx with its tables, triggers and views, owned by the caller, and the partitions of this month and the next three. time_zone: IANA name in which views cut periods (default: the session''s); week_start: 1 = Monday ... 7 = Sunday. Returns the version. Error when schema cx exists or the zone is unknown.';
+
+CREATE FUNCTION cxm.months_ahead() RETURNS timestamptz[]
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN ARRAY(SELECT pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(months => n)
+             FROM pg_catalog.generate_series(-1, 3) AS g(n));
+
+COMMENT ON FUNCTION cxm.months_ahead() IS
+'A time in each month for which partitions are made ahead: the last one, this one and the next three.';
+
+CREATE FUNCTION cxm.upgrade_store() RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_version text := cxm.store_version();
+BEGIN
+    LOCK TABLE cx.store IN ACCESS EXCLUSIVE MODE;
+    SELECT s.version INTO v_version FROM cx.store AS s;
+
+    IF string_to_array(v_version, '.')::integer[] > string_to_array(cxm.version(), '.')::integer[] THEN
+        RAISE EXCEPTION 'the store has version %, newer than cxm %', v_version, cxm.version()
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Install the newer cxm and run ALTER EXTENSION cxm UPDATE.';
+    END IF;
+
+    IF v_version <> cxm.version() THEN
+        RAISE EXCEPTION 'there is no way from store version % to %', v_version, cxm.version()
+            USING ERRCODE = 'feature_not_supported',
+                  DETAIL = 'Store version 0.1.0 is the first.';
+    END IF;
+
+    PERFORM cxm.create_views();
+    RETURN v_version;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.upgrade_store() IS
+'Brings the store to cxm.version() and makes its views anew (views of yours that are built on them stay). Returns the version reached; running it again changes nothing. Error when the store is newer than the library.';
+
+CREATE FUNCTION cxm.grant_store(role_name text, level text DEFAULT 'reader') RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_table text;
+BEGIN
+    IF level NOT IN ('reader', 'writer', 'agent') THEN
+        RAISE EXCEPTION 'unknown level "%"', level
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Levels are reader (reads everything), writer (sends records) and agent (reads, and works on alerts).';
+    END IF;
+    PERFORM cxm.store_version();
+    EXECUTE format('GRANT USAGE ON SCHEMA cxm, cx TO %I', role_name);
+
+    IF level = 'writer' THEN
+        -- what the ingest functions, attached tables and alert rules read and write on a writer's behalf
+        FOREACH v_table IN ARRAY ARRAY['store', 'namespace', 'metric', 'alert_rule'] LOOP
+            EXECUTE format('GRANT SELECT ON cx.%I TO %I', v_table, role_name);
+        END LOOP;
+        FOREACH v_table IN ARRAY ARRAY['touchpoint', 'location', 'employee', 'product', 'event_type', 'alert', 'outbox'] LOOP
+            EXECUTE format('GRANT SELECT, INSERT ON cx.%I TO %I', v_table, role_name);
+        END LOOP;
+        FOREACH v_table IN ARRAY ARRAY['source', 'profile', 'identifier', 'link', 'rejection'] LOOP
+            EXECUTE format('GRANT SELECT, INSERT, UPDATE ON cx.%I TO %I', v_table, role_name);
+        END LOOP;
+        FOREACH v_table IN ARRAY ARRAY['message', 'event', 'feedback', 'purchase', 'trait'] LOOP
+            EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON cx.%I TO %I', v_table, role_name);
+        END LOOP;
+    ELSE
+        EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA cx TO %I', role_name);
+    END IF;
+
+    IF level = 'agent' THEN
+        EXECUTE format('GRANT UPDATE ON cx.alert TO %I', role_name);
+    END IF;
+    EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA cx TO %I', role_name);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.grant_store(text, text) IS
+'Gives a role what it needs in the store. reader: read every table and view; writer: send records by the ingest functions or by writing to attached tables; agent: a reader who also claims and acknowledges alerts. Plain GRANTs, which the owner of the store can add to or revoke. Error on an unknown role or level.';
+
+CREATE FUNCTION cxm.store_check(OUT table_name text, OUT problem text, OUT row_count bigint) RETURNS SETOF record
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_check record;
+BEGIN
+    -- references that carry no foreign key
+    FOR v_check IN
+        SELECT c.relname AS fact, a.attname AS ref, left(a.attname, -3) AS target
+        FROM pg_class AS c
+        JOIN pg_attribute AS a ON a.attrelid = c.oid
+        WHERE c.relnamespace = 'cx'::regnamespace
+          AND c.relname IN ('event', 'feedback', 'purchase', 'alert')
+          AND a.attname IN ('identifier_id', 'event_type_id', 'touchpoint_id', 'location_id', 'product_id', 'employee_id', 'source_id')
+        ORDER BY 1, 2
+    LOOP
+        EXECUTE format('SELECT count(*) FROM cx.%I AS f WHERE f.%I IS NOT NULL AND NOT EXISTS (SELECT FROM cx.%I AS t WHERE t.%I = f.%I)',
+                       v_check.fact, v_check.ref, v_check.target, v_check.ref, v_check.ref) INTO row_count;
+        IF row_count > 0 THEN
+            table_name := 'cx.' || v_check.fact;
+            problem := format('%s leads nowhere in cx.%s', v_check.ref, v_check.target);
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+
+    table_name := 'cx.feedback';
+    problem := 'metric is not in cx.metric';
+    SELECT count(*) INTO row_count FROM cx.feedback AS f WHERE NOT EXISTS (SELECT FROM cx.metric AS m WHERE m.metric = f.metric);
+    IF row_count > 0 THEN
+        RETURN NEXT;
+    END IF;
+
+    table_name := 'cx.profile';
+    problem := 'canonical_id is itself merged into another profile';
+    SELECT count(*) INTO row_count
+    FROM cx.profile AS p JOIN cx.profile AS c ON c.profile_id = p.canonical_id
+    WHERE c.canonical_id <> c.profile_id;
+    IF row_count > 0 THEN
+        RETURN NEXT;
+    END IF;
+
+    table_name := 'cx.identifier';
+    problem := 'profile is not the one that the links give';
+    row_count := cxm.identity_differences();
+    IF row_count > 0 THEN
+        RETURN NEXT;
+    END IF;
+
+    FOREACH table_name IN ARRAY ARRAY['event', 'feedback', 'purchase', 'traits'] LOOP
+        EXECUTE format('SELECT count(*) FROM cx.message AS m WHERE m.kind = %L AND NOT EXISTS (SELECT FROM cx.%I AS r WHERE r.%I = m.record_id%s)',
+                       table_name,
+                       CASE table_name WHEN 'traits' THEN 'trait' ELSE table_name END,
+                       CASE table_name WHEN 'traits' THEN 'trait_id' ELSE table_name || '_id' END,
+                       CASE table_name WHEN 'traits' THEN '' ELSE ' AND r.occurred_at = m.occurred_at' END) INTO row_count;
+        IF row_count > 0 THEN
+            problem := format('messages of kind %s have no record', table_name);
+            table_name := 'cx.message';
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.store_check() IS
+'Looks through the whole store for what no constraint guards: references that lead nowhere, unknown metrics, profiles that differ from what the links say, messages without a record. A row a problem with the number of rows; no rows when the store is sound.';

@@ -1,0 +1,144 @@
+-- Taking what sources know of people: identifiers that belong together, and traits.
+
+CREATE FUNCTION cxm.store_traits(source_id integer, records cxm.traits_input[], upsert boolean DEFAULT false, strict boolean DEFAULT false)
+RETURNS cxm.ingest_result
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_limits record;
+    v_problems cxm.problem[];
+    v_json jsonb[];
+    v_taken cxm.taken_record[];
+BEGIN
+    v_limits := cxm.ingest_limits();
+    SELECT array_agg(CASE WHEN r.reason IS NULL AND NOT EXISTS (SELECT FROM jsonb_each(CASE jsonb_typeof(r.identifiers) WHEN 'object' THEN r.identifiers END) AS e
+                                                                WHERE e.value NOT IN ('null', '[]', '[null]'))
+                               AND coalesce(jsonb_typeof(r.identifiers), 'object') = 'object'
+                          THEN ('22004', 'the record has no identifier', 'Say whom it is about: {"email": "ann@example.com"}.')::cxm.problem
+                          WHEN r.reason IS NULL AND jsonb_typeof(r.traits) <> 'object'
+                          THEN ('22023', format('traits must be an object, not %s', left(r.traits::text, 100)), 'Give {"name": value, ...}.')::cxm.problem
+                          ELSE cxm.record_problem(r.reason, r.message_id, r.at, v_limits.latest, r.identifiers, v_limits.namespaces, NULL, '{}')
+                     END ORDER BY r.ordinality),
+           array_agg(coalesce(r.raw, jsonb_strip_nulls(to_jsonb(r) - '{reason,raw,ordinality,traits}'::text[])
+                                     || CASE WHEN r.traits IS NULL THEN '{}' ELSE jsonb_build_object('traits', r.traits) END) ORDER BY r.ordinality)
+    INTO v_problems, v_json
+    FROM unnest(records) WITH ORDINALITY AS r;
+
+    v_taken := (SELECT cxm.take_records(source_id, 'traits', upsert, strict, v_problems, v_json,
+                       array_agg(r.message_id ORDER BY r.ordinality), array_agg(r.at ORDER BY r.ordinality),
+                       array_agg(r.identifiers ORDER BY r.ordinality), verified => array_agg(r.verified ORDER BY r.ordinality))
+                FROM unnest(records) WITH ORDINALITY AS r);
+
+    INSERT INTO cx.trait (trait_id, identifier_id, observed_at, traits, source_id)
+    SELECT t.record_id, t.identifier_id, r.at, coalesce(r.traits, '{}'), store_traits.source_id
+    FROM unnest(records) WITH ORDINALITY AS r
+    JOIN unnest(v_taken) WITH ORDINALITY AS t USING (ordinality)
+    WHERE t.record_id IS NOT NULL AND t.is_new;
+
+    IF upsert THEN
+        PERFORM cxm.retire_stale_links(source_id,
+            ARRAY(SELECT CASE WHEN NOT t.is_new THEN r.message_id END FROM unnest(records) WITH ORDINALITY AS r
+                  JOIN unnest(v_taken) WITH ORDINALITY AS t USING (ordinality) ORDER BY ordinality),
+            ARRAY(SELECT r.identifiers FROM unnest(records) WITH ORDINALITY AS r ORDER BY r.ordinality));
+        UPDATE cx.trait AS o
+        SET identifier_id = t.identifier_id, observed_at = r.at, traits = coalesce(r.traits, '{}')
+        FROM unnest(records) WITH ORDINALITY AS r
+        JOIN unnest(v_taken) WITH ORDINALITY AS t USING (ordinality)
+        WHERE NOT t.is_new AND o.trait_id = t.record_id;
+    END IF;
+
+    RETURN cxm.ingest_counts(v_problems, v_taken, upsert);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.store_traits(integer, cxm.traits_input[], boolean, boolean) IS
+'Takes a batch of what one source knows of people into cx.trait and cx.link. Refused ones go to cx.rejection (strict: raise an error instead); ones whose message is stored already change the stored record, links included (upsert), or nothing.';
+
+CREATE FUNCTION cxm.retire_stale_links(source_id integer, message_ids text[], identifiers jsonb[]) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_profiles bigint[];
+BEGIN
+    WITH stated AS (
+        SELECT m.message_id, i.identifier_id
+        FROM cxm.expand_identifiers(identifiers) AS e
+        JOIN unnest(message_ids) WITH ORDINALITY AS m(message_id, ordinality) ON m.ordinality = e.record
+        JOIN cx.identifier AS i ON i.namespace = e.namespace COLLATE "C" AND i.value = e.value COLLATE "C"
+        WHERE m.message_id IS NOT NULL
+    ), retired AS (
+        UPDATE cx.link AS l
+        SET retired_at = now(), retired_by = session_user, retired_reason = 'the source changed the record'
+        WHERE l.source_id = retire_stale_links.source_id AND l.evidence = ANY (message_ids) AND l.evidence <> '' AND l.retired_at IS NULL
+          AND (NOT EXISTS (SELECT FROM stated AS s WHERE s.message_id = l.evidence AND s.identifier_id = l.identifier_a)
+               OR NOT EXISTS (SELECT FROM stated AS s WHERE s.message_id = l.evidence AND s.identifier_id = l.identifier_b))
+        RETURNING l.identifier_a
+    )
+    SELECT array_agg(DISTINCT i.profile_id) INTO v_profiles
+    FROM retired AS r JOIN cx.identifier AS i ON i.identifier_id = r.identifier_a;
+
+    IF v_profiles IS NOT NULL THEN
+        PERFORM cxm.resolve_profiles(v_profiles);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.retire_stale_links(integer, text[], jsonb[]) IS
+'Retires the links that the given messages stated and, as they read now, no longer state, and splits the profiles that these alone held together.';
+
+CREATE FUNCTION cxm.identify(identifiers jsonb, traits jsonb DEFAULT NULL, at timestamptz DEFAULT now(), verified boolean DEFAULT false,
+                             source text DEFAULT 'app', message_id text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_result cxm.ingest_result;
+BEGIN
+    v_result := cxm.store_traits(cxm.source_id(source),
+        ARRAY[(message_id, at, identifiers, traits, verified, NULL, NULL)::cxm.traits_input], strict => true);
+    RETURN (SELECT p.canonical_id
+            FROM cx.trait AS t
+            JOIN cx.identifier AS i ON i.identifier_id = t.identifier_id
+            JOIN cx.profile AS p ON p.profile_id = i.profile_id
+            WHERE t.trait_id = v_result.record_ids[1]);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.identify(jsonb, jsonb, timestamptz, boolean, text, text) IS
+'Says that identifiers belong to one person, and what is known of that person; returns the profile_id. identifiers: {"namespace": "value" or ["value", ...], ...}, at least one; traits: {"name": value, ...}, a JSON null takes a trait away; verified: whether the person proved the identifiers, for example by signing in. Profiles that the identifiers join become one, the oldest stays. With a message_id it counts once for (source, message_id). Error without an identifier, on an unknown namespace, an unusable identifier, a time that is not finite or too far in the future.';
+
+CREATE FUNCTION cxm.json_traits(record jsonb, time_zone text) RETURNS cxm.traits_input
+LANGUAGE sql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (record ->> 'message_id', cxm.try_timestamptz(record ->> 'at', time_zone), nullif(record -> 'identifiers', 'null'), nullif(record -> 'traits', 'null'),
+            record -> 'verified' = 'true',
+            coalesce(cxm.json_problem(record, '{message_id,at,identifiers,traits,verified}', '{}', time_zone),
+                     CASE WHEN jsonb_typeof(record -> 'verified') NOT IN ('boolean', 'null')
+                          THEN format('verified must be true or false, not %s', left((record -> 'verified')::text, 100)) END),
+            record)::cxm.traits_input;
+$$;
+
+COMMENT ON FUNCTION cxm.json_traits(jsonb, text) IS 'What is known of a person given as JSON, as cxm.identify_batch() takes it, ready to be stored; what cannot be read is noted as its reason.';
+
+CREATE FUNCTION cxm.identify_batch(records jsonb, source text DEFAULT 'app',
+                                   OUT accepted bigint, OUT duplicates bigint, OUT rejected bigint) RETURNS record
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_source constant integer := cxm.source_id(source);
+    v_zone constant text := (cxm.ingest_limits()).time_zone;
+    v_result cxm.ingest_result;
+BEGIN
+    v_result := cxm.store_traits(v_source, ARRAY(SELECT cxm.json_traits(j, v_zone) FROM cxm.json_records(records) AS j));
+    accepted := v_result.accepted;
+    duplicates := v_result.duplicates;
+    rejected := v_result.rejected;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.identify_batch(jsonb, text) IS
+'Takes what is known of many people at once: [{"identifiers": {...}, "traits": {...}, "verified": ..., "at": ..., "message_id": ...}, ...]. Good ones are stored, refused ones go to cx.rejection with the reason; returns how many were stored, had been stored before, were refused. Error only when the batch is not an array.';
