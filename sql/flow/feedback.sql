@@ -87,6 +87,7 @@ CREATE FUNCTION cxm.store_feedback(source_id integer, records cxm.feedback_input
 RETURNS cxm.ingest_result
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
     v_limits record;
@@ -108,7 +109,11 @@ BEGIN
           FROM unnest(records) WITH ORDINALITY AS r
           LEFT JOIN cx.metric AS m ON m.metric = r.metric COLLATE "C") AS q;
 
-    v_taken := (SELECT cxm.take_records(source_id, 'feedback', upsert, strict, v_problems, v_json,
+    IF strict AND (cxm.strict_result(v_problems)).rejected > 0 THEN
+        RETURN cxm.strict_result(v_problems);
+    END IF;
+
+    v_taken := (SELECT cxm.take_records(source_id, 'feedback', upsert, v_problems, v_json,
                        array_agg(r.message_id ORDER BY r.ordinality), array_agg(r.at ORDER BY r.ordinality),
                        array_agg(r.identifiers ORDER BY r.ordinality), array_agg(r.touchpoint ORDER BY r.ordinality),
                        array_agg(r.location ORDER BY r.ordinality), array_agg(r.product ORDER BY r.ordinality),
@@ -142,7 +147,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.store_feedback(integer, cxm.feedback_input[], boolean, boolean) IS
-'Takes a batch of answers of one source into cx.feedback. Refused ones go to cx.rejection (strict: raise an error instead); ones whose message is stored already change the stored record (upsert) or nothing. With upsert an answer with neither score nor comment counts as blank and is no refusal.';
+'Takes a batch of answers of one source into cx.feedback. Refused ones go to cx.rejection (strict: the first refusal stops the batch and comes back as its problem); ones whose message is stored already change the stored record (upsert) or nothing. With upsert an answer with neither score nor comment counts as blank and is no refusal.';
 
 CREATE FUNCTION cxm.record_feedback(metric text, score numeric, identifiers jsonb DEFAULT NULL, comment text DEFAULT NULL,
                                     touchpoint text DEFAULT NULL, location text DEFAULT NULL, product text DEFAULT NULL, employee text DEFAULT NULL,
@@ -152,13 +157,10 @@ CREATE FUNCTION cxm.record_feedback(metric text, score numeric, identifiers json
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_result cxm.ingest_result;
 BEGIN
-    v_result := cxm.store_feedback(cxm.source_id(source),
+    RETURN cxm.single_record(cxm.store_feedback(cxm.source_id(source),
         ARRAY[(message_id, at, metric, score, scale_min, scale_max, comment, identifiers, touchpoint, location, product, employee,
-               submission_id, question, properties, NULL, NULL)::cxm.feedback_input], strict => true);
-    RETURN v_result.record_ids[1];
+               submission_id, question, properties, NULL, NULL)::cxm.feedback_input], strict => true));
 END
 $$;
 

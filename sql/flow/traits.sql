@@ -4,6 +4,7 @@ CREATE FUNCTION cxm.store_traits(source_id integer, records cxm.traits_input[], 
 RETURNS cxm.ingest_result
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
     v_limits record;
@@ -25,7 +26,11 @@ BEGIN
     INTO v_problems, v_json
     FROM unnest(records) WITH ORDINALITY AS r;
 
-    v_taken := (SELECT cxm.take_records(source_id, 'traits', upsert, strict, v_problems, v_json,
+    IF strict AND (cxm.strict_result(v_problems)).rejected > 0 THEN
+        RETURN cxm.strict_result(v_problems);
+    END IF;
+
+    v_taken := (SELECT cxm.take_records(source_id, 'traits', upsert, v_problems, v_json,
                        array_agg(r.message_id ORDER BY r.ordinality), array_agg(r.at ORDER BY r.ordinality),
                        array_agg(r.identifiers ORDER BY r.ordinality), verified => array_agg(r.verified ORDER BY r.ordinality))
                 FROM unnest(records) WITH ORDINALITY AS r);
@@ -53,7 +58,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.store_traits(integer, cxm.traits_input[], boolean, boolean) IS
-'Takes a batch of what one source knows of people into cx.trait and cx.link. Refused ones go to cx.rejection (strict: raise an error instead); ones whose message is stored already change the stored record, links included (upsert), or nothing.';
+'Takes a batch of what one source knows of people into cx.trait and cx.link. Refused ones go to cx.rejection (strict: the first refusal stops the batch and comes back as its problem); ones whose message is stored already change the stored record, links included (upsert), or nothing.';
 
 CREATE FUNCTION cxm.retire_stale_links(source_id integer, message_ids text[], identifiers jsonb[]) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -94,15 +99,15 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_result cxm.ingest_result;
+    v_trait bigint;
 BEGIN
-    v_result := cxm.store_traits(cxm.source_id(source),
-        ARRAY[(message_id, at, identifiers, traits, verified, NULL, NULL)::cxm.traits_input], strict => true);
+    v_trait := cxm.single_record(cxm.store_traits(cxm.source_id(source),
+        ARRAY[(message_id, at, identifiers, traits, verified, NULL, NULL)::cxm.traits_input], strict => true));
     RETURN (SELECT p.canonical_id
             FROM cx.trait AS t
             JOIN cx.identifier AS i ON i.identifier_id = t.identifier_id
             JOIN cx.profile AS p ON p.profile_id = i.profile_id
-            WHERE t.trait_id = v_result.record_ids[1]);
+            WHERE t.trait_id = v_trait);
 END
 $$;
 
