@@ -379,7 +379,19 @@ $$;
 COMMENT ON FUNCTION cxm.send_notification(text, jsonb) IS
 'Gives one notification to NOTIFY, to be delivered when the transaction commits, and returns the time. Everything that cxm tells listeners passes here.';
 
-CREATE FUNCTION cxm.send_notifications(alert_ids bigint[]) RETURNS void
+CREATE TYPE cxm.raised_alert AS (
+    alert_id        bigint,
+    rule_id         integer,
+    feedback_id     bigint,
+    metric          text,
+    score           smallint,
+    severity        text
+);
+
+COMMENT ON TYPE cxm.raised_alert IS
+'What of a new row of cx.alert listeners are told. Handed on rather than read again: two SERIALIZABLE writers that read the end of the same index would be in each other''s way.';
+
+CREATE FUNCTION cxm.send_notifications(raised cxm.raised_alert[]) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 -- one alert or a hundred, the plan is the same; making it anew each time costs more than running it
@@ -391,29 +403,30 @@ DECLARE
     -- a full queue would make the writer's COMMIT fail; what is held back waits in cx.outbox
     direct CONSTANT boolean := cxm.notify_mode() = 'direct' AND pg_notification_queue_usage() < 0.9;
 BEGIN
-    IF cardinality(alert_ids) <= most THEN
+    IF cardinality(raised) <= most THEN
         INSERT INTO cx.outbox (channel, payload, sent_at)
         SELECT 'cxm_alert', m.payload, CASE WHEN direct THEN cxm.send_notification('cxm_alert', m.payload) END
         FROM (
             SELECT cxm.alert_payload(a.alert_id, a.rule_id, r.name, a.feedback_id, a.metric, a.score, a.severity) AS payload
-            FROM cx.alert AS a
+            FROM unnest(raised) AS a
             LEFT JOIN cx.alert_rule AS r ON r.rule_id = a.rule_id
-            WHERE a.alert_id = ANY (alert_ids)
             ORDER BY a.alert_id
         ) AS m;
     ELSE
         INSERT INTO cx.outbox (channel, payload, sent_at)
         SELECT 'cxm_alert', m.payload, CASE WHEN direct THEN cxm.send_notification('cxm_alert', m.payload) END
         FROM (
-            SELECT jsonb_build_object('alerts', count(*), 'first_alert_id', min(i), 'last_alert_id', max(i)) AS payload
-            FROM unnest(alert_ids) AS i
+            SELECT jsonb_build_object('alerts', count(*), 'first_alert_id', min(a.alert_id), 'last_alert_id', max(a.alert_id)) AS payload
+            FROM unnest(raised) AS a
         ) AS m;
     END IF;
+
+    RETURN cardinality(raised);
 END
 $$;
 
-COMMENT ON FUNCTION cxm.send_notifications(bigint[]) IS
-'Tells the listeners of channel cxm_alert about new alerts: up to 100 of them one by one, more as one summary {"alerts": n, "first_alert_id": ..., "last_alert_id": ...}. Each notification is a row of cx.outbox; under cxm.notify_mode direct it is sent when the transaction commits, otherwise it waits there for cxm.send_outbox().';
+COMMENT ON FUNCTION cxm.send_notifications(cxm.raised_alert[]) IS
+'Tells the listeners of channel cxm_alert about the alerts that one statement raised: up to 100 of them one by one, more as one summary {"alerts": n, "first_alert_id": ..., "last_alert_id": ...}. Each notification is a row of cx.outbox; under cxm.notify_mode direct it is sent when the transaction commits, otherwise it waits there for cxm.send_outbox(). Returns the number of alerts.';
 
 CREATE FUNCTION cxm.send_outbox(max_rows integer DEFAULT 1000) RETURNS integer
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -453,10 +466,10 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    raised bigint[];
+    told bigint;
 BEGIN
     WITH raised AS (
-        INSERT INTO cx.alert (rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner)
+        INSERT INTO cx.alert AS n (rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner)
         SELECT r.rule_id, r.version, f.feedback_id, f.occurred_at, f.identifier_id, f.metric, f.score, r.severity, r.owner
         FROM cx.feedback AS f
         CROSS JOIN LATERAL cxm.matching_alert_rules(f.metric, f.score, f.touchpoint_id, f.location_id, f.product_id,
@@ -464,15 +477,12 @@ BEGIN
         WHERE f.feedback_id = ANY (feedback_ids)
         ORDER BY f.feedback_id, r.rule_id
         ON CONFLICT ON CONSTRAINT alert_rule_feedback_key DO NOTHING
-        RETURNING alert_id
+        RETURNING n.alert_id, n.rule_id, n.feedback_id, n.metric, n.score, n.severity
     )
-    SELECT array_agg(a.alert_id) INTO raised FROM raised AS a;
+    SELECT cxm.send_notifications(array_agg((a.alert_id, a.rule_id, a.feedback_id, a.metric, a.score, a.severity)::cxm.raised_alert)) INTO told
+    FROM raised AS a HAVING count(*) > 0;
 
-    IF raised IS NOT NULL THEN
-        PERFORM cxm.send_notifications(raised);
-    END IF;
-
-    RETURN coalesce(cardinality(raised), 0);
+    RETURN coalesce(told, 0);
 END
 $$;
 
@@ -486,7 +496,7 @@ AS $$
 DECLARE
     todo integer[] := ARRAY[NULL::integer];     -- rules to try, NULL = all of them together
     rule integer;
-    raised bigint[];
+    told bigint;
     rejection_size CONSTANT integer := 10000;   -- answers in one row of cx.rejection
     failed_reason text;
     failed_state text;
@@ -494,7 +504,8 @@ DECLARE
     record_state text;
     lost text[] := '{}';                        -- rules whose failure could not be recorded either
 BEGIN
-    -- Nothing in here may abort the writer. All rules are tried together; when that fails they are tried one by
+    -- Nothing in here may abort the writer, not even a type of cxm in the declarations above, which a role without
+    -- USAGE on the schema could not name. All rules are tried together; when that fails they are tried one by
     -- one, so that a bad rule silences no other, and what still fails is recorded.
     WHILE cardinality(todo) > 0 LOOP
         rule := todo[1];
@@ -511,21 +522,22 @@ BEGIN
 
             IF TG_OP = 'INSERT' THEN
                 WITH raised AS (
-                    INSERT INTO cx.alert (rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner)
+                    INSERT INTO cx.alert AS n (rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner)
                     SELECT r.rule_id, r.version, f.feedback_id, f.occurred_at, f.identifier_id, f.metric, f.score, r.severity, r.owner
                     FROM new_feedback AS f
                     CROSS JOIN LATERAL cxm.matching_alert_rules(f.metric, f.score, f.touchpoint_id, f.location_id, f.product_id,
                                                                 f.comment, f.received_at, rule) AS r
                     ORDER BY f.feedback_id, r.rule_id
                     ON CONFLICT ON CONSTRAINT alert_rule_feedback_key DO NOTHING
-                    RETURNING alert_id
+                    RETURNING n.alert_id, n.rule_id, n.feedback_id, n.metric, n.score, n.severity
                 )
-                SELECT array_agg(a.alert_id) INTO raised FROM raised AS a;
+                SELECT cxm.send_notifications(array_agg((a.alert_id, a.rule_id, a.feedback_id, a.metric, a.score, a.severity)::cxm.raised_alert)) INTO told
+                FROM raised AS a HAVING count(*) > 0;
             ELSE
                 -- An update tells news where the answer meets a rule that it did not meet before. A window and
                 -- not a join of old and new, for the plan is kept from the first call, be it of one row or of all.
                 WITH raised AS (
-                    INSERT INTO cx.alert (rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner)
+                    INSERT INTO cx.alert AS n (rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner)
                     SELECT m.rule_id, m.version, m.feedback_id, m.occurred_at, m.identifier_id, m.metric, m.score, m.severity, m.owner
                     FROM (
                         SELECT u.*, bool_or(u.was) OVER (PARTITION BY u.feedback_id, u.rule_id) AS met_before
@@ -544,13 +556,10 @@ BEGIN
                     WHERE NOT m.was AND NOT m.met_before
                     ORDER BY m.feedback_id, m.rule_id
                     ON CONFLICT ON CONSTRAINT alert_rule_feedback_key DO NOTHING
-                    RETURNING alert_id
+                    RETURNING n.alert_id, n.rule_id, n.feedback_id, n.metric, n.score, n.severity
                 )
-                SELECT array_agg(a.alert_id) INTO raised FROM raised AS a;
-            END IF;
-
-            IF raised IS NOT NULL THEN
-                PERFORM cxm.send_notifications(raised);
+                SELECT cxm.send_notifications(array_agg((a.alert_id, a.rule_id, a.feedback_id, a.metric, a.score, a.severity)::cxm.raised_alert)) INTO told
+                FROM raised AS a HAVING count(*) > 0;
             END IF;
         EXCEPTION
             WHEN OTHERS THEN
