@@ -351,7 +351,7 @@ CREATE FUNCTION cxm.alert_payload(
     score integer,
     severity text
 ) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
     SELECT pg_catalog.jsonb_build_object(
         'alert_id', alert_payload.alert_id,
@@ -382,6 +382,8 @@ COMMENT ON FUNCTION cxm.send_notification(text, jsonb) IS
 CREATE FUNCTION cxm.send_notifications(alert_ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+-- one alert or a hundred, the plan is the same; making it anew each time costs more than running it
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     -- more alerts than this in one statement come as one summary, so that a bulk load floods nobody
