@@ -362,6 +362,7 @@ DECLARE
     v_first bigint[];         -- ... and the place of the record's strongest one
     v_namespaces text[];      -- the distinct identifiers
     v_values text[];
+    v_is_linked boolean;      -- whether any record carries more than one
     v_ids bigint[];
     v_links bigint[];
 BEGIN
@@ -372,10 +373,10 @@ BEGIN
     ), ranked AS (
         SELECT m.*, first_value(m.place) OVER (PARTITION BY m.record ORDER BY m.rank, m.place) AS first_place FROM mention AS m
     )
-    SELECT array_agg(r.record), array_agg(r.place), array_agg(r.first_place),
+    SELECT array_agg(r.record), array_agg(r.place), array_agg(r.first_place), bool_or(r.place <> r.first_place),
            (SELECT array_agg(d.namespace ORDER BY d.place) FROM (SELECT DISTINCT m.place, m.namespace FROM mention AS m) AS d),
            (SELECT array_agg(d.value ORDER BY d.place) FROM (SELECT DISTINCT m.place, m.value FROM mention AS m) AS d)
-    INTO v_record, v_place, v_first, v_namespaces, v_values
+    INTO v_record, v_place, v_first, v_is_linked, v_namespaces, v_values
     FROM ranked AS r;
 
     IF v_record IS NULL THEN
@@ -388,7 +389,7 @@ BEGIN
         SELECT array_agg(k.identifier_id ORDER BY k.ordinality) INTO v_ids FROM cxm.known_identifiers(v_namespaces, v_values) AS k;
     END IF;
 
-    IF cardinality(v_record) > (SELECT count(DISTINCT r) FROM unnest(v_record) AS r) THEN
+    IF v_is_linked THEN
         WITH pair AS (
             SELECT least(v_ids[m.first], v_ids[m.place]) AS a, greatest(v_ids[m.first], v_ids[m.place]) AS b,
                    coalesce(t.evidence, '') AS evidence, bool_or(coalesce(t.verified, false)) AS verified, min(t.at) AS at
@@ -413,6 +414,9 @@ BEGIN
         END IF;
     END IF;
 
+    IF cardinality(identifiers) = 1 THEN
+        RETURN ARRAY[v_ids[v_first[1]]];
+    END IF;
     RETURN (SELECT array_agg(v_ids[f.first] ORDER BY r.record)
             FROM generate_series(1, cardinality(identifiers)) AS r(record)
             LEFT JOIN (SELECT DISTINCT m.record, m.first FROM unnest(v_record, v_first) AS m(record, first)) AS f USING (record));
