@@ -71,7 +71,7 @@ BEGIN
     ELSIF hi - lo NOT BETWEEN 1 AND 10 OR lo < -32768 OR hi > 32767 THEN
         RETURN ('22023', format('no scale goes from %s to %s', lo, hi), 'A scale has 2 to 11 points.')::cxm.problem;
     ELSIF score = 'NaN' OR score <> trunc(score) THEN
-        RETURN ('22003', format('%s score %s is not a whole number', metric, score), format('Give a whole number from %s to %s.', lo, hi))::cxm.problem;
+        RETURN ('22023', format('%s score %s is not a whole number', metric, score), format('Give a whole number from %s to %s.', lo, hi))::cxm.problem;
     ELSIF score NOT BETWEEN lo AND hi THEN
         RETURN ('22003', format('%s score %s is off the scale %s to %s', metric, score, lo, hi),
                 'Give the score as it was answered; say scale_min and scale_max where the scale is not the usual one; leave a blank answer out.')::cxm.problem;
