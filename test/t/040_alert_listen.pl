@@ -91,7 +91,7 @@ is($node->safe_psql('postgres', "SELECT feedback_id FROM cx.alert WHERE alert_id
 is(join(' ', sort keys %$told), 'alert_id feedback_id metric rule rule_id score severity', 'and nothing that the customer wrote or is called');
 cmp_ok($latency, '<', 10, sprintf 'within seconds (%.0f ms with the start of a psql)', 1000 * $latency);
 
-$node->safe_psql('postgres', "COPY cx.feedback (feedback_id, metric, score) FROM stdin;\n5001\tnps\t9\n5002\tnps\t1\n\\.\n");
+$node->safe_psql('postgres', "COPY cx.feedback (feedback_id, metric, score) FROM stdin;\n90005001\tnps\t9\n90005002\tnps\t1\n\\.\n");
 is_deeply([ map { $_->{feedback_id} } $listener->wait_for(90005002) ], [90005002], 'of a detractor that came by COPY, and not of the promoter beside it');
 
 # what is rolled back is never told: the next one that is comes alone
