@@ -357,16 +357,14 @@ CREATE FUNCTION cxm.alert_payload(
     severity text
 ) RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE
-AS $$
-    SELECT pg_catalog.jsonb_build_object(
+    RETURN pg_catalog.jsonb_build_object(
         'alert_id', alert_payload.alert_id,
         'rule_id', alert_payload.rule_id,
         'rule', pg_catalog.left(alert_payload.rule, 200),
         'feedback_id', alert_payload.feedback_id,
         'metric', pg_catalog.left(alert_payload.metric, 63),
         'score', alert_payload.score,
-        'severity', alert_payload.severity)
-$$;
+        'severity', alert_payload.severity);
 
 COMMENT ON FUNCTION cxm.alert_payload(bigint, integer, text, bigint, text, integer, text) IS
 'What listeners are told of one alert: ids, metric, score, severity and the rule''s name (its first 200 characters), all your own words. Never what a customer wrote, since any role may LISTEN; and always under the 8000 bytes of NOTIFY.';
