@@ -102,7 +102,7 @@ override CFLAGS += -MMD -MP
 -include $(OBJS:.o=.d)
 
 # nor for which server and with which flags
-BUILT_FOR := $(shell $(PG_CONFIG) --version --includedir-server | tr '\n' ' ') $(CC) $(COPT) $(PG_CFLAGS)
+BUILT_FOR := $(strip $(shell $(PG_CONFIG) --version --includedir-server | tr '\n' ' ') $(CC) $(COPT) $(PG_CFLAGS))
 $(shell echo '$(BUILT_FOR)' | cmp -s - src/built-for || echo '$(BUILT_FOR)' > src/built-for)
 $(OBJS) $(OBJS:.o=.bc): src/built-for
 

@@ -4,6 +4,7 @@ CREATE FUNCTION cxm.store_events(source_id integer, records cxm.event_input[], u
 RETURNS cxm.ingest_result
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
     v_limits record;
@@ -22,7 +23,11 @@ BEGIN
     INTO v_problems, v_json
     FROM unnest(records) WITH ORDINALITY AS r;
 
-    v_taken := (SELECT cxm.take_records(source_id, 'event', upsert, strict, v_problems, v_json,
+    IF strict AND (cxm.strict_result(v_problems)).rejected > 0 THEN
+        RETURN cxm.strict_result(v_problems);
+    END IF;
+
+    v_taken := (SELECT cxm.take_records(source_id, 'event', upsert, v_problems, v_json,
                        array_agg(r.message_id ORDER BY r.ordinality), array_agg(r.at ORDER BY r.ordinality),
                        array_agg(r.identifiers ORDER BY r.ordinality), array_agg(r.touchpoint ORDER BY r.ordinality),
                        array_agg(r.location ORDER BY r.ordinality), array_agg(r.product ORDER BY r.ordinality),
@@ -57,7 +62,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.store_events(integer, cxm.event_input[], boolean, boolean) IS
-'Takes a batch of events of one source into cx.event. Refused ones go to cx.rejection (strict: raise an error instead); ones whose message is stored already change the stored record (upsert) or nothing.';
+'Takes a batch of events of one source into cx.event. Refused ones go to cx.rejection (strict: the first refusal stops the batch and comes back as its problem); ones whose message is stored already change the stored record (upsert) or nothing.';
 
 CREATE FUNCTION cxm.track(event text, identifiers jsonb DEFAULT NULL, properties jsonb DEFAULT NULL, at timestamptz DEFAULT now(),
                           touchpoint text DEFAULT NULL, location text DEFAULT NULL, product text DEFAULT NULL, employee text DEFAULT NULL,
@@ -65,12 +70,9 @@ CREATE FUNCTION cxm.track(event text, identifiers jsonb DEFAULT NULL, properties
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_result cxm.ingest_result;
 BEGIN
-    v_result := cxm.store_events(cxm.source_id(source),
-        ARRAY[(message_id, at, event, identifiers, touchpoint, location, product, employee, properties, NULL, NULL)::cxm.event_input], strict => true);
-    RETURN v_result.record_ids[1];
+    RETURN cxm.single_record(cxm.store_events(cxm.source_id(source),
+        ARRAY[(message_id, at, event, identifiers, touchpoint, location, product, employee, properties, NULL, NULL)::cxm.event_input], strict => true));
 END
 $$;
 
@@ -91,19 +93,12 @@ COMMENT ON FUNCTION cxm.json_event(jsonb, text) IS 'An event given as JSON, as c
 
 CREATE FUNCTION cxm.track_batch(records jsonb, source text DEFAULT 'app',
                                 OUT accepted bigint, OUT duplicates bigint, OUT rejected bigint) RETURNS record
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_source constant integer := cxm.source_id(source);
-    v_zone constant text := (cxm.ingest_limits()).time_zone;
-    v_result cxm.ingest_result;
-BEGIN
-    v_result := cxm.store_events(v_source, ARRAY(SELECT cxm.json_event(j, v_zone) FROM cxm.json_records(records) AS j));
-    accepted := v_result.accepted;
-    duplicates := v_result.duplicates;
-    rejected := v_result.rejected;
-END
+    SELECT r.accepted, r.duplicates, r.rejected
+    FROM cxm.store_events(cxm.source_id(source),
+                     ARRAY(SELECT cxm.json_event(j, (SELECT l.time_zone FROM cxm.ingest_limits() AS l)) FROM cxm.json_records(records) AS j)) AS r;
 $$;
 
 COMMENT ON FUNCTION cxm.track_batch(jsonb, text) IS

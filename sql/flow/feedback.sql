@@ -71,7 +71,7 @@ BEGIN
     ELSIF hi - lo NOT BETWEEN 1 AND 10 OR lo < -32768 OR hi > 32767 THEN
         RETURN ('22023', format('no scale goes from %s to %s', lo, hi), 'A scale has 2 to 11 points.')::cxm.problem;
     ELSIF score = 'NaN' OR score <> trunc(score) THEN
-        RETURN ('22003', format('%s score %s is not a whole number', metric, score), format('Give a whole number from %s to %s.', lo, hi))::cxm.problem;
+        RETURN ('22023', format('%s score %s is not a whole number', metric, score), format('Give a whole number from %s to %s.', lo, hi))::cxm.problem;
     ELSIF score NOT BETWEEN lo AND hi THEN
         RETURN ('22003', format('%s score %s is off the scale %s to %s', metric, score, lo, hi),
                 'Give the score as it was answered; say scale_min and scale_max where the scale is not the usual one; leave a blank answer out.')::cxm.problem;
@@ -87,6 +87,7 @@ CREATE FUNCTION cxm.store_feedback(source_id integer, records cxm.feedback_input
 RETURNS cxm.ingest_result
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
     v_limits record;
@@ -108,7 +109,11 @@ BEGIN
           FROM unnest(records) WITH ORDINALITY AS r
           LEFT JOIN cx.metric AS m ON m.metric = r.metric COLLATE "C") AS q;
 
-    v_taken := (SELECT cxm.take_records(source_id, 'feedback', upsert, strict, v_problems, v_json,
+    IF strict AND (cxm.strict_result(v_problems)).rejected > 0 THEN
+        RETURN cxm.strict_result(v_problems);
+    END IF;
+
+    v_taken := (SELECT cxm.take_records(source_id, 'feedback', upsert, v_problems, v_json,
                        array_agg(r.message_id ORDER BY r.ordinality), array_agg(r.at ORDER BY r.ordinality),
                        array_agg(r.identifiers ORDER BY r.ordinality), array_agg(r.touchpoint ORDER BY r.ordinality),
                        array_agg(r.location ORDER BY r.ordinality), array_agg(r.product ORDER BY r.ordinality),
@@ -142,7 +147,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.store_feedback(integer, cxm.feedback_input[], boolean, boolean) IS
-'Takes a batch of answers of one source into cx.feedback. Refused ones go to cx.rejection (strict: raise an error instead); ones whose message is stored already change the stored record (upsert) or nothing. With upsert an answer with neither score nor comment counts as blank and is no refusal.';
+'Takes a batch of answers of one source into cx.feedback. Refused ones go to cx.rejection (strict: the first refusal stops the batch and comes back as its problem); ones whose message is stored already change the stored record (upsert) or nothing. With upsert an answer with neither score nor comment counts as blank and is no refusal.';
 
 CREATE FUNCTION cxm.record_feedback(metric text, score numeric, identifiers jsonb DEFAULT NULL, comment text DEFAULT NULL,
                                     touchpoint text DEFAULT NULL, location text DEFAULT NULL, product text DEFAULT NULL, employee text DEFAULT NULL,
@@ -152,13 +157,10 @@ CREATE FUNCTION cxm.record_feedback(metric text, score numeric, identifiers json
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_result cxm.ingest_result;
 BEGIN
-    v_result := cxm.store_feedback(cxm.source_id(source),
+    RETURN cxm.single_record(cxm.store_feedback(cxm.source_id(source),
         ARRAY[(message_id, at, metric, score, scale_min, scale_max, comment, identifiers, touchpoint, location, product, employee,
-               submission_id, question, properties, NULL, NULL)::cxm.feedback_input], strict => true);
-    RETURN v_result.record_ids[1];
+               submission_id, question, properties, NULL, NULL)::cxm.feedback_input], strict => true));
 END
 $$;
 
@@ -194,19 +196,12 @@ COMMENT ON FUNCTION cxm.json_scale(text) IS 'The end of a scale from text; NULL 
 
 CREATE FUNCTION cxm.record_feedback_batch(records jsonb, source text DEFAULT 'app',
                                           OUT accepted bigint, OUT duplicates bigint, OUT rejected bigint) RETURNS record
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_source constant integer := cxm.source_id(source);
-    v_zone constant text := (cxm.ingest_limits()).time_zone;
-    v_result cxm.ingest_result;
-BEGIN
-    v_result := cxm.store_feedback(v_source, ARRAY(SELECT cxm.json_feedback(j, v_zone) FROM cxm.json_records(records) AS j));
-    accepted := v_result.accepted;
-    duplicates := v_result.duplicates;
-    rejected := v_result.rejected;
-END
+    SELECT r.accepted, r.duplicates, r.rejected
+    FROM cxm.store_feedback(cxm.source_id(source),
+                     ARRAY(SELECT cxm.json_feedback(j, (SELECT l.time_zone FROM cxm.ingest_limits() AS l)) FROM cxm.json_records(records) AS j)) AS r;
 $$;
 
 COMMENT ON FUNCTION cxm.record_feedback_batch(jsonb, text) IS

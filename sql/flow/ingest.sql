@@ -78,18 +78,6 @@ CREATE TYPE cxm.traits_input AS (
 COMMENT ON TYPE cxm.traits_input IS
 'What a source says of a person, on its way into cx.trait and cx.link. identifiers: all that are known to be this person''s; traits: {"name": value, ...}; verified: whether the person proved them.';
 
-CREATE TYPE cxm.ingest_result AS (
-    accepted        bigint,
-    updated         bigint,
-    duplicates      bigint,
-    rejected        bigint,
-    blank           bigint,
-    record_ids      bigint[]
-);
-
-COMMENT ON TYPE cxm.ingest_result IS
-'What became of a batch: rows stored, stored rows changed (attached tables only), rows that were stored before, rows in cx.rejection, rows with nothing in them (attached tables only), and the id of each row''s record in the order given (NULL = not stored).';
-
 CREATE TYPE cxm.problem AS (
     sqlstate        text,
     reason          text,
@@ -97,6 +85,19 @@ CREATE TYPE cxm.problem AS (
 );
 
 COMMENT ON TYPE cxm.problem IS 'Why a record is not stored: the SQLSTATE that a single call raises, what is wrong with the value, and the way out. SQLSTATE 00000 marks a blank row of an attached table, which is no error.';
+
+CREATE TYPE cxm.ingest_result AS (
+    accepted        bigint,
+    updated         bigint,
+    duplicates      bigint,
+    rejected        bigint,
+    blank           bigint,
+    record_ids      bigint[],
+    problem         cxm.problem
+);
+
+COMMENT ON TYPE cxm.ingest_result IS
+'What became of a batch: rows stored, stored rows changed (attached tables only), rows that were stored before, rows in cx.rejection, rows with nothing in them (attached tables only), the id of each row''s record in the order given (NULL = not stored), and, of a strict batch that stored nothing, the first problem.';
 
 CREATE TYPE cxm.taken_record AS (
     record_id       bigint,
@@ -262,17 +263,29 @@ $$;
 COMMENT ON FUNCTION cxm.record_problem(text, text, timestamptz, timestamptz, jsonb, text[], jsonb, text[]) IS
 'What is wrong with the parts that every record has, or NULL when nothing is. reason: what the caller knows to be wrong already; latest: the latest time that is taken; keys: catalogue keys and other names on the record.';
 
-CREATE FUNCTION cxm.raise_problem(problem cxm.problem) RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL SAFE
+CREATE FUNCTION cxm.strict_result(problems cxm.problem[]) RETURNS cxm.ingest_result
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (0, 0, 0, 1, 0, NULL, p)::cxm.ingest_result FROM unnest(problems) AS p WHERE p.reason IS NOT NULL LIMIT 1;
+$$;
+
+COMMENT ON FUNCTION cxm.strict_result(cxm.problem[]) IS 'What a strict batch comes to when one of its records has a problem; NULL when none has.';
+
+CREATE FUNCTION cxm.single_record(result cxm.ingest_result) RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION '%', problem.reason
-        USING ERRCODE = problem.sqlstate, HINT = coalesce(problem.hint, '');
+    IF (result.problem).reason IS NOT NULL THEN
+        RAISE EXCEPTION '%', (result.problem).reason
+            USING ERRCODE = (result.problem).sqlstate, HINT = coalesce((result.problem).hint, '');
+    END IF;
+    RETURN result.record_ids[1];
 END
 $$;
 
-COMMENT ON FUNCTION cxm.raise_problem(cxm.problem) IS 'Raises a problem as an error with its SQLSTATE and hint.';
+COMMENT ON FUNCTION cxm.single_record(cxm.ingest_result) IS 'The id of the one record of a strict batch; its problem is raised as an error with its SQLSTATE and hint.';
 
 ---- the steps
 
@@ -321,7 +334,7 @@ DECLARE
     v_ids integer[];
     v_is_new boolean;
 BEGIN
-    IF NOT EXISTS (SELECT FROM unnest(keys) AS k(key) WHERE k.key <> '') THEN
+    IF coalesce(array_remove(array_remove(keys, NULL), '') = '{}', true) THEN
         RETURN '{}';
     END IF;
 
@@ -359,9 +372,11 @@ BEGIN
     SELECT CASE WHEN c.record_id IS NOT NULL THEN coalesce(m.record_id, c.record_id) END,
            coalesce(m.record_id = c.record_id, true), m.occurred_at
     FROM unnest(message_ids, record_ids) WITH ORDINALITY AS c(message_id, record_id, ordinality)
-    LEFT JOIN cx.message AS m
-      ON m.source_id = claim_messages.source_id AND m.kind = claim_messages.kind AND m.message_id = c.message_id COLLATE "C"
-         AND c.record_id IS NOT NULL
+    -- LIMIT keeps this a look-up by the whole key, whatever the planner thinks of a source that is growing
+    LEFT JOIN LATERAL (SELECT k.record_id, k.occurred_at FROM cx.message AS k
+                       WHERE k.source_id = claim_messages.source_id AND k.kind = claim_messages.kind AND k.message_id = c.message_id COLLATE "C"
+                         AND c.record_id IS NOT NULL
+                       LIMIT 1) AS m ON true
     ORDER BY c.ordinality;
 END
 $$;
@@ -369,7 +384,7 @@ $$;
 COMMENT ON FUNCTION cxm.claim_messages(integer, text, text[], bigint[], timestamptz[]) IS
 'Claims messages for the records that are about to be written. A row each, in step: record_id is the record that has the message; is_new whether it is the given one; stored_at its time. A NULL record_id in leaves the message alone; a NULL message_id is always new.';
 
-CREATE FUNCTION cxm.take_records(source_id integer, kind text, upsert boolean, strict boolean, problems cxm.problem[], records jsonb[],
+CREATE FUNCTION cxm.take_records(source_id integer, kind text, upsert boolean, problems cxm.problem[], records jsonb[],
                                  message_ids text[], times timestamptz[], identifiers jsonb[],
                                  touchpoints text[] DEFAULT NULL, locations text[] DEFAULT NULL, products text[] DEFAULT NULL,
                                  employees text[] DEFAULT NULL, verified boolean[] DEFAULT NULL) RETURNS cxm.taken_record[]
@@ -379,7 +394,7 @@ AS $$
 DECLARE
     v_table constant text := CASE kind WHEN 'traits' THEN 'trait' ELSE kind END;
     v_sequence constant regclass := pg_get_serial_sequence('cx.' || v_table, v_table || '_id');
-    v_problem cxm.problem;
+    v_is_bad boolean;
     v_bad text[];
     v_good text[];
     v_ids bigint[];
@@ -391,21 +406,21 @@ DECLARE
     v_products integer[];
     v_employees integer[];
 BEGIN
-    SELECT array_agg(r.message_id) FILTER (WHERE r.reason IS NOT NULL AND r.message_id IS NOT NULL),
+    SELECT coalesce(bool_or(r.reason IS NOT NULL), false),
+           array_agg(r.message_id) FILTER (WHERE r.reason IS NOT NULL AND r.message_id IS NOT NULL),
            array_agg(r.message_id) FILTER (WHERE r.reason IS NULL AND r.message_id IS NOT NULL)
-    INTO v_bad, v_good
+    INTO v_is_bad, v_bad, v_good
     FROM ROWS FROM (unnest(message_ids), unnest(problems)) AS r(message_id, sqlstate, reason, hint);
 
-    IF EXISTS (SELECT FROM unnest(problems) AS p WHERE p.reason IS NOT NULL) THEN
-        IF strict THEN
-            SELECT p.* INTO v_problem FROM unnest(problems) AS p WHERE p.reason IS NOT NULL LIMIT 1;
-            PERFORM cxm.raise_problem(v_problem);
-        END IF;
+    IF v_is_bad THEN
         -- what the source no longer says must not stay
         IF upsert AND v_bad IS NOT NULL THEN
             PERFORM cxm.remove_records(source_id, kind, v_bad);
         END IF;
         PERFORM cxm.reject_records(source_id, kind, message_ids, records, problems);
+    END IF;
+    IF coalesce(array_remove(identifiers, NULL) <> '{}', false) THEN
+        PERFORM cxm.lock_links(to_retire => false);
     END IF;
     IF v_good IS NOT NULL THEN
         PERFORM cxm.supersede_rejections(source_id, kind, v_good);
@@ -415,8 +430,12 @@ BEGIN
     FROM unnest(times) WITH ORDINALITY AS t(at, ordinality)
     LEFT JOIN unnest(problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality);
 
-    SELECT array_agg(c.record_id), array_agg(c.is_new), array_agg(c.stored_at) INTO v_ids, v_new, v_stored
-    FROM cxm.claim_messages(source_id, kind, message_ids, v_ids, times) AS c;
+    IF v_good IS NULL THEN
+        v_new := array_fill(true, ARRAY[coalesce(cardinality(v_ids), 0)]);
+    ELSE
+        SELECT array_agg(c.record_id), array_agg(c.is_new), array_agg(c.stored_at) INTO v_ids, v_new, v_stored
+        FROM cxm.claim_messages(source_id, kind, message_ids, v_ids, times) AS c;
+    END IF;
 
     -- where an update of the source moves a record in time, its message goes on naming the partition
     IF upsert THEN
@@ -457,8 +476,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION cxm.take_records(integer, text, boolean, boolean, cxm.problem[], jsonb[], text[], timestamptz[], jsonb[], text[], text[], text[], text[], boolean[]) IS
-'The steps that records of every kind take before they are written: refusals, an id, the claim of the message, identifiers, catalogue codes, partitions. The arrays go in step, and so does the answer. upsert: a record that is stored already is looked up as well, to be changed, and removed when it is now refused. strict: the first problem is raised as an error.';
+COMMENT ON FUNCTION cxm.take_records(integer, text, boolean, cxm.problem[], jsonb[], text[], timestamptz[], jsonb[], text[], text[], text[], text[], boolean[]) IS
+'The steps that records of every kind take before they are written: refusals, an id, the claim of the message, identifiers, catalogue codes, partitions. The arrays go in step, and so does the answer. upsert: a record that is stored already is looked up as well, to be changed, and removed when it is now refused.';
 
 CREATE FUNCTION cxm.ingest_counts(problems cxm.problem[], taken cxm.taken_record[], upsert boolean) RETURNS cxm.ingest_result
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -469,7 +488,7 @@ AS $$
             count(*) FILTER (WHERE t.record_id IS NOT NULL AND NOT t.is_new AND NOT upsert),
             count(*) FILTER (WHERE p.reason IS NOT NULL AND p.sqlstate <> '00000'),
             count(*) FILTER (WHERE p.sqlstate = '00000'),
-            array_agg(t.record_id ORDER BY t.ordinality))::cxm.ingest_result
+            array_agg(t.record_id ORDER BY t.ordinality), NULL)::cxm.ingest_result
     FROM unnest(taken) WITH ORDINALITY AS t
     LEFT JOIN unnest(problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality);
 $$;
@@ -550,6 +569,10 @@ DECLARE
     v_ids bigint[];
     v_times timestamptz[];
 BEGIN
+    IF kind = 'traits' THEN
+        PERFORM cxm.retire_stale_links(source_id, message_ids, NULL, 'the source took the record back');
+    END IF;
+
     WITH gone AS (
         DELETE FROM cx.message AS m
         WHERE m.source_id = remove_records.source_id AND m.kind = remove_records.kind
@@ -562,9 +585,6 @@ BEGIN
         EXECUTE format('DELETE FROM cx.%1$I AS r USING unnest($1, $2) AS g(id, at) WHERE r.%2$I = g.id%3$s', v_table, v_table || '_id',
                        CASE kind WHEN 'traits' THEN '' ELSE ' AND r.occurred_at = g.at' END)
         USING v_ids, v_times;
-        IF kind = 'traits' THEN
-            PERFORM cxm.retire_links(source_id, message_ids, 'the source took the record back');
-        END IF;
     END IF;
 
     PERFORM cxm.supersede_rejections(source_id, kind, message_ids);

@@ -4,6 +4,7 @@ CREATE FUNCTION cxm.store_purchases(source_id integer, records cxm.purchase_inpu
 RETURNS cxm.ingest_result
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
     v_limits record;
@@ -27,7 +28,11 @@ BEGIN
     INTO v_problems, v_json
     FROM unnest(records) WITH ORDINALITY AS r;
 
-    v_taken := (SELECT cxm.take_records(source_id, 'purchase', upsert, strict, v_problems, v_json,
+    IF strict AND (cxm.strict_result(v_problems)).rejected > 0 THEN
+        RETURN cxm.strict_result(v_problems);
+    END IF;
+
+    v_taken := (SELECT cxm.take_records(source_id, 'purchase', upsert, v_problems, v_json,
                        array_agg(r.message_id ORDER BY r.ordinality), array_agg(r.at ORDER BY r.ordinality),
                        array_agg(r.identifiers ORDER BY r.ordinality), array_agg(r.touchpoint ORDER BY r.ordinality),
                        array_agg(r.location ORDER BY r.ordinality), array_agg(r.product ORDER BY r.ordinality),
@@ -57,7 +62,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.store_purchases(integer, cxm.purchase_input[], boolean, boolean) IS
-'Takes a batch of purchases of one source into cx.purchase. Refused ones go to cx.rejection (strict: raise an error instead); ones whose message is stored already change the stored record (upsert) or nothing.';
+'Takes a batch of purchases of one source into cx.purchase. Refused ones go to cx.rejection (strict: the first refusal stops the batch and comes back as its problem); ones whose message is stored already change the stored record (upsert) or nothing.';
 
 CREATE FUNCTION cxm.record_purchase(amount numeric, identifiers jsonb DEFAULT NULL, order_id text DEFAULT NULL, product text DEFAULT NULL,
                                     quantity numeric DEFAULT 1, currency text DEFAULT NULL, touchpoint text DEFAULT NULL, location text DEFAULT NULL,
@@ -66,13 +71,10 @@ CREATE FUNCTION cxm.record_purchase(amount numeric, identifiers jsonb DEFAULT NU
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_result cxm.ingest_result;
 BEGIN
-    v_result := cxm.store_purchases(cxm.source_id(source),
+    RETURN cxm.single_record(cxm.store_purchases(cxm.source_id(source),
         ARRAY[(message_id, at, order_id, product, quantity, amount, currency, identifiers, touchpoint, location, employee, properties,
-               NULL, NULL)::cxm.purchase_input], strict => true);
-    RETURN v_result.record_ids[1];
+               NULL, NULL)::cxm.purchase_input], strict => true));
 END
 $$;
 
@@ -95,19 +97,12 @@ COMMENT ON FUNCTION cxm.json_purchase(jsonb, text) IS 'A purchase given as JSON,
 
 CREATE FUNCTION cxm.record_purchase_batch(records jsonb, source text DEFAULT 'app',
                                           OUT accepted bigint, OUT duplicates bigint, OUT rejected bigint) RETURNS record
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_source constant integer := cxm.source_id(source);
-    v_zone constant text := (cxm.ingest_limits()).time_zone;
-    v_result cxm.ingest_result;
-BEGIN
-    v_result := cxm.store_purchases(v_source, ARRAY(SELECT cxm.json_purchase(j, v_zone) FROM cxm.json_records(records) AS j));
-    accepted := v_result.accepted;
-    duplicates := v_result.duplicates;
-    rejected := v_result.rejected;
-END
+    SELECT r.accepted, r.duplicates, r.rejected
+    FROM cxm.store_purchases(cxm.source_id(source),
+                     ARRAY(SELECT cxm.json_purchase(j, (SELECT l.time_zone FROM cxm.ingest_limits() AS l)) FROM cxm.json_records(records) AS j)) AS r;
 $$;
 
 COMMENT ON FUNCTION cxm.record_purchase_batch(jsonb, text) IS
