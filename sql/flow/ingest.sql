@@ -419,6 +419,9 @@ BEGIN
         END IF;
         PERFORM cxm.reject_records(source_id, kind, message_ids, records, problems);
     END IF;
+    IF coalesce(array_remove(identifiers, NULL) <> '{}', false) THEN
+        PERFORM cxm.lock_links(to_retire => false);
+    END IF;
     IF v_good IS NOT NULL THEN
         PERFORM cxm.supersede_rejections(source_id, kind, v_good);
     END IF;
@@ -566,6 +569,10 @@ DECLARE
     v_ids bigint[];
     v_times timestamptz[];
 BEGIN
+    IF kind = 'traits' THEN
+        PERFORM cxm.retire_stale_links(source_id, message_ids, NULL, 'the source took the record back');
+    END IF;
+
     WITH gone AS (
         DELETE FROM cx.message AS m
         WHERE m.source_id = remove_records.source_id AND m.kind = remove_records.kind
@@ -578,9 +585,6 @@ BEGIN
         EXECUTE format('DELETE FROM cx.%1$I AS r USING unnest($1, $2) AS g(id, at) WHERE r.%2$I = g.id%3$s', v_table, v_table || '_id',
                        CASE kind WHEN 'traits' THEN '' ELSE ' AND r.occurred_at = g.at' END)
         USING v_ids, v_times;
-        IF kind = 'traits' THEN
-            PERFORM cxm.retire_links(source_id, message_ids, 'the source took the record back');
-        END IF;
     END IF;
 
     PERFORM cxm.supersede_rejections(source_id, kind, message_ids);
