@@ -93,19 +93,12 @@ COMMENT ON FUNCTION cxm.json_event(jsonb, text) IS 'An event given as JSON, as c
 
 CREATE FUNCTION cxm.track_batch(records jsonb, source text DEFAULT 'app',
                                 OUT accepted bigint, OUT duplicates bigint, OUT rejected bigint) RETURNS record
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_source constant integer := cxm.source_id(source);
-    v_zone constant text := (cxm.ingest_limits()).time_zone;
-    v_result cxm.ingest_result;
-BEGIN
-    v_result := cxm.store_events(v_source, ARRAY(SELECT cxm.json_event(j, v_zone) FROM cxm.json_records(records) AS j));
-    accepted := v_result.accepted;
-    duplicates := v_result.duplicates;
-    rejected := v_result.rejected;
-END
+    SELECT r.accepted, r.duplicates, r.rejected
+    FROM cxm.store_events(cxm.source_id(source),
+                     ARRAY(SELECT cxm.json_event(j, (SELECT l.time_zone FROM cxm.ingest_limits() AS l)) FROM cxm.json_records(records) AS j)) AS r;
 $$;
 
 COMMENT ON FUNCTION cxm.track_batch(jsonb, text) IS

@@ -71,7 +71,7 @@ BEGIN
     ELSIF hi::bigint - lo NOT BETWEEN 1 AND 10 OR lo < -32768 OR hi > 32767 THEN
         RETURN ('22023', format('no scale goes from %s to %s', lo, hi), 'A scale has 2 to 11 points.')::cxm.problem;
     ELSIF score = 'NaN' OR score <> trunc(score) THEN
-        RETURN ('22003', format('%s score %s is not a whole number', metric, left(score::text, 100)), format('Give a whole number from %s to %s.', lo, hi))::cxm.problem;
+        RETURN ('22023', format('%s score %s is not a whole number', metric, left(score::text, 100)), format('Give a whole number from %s to %s.', lo, hi))::cxm.problem;
     ELSIF score NOT BETWEEN lo AND hi THEN
         RETURN ('22003', format('%s score %s is off the scale %s to %s', metric, left(score::text, 100), lo, hi),
                 'Give the score as it was answered; say scale_min and scale_max where the scale is not the usual one; leave a blank answer out.')::cxm.problem;
@@ -202,19 +202,12 @@ COMMENT ON FUNCTION cxm.json_scale(text) IS 'The end of a scale from text, witho
 
 CREATE FUNCTION cxm.record_feedback_batch(records jsonb, source text DEFAULT 'app',
                                           OUT accepted bigint, OUT duplicates bigint, OUT rejected bigint) RETURNS record
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_source constant integer := cxm.source_id(source);
-    v_zone constant text := (cxm.ingest_limits()).time_zone;
-    v_result cxm.ingest_result;
-BEGIN
-    v_result := cxm.store_feedback(v_source, ARRAY(SELECT cxm.json_feedback(j, v_zone) FROM cxm.json_records(records) AS j));
-    accepted := v_result.accepted;
-    duplicates := v_result.duplicates;
-    rejected := v_result.rejected;
-END
+    SELECT r.accepted, r.duplicates, r.rejected
+    FROM cxm.store_feedback(cxm.source_id(source),
+                     ARRAY(SELECT cxm.json_feedback(j, (SELECT l.time_zone FROM cxm.ingest_limits() AS l)) FROM cxm.json_records(records) AS j)) AS r;
 $$;
 
 COMMENT ON FUNCTION cxm.record_feedback_batch(jsonb, text) IS

@@ -55,8 +55,40 @@ $$;
 COMMENT ON FUNCTION cxm.add_namespace(text, integer, text, integer, interval, boolean) IS
 'Adds a kind of identifier. rank: 1 is the strongest, and no two have the same; max_per_profile, max_window, is_unique: rules for identity resolution (see cx.namespace). Error on a malformed or known name or a taken rank.';
 
--- All merges queue here, last of all locks that a record takes, so that writers of one record each cannot
--- deadlock, and a merge never reads a profile that another one is about to move.
+-- Links change under two advisory locks, held till the end of the transaction.
+--
+-- cxm.lock_links(): whoever adds identifiers or links shares it, whoever retires links has it alone, and either
+-- takes it before anything else. So a profile never falls apart while a link that would hold it together, or an
+-- identifier that is being put into it, waits unseen in another transaction.
+--
+-- cxm.lock_profiles(): merges and splits queue here, last of all locks that a record takes. What they go by is
+-- read under it.
+--
+-- Both go by what a new statement sees, which is what READ COMMITTED gives.
+
+CREATE FUNCTION cxm.lock_links(to_retire boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_key constant bigint := hashtextextended('cxm.links', 0);
+BEGIN
+    IF NOT to_retire THEN
+        PERFORM pg_advisory_xact_lock_shared(v_key);
+    ELSIF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        RAISE EXCEPTION 'identity links cannot be retired at isolation level %', current_setting('transaction_isolation')
+            USING ERRCODE = 'feature_not_supported',
+                  DETAIL = 'Who is left together depends on links that others have committed since the transaction began.',
+                  HINT = 'Change or delete the record in a transaction at READ COMMITTED.';
+    ELSE
+        PERFORM pg_advisory_xact_lock(v_key);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.lock_links(boolean) IS
+'Waits for the right to add identifiers and links (shared) or to retire links (alone), and keeps it till the end of the transaction. Error 0A000 when links are to be retired at REPEATABLE READ or SERIALIZABLE.';
+
 CREATE FUNCTION cxm.lock_profiles() RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -94,6 +126,18 @@ DECLARE
     v_b bigint[];
     v_merged bigint;
 BEGIN
+    -- with an old snapshot, a profile that was merged or split since is a reason to begin again: this row lock
+    -- raises 40001 then
+    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        PERFORM FROM cx.profile AS p
+        WHERE p.profile_id IN (SELECT s.canonical_id
+                               FROM cx.link AS l
+                               JOIN cx.identifier AS i ON i.identifier_id IN (l.identifier_a, l.identifier_b)
+                               JOIN cx.profile AS s ON s.profile_id = i.profile_id
+                               WHERE l.link_id = ANY (link_ids))
+        FOR SHARE;
+    END IF;
+
     IF NOT EXISTS (SELECT FROM cxm.linked_profiles(link_ids)) THEN
         RETURN 0;
     END IF;
@@ -110,8 +154,7 @@ BEGIN
         SELECT p.profile_id, m.component
         FROM moved AS m JOIN cx.profile AS p ON p.canonical_id = m.member AND p.canonical_id <> p.profile_id
         UNION ALL
-        -- the profile that stays is touched too: a transaction at REPEATABLE READ whose snapshot is too
-        -- old for this merge then fails with 40001 instead of going by stale profiles
+        -- the profile that stays is touched too, so that a transaction with an older snapshot notices
         SELECT DISTINCT m.component, m.component FROM moved AS m
     )
     UPDATE cx.profile AS p
@@ -202,32 +245,61 @@ $$;
 COMMENT ON FUNCTION cxm.resolve_profiles(bigint[]) IS
 'Splits the given profiles where the live links no longer hold them together: each part gets its own profiles back, the oldest of which stands, or a new one. Returns the number of profiles split off. To be called after links were retired.';
 
-CREATE FUNCTION cxm.retire_links(source_id integer, evidence text[], reason text) RETURNS bigint
+CREATE FUNCTION cxm.retire_links(link_ids bigint[], reason text) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_profiles bigint[];
-    v_retired bigint;
 BEGIN
-    WITH retired AS (
-        UPDATE cx.link AS l
-        SET retired_at = now(), retired_by = session_user, retired_reason = reason
-        WHERE l.source_id = retire_links.source_id AND l.evidence = ANY (retire_links.evidence) AND l.evidence <> '' AND l.retired_at IS NULL
-        RETURNING l.identifier_a
-    )
-    SELECT count(*), array_agg(DISTINCT i.profile_id) INTO v_retired, v_profiles
-    FROM retired AS r JOIN cx.identifier AS i ON i.identifier_id = r.identifier_a;
+    UPDATE cx.link AS l
+    SET retired_at = now(), retired_by = session_user, retired_reason = reason
+    WHERE l.link_id = ANY (link_ids) AND l.retired_at IS NULL;
 
-    IF v_retired > 0 THEN
-        PERFORM cxm.resolve_profiles(v_profiles);
-    END IF;
-    RETURN v_retired;
+    PERFORM cxm.resolve_profiles(ARRAY(SELECT DISTINCT i.profile_id
+                                       FROM cx.link AS l JOIN cx.identifier AS i ON i.identifier_id = l.identifier_a
+                                       WHERE l.link_id = ANY (link_ids)));
 END
 $$;
 
-COMMENT ON FUNCTION cxm.retire_links(integer, text[], text) IS
-'Takes back the links that a source stated with the given evidence (message_ids), saying why, and splits the profiles that they alone held together. Returns the number of links retired.';
+COMMENT ON FUNCTION cxm.retire_links(bigint[], text) IS
+'Takes links back, saying why, and splits the profiles that they alone held together. To be called under cxm.lock_links(true).';
+
+CREATE FUNCTION cxm.stale_links(source_id integer, message_ids text[], identifiers jsonb[] DEFAULT NULL) RETURNS bigint[]
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        WITH stated AS MATERIALIZED (
+            SELECT m.message_id, i.identifier_id
+            FROM cxm.expand_identifiers(identifiers) AS e
+            JOIN unnest(message_ids) WITH ORDINALITY AS m(message_id, ordinality) ON m.ordinality = e.record
+            JOIN cx.identifier AS i ON i.namespace = e.namespace COLLATE "C" AND i.value = e.value COLLATE "C"
+        )
+        SELECT array_agg(l.link_id)
+        FROM cx.link AS l
+        WHERE l.source_id = stale_links.source_id AND l.evidence = ANY (message_ids) AND l.evidence <> '' AND l.retired_at IS NULL
+          AND (NOT EXISTS (SELECT FROM stated AS s WHERE s.message_id = l.evidence AND s.identifier_id = l.identifier_a)
+               OR NOT EXISTS (SELECT FROM stated AS s WHERE s.message_id = l.evidence AND s.identifier_id = l.identifier_b)));
+END
+$$;
+
+COMMENT ON FUNCTION cxm.stale_links(integer, text[], jsonb[]) IS
+'The live links that the given messages of a source stated and, by the identifiers that they carry now, no longer state; all of them when no identifiers are given. NULL when there are none.';
+
+CREATE FUNCTION cxm.retire_stale_links(source_id integer, message_ids text[], identifiers jsonb[], reason text) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF cxm.stale_links(source_id, message_ids, identifiers) IS NOT NULL THEN
+        PERFORM cxm.lock_links(to_retire => true);
+        PERFORM cxm.retire_links(cxm.stale_links(source_id, message_ids, identifiers), reason);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.retire_stale_links(integer, text[], jsonb[], text) IS
+'Retires the links of cxm.stale_links(). To be called before anything else that the records at hand need, for the order of locks.';
 
 CREATE FUNCTION cxm.identity_differences() RETURNS bigint
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -361,6 +433,7 @@ DECLARE
     v_first bigint[];         -- ... and the place of the record's strongest one
     v_namespaces text[];      -- the distinct identifiers
     v_values text[];
+    v_is_linked boolean;      -- whether any record carries more than one
     v_ids bigint[];
     v_links bigint[];
 BEGIN
@@ -371,10 +444,10 @@ BEGIN
     ), ranked AS (
         SELECT m.*, first_value(m.place) OVER (PARTITION BY m.record ORDER BY m.rank, m.place) AS first_place FROM mention AS m
     )
-    SELECT array_agg(r.record), array_agg(r.place), array_agg(r.first_place),
+    SELECT array_agg(r.record), array_agg(r.place), array_agg(r.first_place), bool_or(r.place <> r.first_place),
            (SELECT array_agg(d.namespace ORDER BY d.place) FROM (SELECT DISTINCT m.place, m.namespace FROM mention AS m) AS d),
            (SELECT array_agg(d.value ORDER BY d.place) FROM (SELECT DISTINCT m.place, m.value FROM mention AS m) AS d)
-    INTO v_record, v_place, v_first, v_namespaces, v_values
+    INTO v_record, v_place, v_first, v_is_linked, v_namespaces, v_values
     FROM ranked AS r;
 
     IF v_record IS NULL THEN
@@ -387,7 +460,7 @@ BEGIN
         SELECT array_agg(k.identifier_id ORDER BY k.ordinality) INTO v_ids FROM cxm.known_identifiers(v_namespaces, v_values) AS k;
     END IF;
 
-    IF cardinality(v_record) > (SELECT count(DISTINCT r) FROM unnest(v_record) AS r) THEN
+    IF v_is_linked THEN
         WITH pair AS (
             SELECT least(v_ids[m.first], v_ids[m.place]) AS a, greatest(v_ids[m.first], v_ids[m.place]) AS b,
                    coalesce(t.evidence, '') AS evidence, bool_or(coalesce(t.verified, false)) AS verified, min(t.at) AS at
@@ -412,6 +485,9 @@ BEGIN
         END IF;
     END IF;
 
+    IF cardinality(identifiers) = 1 THEN
+        RETURN ARRAY[v_ids[v_first[1]]];
+    END IF;
     RETURN (SELECT array_agg(v_ids[f.first] ORDER BY r.record)
             FROM generate_series(1, cardinality(identifiers)) AS r(record)
             LEFT JOIN (SELECT DISTINCT m.record, m.first FROM unnest(v_record, v_first) AS m(record, first)) AS f USING (record));

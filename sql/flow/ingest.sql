@@ -354,7 +354,7 @@ DECLARE
     v_ids integer[];
     v_is_new boolean;
 BEGIN
-    IF NOT EXISTS (SELECT FROM unnest(keys) AS k(key) WHERE k.key <> '') THEN
+    IF coalesce(array_remove(array_remove(keys, NULL), '') = '{}', true) THEN
         RETURN '{}';
     END IF;
 
@@ -414,6 +414,7 @@ AS $$
 DECLARE
     v_table constant text := CASE kind WHEN 'traits' THEN 'trait' ELSE kind END;
     v_sequence constant regclass := pg_get_serial_sequence('cx.' || v_table, v_table || '_id');
+    v_is_bad boolean;
     v_bad text[];
     v_good text[];
     v_ids bigint[];
@@ -425,17 +426,21 @@ DECLARE
     v_products integer[];
     v_employees integer[];
 BEGIN
-    SELECT array_agg(r.message_id) FILTER (WHERE r.reason IS NOT NULL AND r.message_id IS NOT NULL),
+    SELECT coalesce(bool_or(r.reason IS NOT NULL), false),
+           array_agg(r.message_id) FILTER (WHERE r.reason IS NOT NULL AND r.message_id IS NOT NULL),
            array_agg(r.message_id) FILTER (WHERE r.reason IS NULL AND r.message_id IS NOT NULL)
-    INTO v_bad, v_good
+    INTO v_is_bad, v_bad, v_good
     FROM ROWS FROM (unnest(message_ids), unnest(problems)) AS r(message_id, sqlstate, reason, hint);
 
-    IF EXISTS (SELECT FROM unnest(problems) AS p WHERE p.reason IS NOT NULL) THEN
+    IF v_is_bad THEN
         -- what the source no longer says must not stay
         IF upsert AND v_bad IS NOT NULL THEN
             PERFORM cxm.remove_records(source_id, kind, v_bad);
         END IF;
         PERFORM cxm.reject_records(source_id, kind, message_ids, records, problems);
+    END IF;
+    IF coalesce(array_remove(identifiers, NULL) <> '{}', false) THEN
+        PERFORM cxm.lock_links(to_retire => false);
     END IF;
     IF v_good IS NOT NULL THEN
         PERFORM cxm.supersede_rejections(source_id, kind, v_good);
@@ -445,8 +450,12 @@ BEGIN
     FROM unnest(times) WITH ORDINALITY AS t(at, ordinality)
     LEFT JOIN unnest(problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality);
 
-    SELECT array_agg(c.record_id), array_agg(c.is_new), array_agg(c.stored_at) INTO v_ids, v_new, v_stored
-    FROM cxm.claim_messages(source_id, kind, message_ids, v_ids, times) AS c;
+    IF v_good IS NULL THEN
+        v_new := array_fill(true, ARRAY[coalesce(cardinality(v_ids), 0)]);
+    ELSE
+        SELECT array_agg(c.record_id), array_agg(c.is_new), array_agg(c.stored_at) INTO v_ids, v_new, v_stored
+        FROM cxm.claim_messages(source_id, kind, message_ids, v_ids, times) AS c;
+    END IF;
 
     -- of a message that comes more than once in the batch the last is what it says now: the others name no place
     IF upsert AND false = ANY (v_new) THEN
@@ -593,6 +602,10 @@ DECLARE
     v_ids bigint[];
     v_times timestamptz[];
 BEGIN
+    IF kind = 'traits' THEN
+        PERFORM cxm.retire_stale_links(source_id, message_ids, NULL, 'the source took the record back');
+    END IF;
+
     WITH gone AS (
         DELETE FROM cx.message AS m
         WHERE m.source_id = remove_records.source_id AND m.kind = remove_records.kind
@@ -605,9 +618,6 @@ BEGIN
         EXECUTE format('DELETE FROM cx.%1$I AS r USING unnest($1, $2) AS g(id, at) WHERE r.%2$I = g.id%3$s', v_table, v_table || '_id',
                        CASE kind WHEN 'traits' THEN '' ELSE ' AND r.occurred_at = g.at' END)
         USING v_ids, v_times;
-        IF kind = 'traits' THEN
-            PERFORM cxm.retire_links(source_id, message_ids, 'the source took the record back');
-        END IF;
     END IF;
 
     PERFORM cxm.supersede_rejections(source_id, kind, message_ids);

@@ -14,6 +14,22 @@ RETURN pg_catalog.hashtextextended('cxm.partition ' OPERATOR(pg_catalog.||) pare
 COMMENT ON FUNCTION cxm.partition_lock(text) IS
 'Key of the advisory lock that guards the default partition of cx.<parent>.';
 
+-- Statement triggers of a partitioned table see what is written through it. What is written straight into a
+-- partition is seen by the triggers of the partition.
+CREATE FUNCTION cxm.add_partition_triggers(parent text, partition_name text) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF parent = 'feedback' THEN
+        PERFORM cxm.add_alert_triggers(format('cx.%I', partition_name)::regclass);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.add_partition_triggers(text, text) IS
+'Gives a new partition of cx.<parent> the statement triggers that the parent has.';
+
 -- Rows that lie before the epoch share one partition: dates such as 0001-01-01 stand for "unknown" in many
 -- systems, and a month of its own for each would be noise.
 CREATE FUNCTION cxm.make_early_partition(parent text) RETURNS void
@@ -25,6 +41,7 @@ BEGIN
     EXECUTE format('CREATE TABLE cx.%I PARTITION OF cx.%I FOR VALUES FROM (MINVALUE) TO (%L)',
                    parent || '_early', parent, timestamptz '1970-01-01 00:00+00');
     EXECUTE format('COMMENT ON TABLE cx.%I IS %L', parent || '_early', 'Rows of cx.' || parent || ' dated before 1970.');
+    PERFORM cxm.add_partition_triggers(parent, parent || '_early');
 END
 $$;
 
@@ -68,6 +85,7 @@ BEGIN
     GET DIAGNOSTICS v_moved = ROW_COUNT;
 
     EXECUTE format('ALTER TABLE cx.%I ATTACH PARTITION cx.%I FOR VALUES FROM (%L) TO (%L)', parent, v_name, v_from, v_to);
+    PERFORM cxm.add_partition_triggers(parent, v_name);
     RETURN v_moved;
 EXCEPTION
     -- somebody else is making it, or is using the table: the row is safe in the default partition

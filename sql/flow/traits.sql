@@ -28,6 +28,12 @@ BEGIN
         RETURN cxm.strict_result(v_problems);
     END IF;
 
+    IF upsert THEN
+        PERFORM cxm.retire_stale_links(source_id, array_agg(r.message_id ORDER BY r.ordinality), array_agg(r.identifiers ORDER BY r.ordinality),
+                                       'the source changed the record')
+        FROM unnest(records) WITH ORDINALITY AS r;
+    END IF;
+
     v_taken := (SELECT cxm.take_records(source_id, 'traits', upsert, v_problems, v_json,
                        array_agg(r.message_id ORDER BY r.ordinality), array_agg(r.at ORDER BY r.ordinality),
                        array_agg(r.identifiers ORDER BY r.ordinality), verified => array_agg(r.verified ORDER BY r.ordinality))
@@ -40,10 +46,6 @@ BEGIN
     WHERE t.record_id IS NOT NULL AND t.is_new;
 
     IF upsert THEN
-        PERFORM cxm.retire_stale_links(source_id,
-            ARRAY(SELECT CASE WHEN NOT t.is_new AND t.stored_at IS NOT NULL THEN r.message_id END FROM unnest(records) WITH ORDINALITY AS r
-                  JOIN unnest(v_taken) WITH ORDINALITY AS t USING (ordinality) ORDER BY ordinality),
-            ARRAY(SELECT r.identifiers FROM unnest(records) WITH ORDINALITY AS r ORDER BY r.ordinality));
         UPDATE cx.trait AS o
         SET identifier_id = t.identifier_id, observed_at = r.at, traits = coalesce(r.traits, '{}')
         FROM unnest(records) WITH ORDINALITY AS r
@@ -57,39 +59,6 @@ $$;
 
 COMMENT ON FUNCTION cxm.store_traits(integer, cxm.traits_input[], boolean, boolean) IS
 'Takes a batch of what one source knows of people into cx.trait and cx.link. Refused ones go to cx.rejection (strict: the first refusal stops the batch and comes back as its problem); ones whose message is stored already change the stored record, links included (upsert), or nothing.';
-
-CREATE FUNCTION cxm.retire_stale_links(source_id integer, message_ids text[], identifiers jsonb[]) RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_profiles bigint[];
-BEGIN
-    WITH stated AS (
-        SELECT m.message_id, i.identifier_id
-        FROM cxm.expand_identifiers(identifiers) AS e
-        JOIN unnest(message_ids) WITH ORDINALITY AS m(message_id, ordinality) ON m.ordinality = e.record
-        JOIN cx.identifier AS i ON i.namespace = e.namespace COLLATE "C" AND i.value = e.value COLLATE "C"
-        WHERE m.message_id IS NOT NULL
-    ), retired AS (
-        UPDATE cx.link AS l
-        SET retired_at = now(), retired_by = session_user, retired_reason = 'the source changed the record'
-        WHERE l.source_id = retire_stale_links.source_id AND l.evidence = ANY (message_ids) AND l.evidence <> '' AND l.retired_at IS NULL
-          AND (NOT EXISTS (SELECT FROM stated AS s WHERE s.message_id = l.evidence AND s.identifier_id = l.identifier_a)
-               OR NOT EXISTS (SELECT FROM stated AS s WHERE s.message_id = l.evidence AND s.identifier_id = l.identifier_b))
-        RETURNING l.identifier_a
-    )
-    SELECT array_agg(DISTINCT i.profile_id) INTO v_profiles
-    FROM retired AS r JOIN cx.identifier AS i ON i.identifier_id = r.identifier_a;
-
-    IF v_profiles IS NOT NULL THEN
-        PERFORM cxm.resolve_profiles(v_profiles);
-    END IF;
-END
-$$;
-
-COMMENT ON FUNCTION cxm.retire_stale_links(integer, text[], jsonb[]) IS
-'Retires the links that the given messages stated and, as they read now, no longer state, and splits the profiles that these alone held together.';
 
 CREATE FUNCTION cxm.identify(identifiers jsonb, traits jsonb DEFAULT NULL, at timestamptz DEFAULT now(), verified boolean DEFAULT false,
                              source text DEFAULT 'app', message_id text DEFAULT NULL) RETURNS bigint
@@ -128,19 +97,12 @@ COMMENT ON FUNCTION cxm.json_traits(jsonb, text) IS 'What is known of a person g
 
 CREATE FUNCTION cxm.identify_batch(records jsonb, source text DEFAULT 'app',
                                    OUT accepted bigint, OUT duplicates bigint, OUT rejected bigint) RETURNS record
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_source constant integer := cxm.source_id(source);
-    v_zone constant text := (cxm.ingest_limits()).time_zone;
-    v_result cxm.ingest_result;
-BEGIN
-    v_result := cxm.store_traits(v_source, ARRAY(SELECT cxm.json_traits(j, v_zone) FROM cxm.json_records(records) AS j));
-    accepted := v_result.accepted;
-    duplicates := v_result.duplicates;
-    rejected := v_result.rejected;
-END
+    SELECT r.accepted, r.duplicates, r.rejected
+    FROM cxm.store_traits(cxm.source_id(source),
+                     ARRAY(SELECT cxm.json_traits(j, (SELECT l.time_zone FROM cxm.ingest_limits() AS l)) FROM cxm.json_records(records) AS j)) AS r;
 $$;
 
 COMMENT ON FUNCTION cxm.identify_batch(jsonb, text) IS
