@@ -85,6 +85,7 @@ BEGIN
     COMMIT;
 
     FOR v_todo IN SELECT m.parent, m.month FROM cxm.months_to_make() AS m LOOP
+        v_moved := NULL;
         -- whoever uses the table goes first; a busy one is tried for some seconds and then left to the next run
         FOR v_try IN 1 .. 20 LOOP
             EXIT WHEN NOT cxm.lock_job('maintain_partitions');
