@@ -65,6 +65,25 @@ $$;
 
 COMMENT ON FUNCTION cxm.lock_profiles() IS 'Waits for the right to merge or split profiles, and keeps it till the end of the transaction.';
 
+-- A link inside one profile moves nothing and so takes no part in that queue. But whoever splits the profile must
+-- see it, and whoever adds it must see the split. This lock is taken before any identifier or link is written, for
+-- a writer waits for it while others wait for what the writer wrote.
+CREATE FUNCTION cxm.lock_links(for_split boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF for_split THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended('cxm.link', 0));
+    ELSE
+        PERFORM pg_advisory_xact_lock_shared(hashtextextended('cxm.link', 0));
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.lock_links(boolean) IS
+'Waits for the right to add links (false; many may have it) or to retire links and split profiles (true; nobody else has either), and keeps it till the end of the transaction. To be called before identifiers or links are written and before cxm.lock_profiles().';
+
 CREATE FUNCTION cxm.linked_profiles(link_ids bigint[], OUT profile_a bigint, OUT profile_b bigint) RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -93,6 +112,18 @@ DECLARE
     v_b bigint[];
     v_merged bigint;
 BEGIN
+    -- a snapshot that is older than a merge or split of these profiles must not be gone by: this raises 40001
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        PERFORM cxm.lock_profiles();
+        PERFORM FROM cx.profile AS s
+        WHERE s.profile_id IN (SELECT p.canonical_id
+                               FROM cx.link AS l
+                               JOIN cx.identifier AS i ON i.identifier_id IN (l.identifier_a, l.identifier_b)
+                               JOIN cx.profile AS p ON p.profile_id = i.profile_id
+                               WHERE l.link_id = ANY (link_ids))
+        FOR NO KEY UPDATE;
+    END IF;
+
     IF NOT EXISTS (SELECT FROM cxm.linked_profiles(link_ids)) THEN
         RETURN 0;
     END IF;
@@ -163,6 +194,7 @@ DECLARE
     v_label bigint;
     v_split bigint := 0;
 BEGIN
+    PERFORM cxm.lock_links(for_split => true);
     PERFORM cxm.lock_profiles();
     -- by now a given profile may have been merged into another one
     SELECT array_agg(DISTINCT p.canonical_id) INTO v_canonical FROM cx.profile AS p WHERE p.profile_id = ANY (profile_ids);
@@ -201,7 +233,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.resolve_profiles(bigint[]) IS
-'Splits the given profiles where the live links no longer hold them together; the part with the oldest identifier keeps the profile, the others get their own one back or a new one. Returns the number of profiles split off. To be called after links were retired.';
+'Splits the given profiles where the live links no longer hold them together; the part with the oldest identifier keeps the profile, the others get their own one back or a new one. Returns the number of profiles split off. To be called after links were retired, under cxm.lock_links(true) and at READ COMMITTED: an older snapshot may miss links that hold a profile together.';
 
 CREATE FUNCTION cxm.retire_links(source_id integer, evidence text[], reason text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -211,6 +243,12 @@ DECLARE
     v_profiles bigint[];
     v_retired bigint;
 BEGIN
+    IF NOT EXISTS (SELECT FROM cx.link AS l
+                   WHERE l.source_id = retire_links.source_id AND l.evidence = ANY (retire_links.evidence) AND l.evidence <> '' AND l.retired_at IS NULL) THEN
+        RETURN 0;
+    END IF;
+
+    PERFORM cxm.lock_links(for_split => true);
     WITH retired AS (
         UPDATE cx.link AS l
         SET retired_at = now(), retired_by = session_user, retired_reason = reason
@@ -364,6 +402,11 @@ DECLARE
     v_values text[];
     v_is_linked boolean;      -- whether any record carries more than one
     v_ids bigint[];
+    v_a bigint[];             -- the links to add
+    v_b bigint[];
+    v_evidence text[];
+    v_verified boolean[];
+    v_observed timestamptz[];
     v_links bigint[];
 BEGIN
     WITH mention AS MATERIALIZED (
@@ -385,32 +428,39 @@ BEGIN
 
     SELECT array_agg(k.identifier_id ORDER BY k.ordinality) INTO v_ids FROM cxm.known_identifiers(v_namespaces, v_values) AS k;
     IF array_position(v_ids, NULL) IS NOT NULL THEN
+        IF v_is_linked THEN
+            PERFORM cxm.lock_links(for_split => false);
+        END IF;
         PERFORM cxm.add_identifiers(v_namespaces, v_values, v_first, v_place);
         SELECT array_agg(k.identifier_id ORDER BY k.ordinality) INTO v_ids FROM cxm.known_identifiers(v_namespaces, v_values) AS k;
     END IF;
 
     IF v_is_linked THEN
-        WITH pair AS (
-            SELECT least(v_ids[m.first], v_ids[m.place]) AS a, greatest(v_ids[m.first], v_ids[m.place]) AS b,
-                   coalesce(t.evidence, '') AS evidence, bool_or(coalesce(t.verified, false)) AS verified, min(t.at) AS at
-            FROM unnest(v_record, v_place, v_first) AS m(record, place, first)
-            JOIN unnest(times, evidence, verified) WITH ORDINALITY AS t(at, evidence, verified, ordinality) ON t.ordinality = m.record
-            WHERE m.place <> m.first
-            GROUP BY 1, 2, 3
-        ), added AS (
-            INSERT INTO cx.link (identifier_a, identifier_b, source_id, evidence, verified, observed_at)
-            SELECT p.a, p.b, resolve_identifiers.source_id, p.evidence, p.verified, p.at
-            FROM pair AS p
-            WHERE NOT EXISTS (SELECT FROM cx.link AS l
-                              WHERE l.identifier_a = p.a AND l.identifier_b = p.b AND l.source_id = resolve_identifiers.source_id
-                                AND l.kind = 'seen' AND l.evidence = p.evidence COLLATE "C" AND l.retired_at IS NULL)
-            ORDER BY p.a, p.b, p.evidence COLLATE "C"
-            ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL DO NOTHING
-            RETURNING link.link_id
-        )
-        SELECT array_agg(a.link_id) INTO v_links FROM added AS a;
-        IF v_links IS NOT NULL THEN
-            PERFORM cxm.resolve_links(v_links);
+        SELECT array_agg(p.a), array_agg(p.b), array_agg(p.evidence), array_agg(p.verified), array_agg(p.at)
+        INTO v_a, v_b, v_evidence, v_verified, v_observed
+        FROM (SELECT least(v_ids[m.first], v_ids[m.place]) AS a, greatest(v_ids[m.first], v_ids[m.place]) AS b,
+                     coalesce(t.evidence, '') AS evidence, bool_or(coalesce(t.verified, false)) AS verified, min(t.at) AS at
+              FROM unnest(v_record, v_place, v_first) AS m(record, place, first)
+              JOIN unnest(times, evidence, verified) WITH ORDINALITY AS t(at, evidence, verified, ordinality) ON t.ordinality = m.record
+              WHERE m.place <> m.first
+              GROUP BY 1, 2, 3) AS p
+        WHERE NOT EXISTS (SELECT FROM cx.link AS l
+                          WHERE l.identifier_a = p.a AND l.identifier_b = p.b AND l.source_id = resolve_identifiers.source_id
+                            AND l.kind = 'seen' AND l.evidence = p.evidence COLLATE "C" AND l.retired_at IS NULL);
+        IF v_a IS NOT NULL THEN
+            PERFORM cxm.lock_links(for_split => false);
+            WITH added AS (
+                INSERT INTO cx.link (identifier_a, identifier_b, source_id, evidence, verified, observed_at)
+                SELECT p.a, p.b, resolve_identifiers.source_id, p.evidence, p.verified, p.at
+                FROM unnest(v_a, v_b, v_evidence, v_verified, v_observed) AS p(a, b, evidence, verified, at)
+                ORDER BY p.a, p.b, p.evidence COLLATE "C"
+                ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL DO NOTHING
+                RETURNING link.link_id
+            )
+            SELECT array_agg(a.link_id) INTO v_links FROM added AS a;
+            IF v_links IS NOT NULL THEN
+                PERFORM cxm.resolve_links(v_links);
+            END IF;
         END IF;
     END IF;
 

@@ -30,6 +30,14 @@ BEGIN
         RETURN cxm.strict_result(v_problems);
     END IF;
 
+    -- first, for retiring links comes before adding some (see cxm.lock_links); refused records lose theirs below
+    IF upsert THEN
+        PERFORM cxm.retire_stale_links(source_id, array_agg(r.message_id), array_agg(r.identifiers))
+        FROM unnest(records) WITH ORDINALITY AS r
+        JOIN unnest(v_problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality)
+        WHERE p.reason IS NULL AND r.message_id IS NOT NULL;
+    END IF;
+
     v_taken := (SELECT cxm.take_records(source_id, 'traits', upsert, v_problems, v_json,
                        array_agg(r.message_id ORDER BY r.ordinality), array_agg(r.at ORDER BY r.ordinality),
                        array_agg(r.identifiers ORDER BY r.ordinality), verified => array_agg(r.verified ORDER BY r.ordinality))
@@ -42,10 +50,6 @@ BEGIN
     WHERE t.record_id IS NOT NULL AND t.is_new;
 
     IF upsert THEN
-        PERFORM cxm.retire_stale_links(source_id,
-            ARRAY(SELECT CASE WHEN NOT t.is_new THEN r.message_id END FROM unnest(records) WITH ORDINALITY AS r
-                  JOIN unnest(v_taken) WITH ORDINALITY AS t USING (ordinality) ORDER BY ordinality),
-            ARRAY(SELECT r.identifiers FROM unnest(records) WITH ORDINALITY AS r ORDER BY r.ordinality));
         UPDATE cx.trait AS o
         SET identifier_id = t.identifier_id, observed_at = r.at, traits = coalesce(r.traits, '{}')
         FROM unnest(records) WITH ORDINALITY AS r
@@ -65,6 +69,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_stale bigint[];
     v_profiles bigint[];
 BEGIN
     WITH stated AS (
@@ -72,13 +77,21 @@ BEGIN
         FROM cxm.expand_identifiers(identifiers) AS e
         JOIN unnest(message_ids) WITH ORDINALITY AS m(message_id, ordinality) ON m.ordinality = e.record
         JOIN cx.identifier AS i ON i.namespace = e.namespace COLLATE "C" AND i.value = e.value COLLATE "C"
-        WHERE m.message_id IS NOT NULL
-    ), retired AS (
+    )
+    SELECT array_agg(l.link_id) INTO v_stale
+    FROM cx.link AS l
+    WHERE l.source_id = retire_stale_links.source_id AND l.evidence = ANY (message_ids) AND l.evidence <> '' AND l.retired_at IS NULL
+      AND (NOT EXISTS (SELECT FROM stated AS s WHERE s.message_id = l.evidence AND s.identifier_id = l.identifier_a)
+           OR NOT EXISTS (SELECT FROM stated AS s WHERE s.message_id = l.evidence AND s.identifier_id = l.identifier_b));
+    IF v_stale IS NULL THEN
+        RETURN;
+    END IF;
+
+    PERFORM cxm.lock_links(for_split => true);
+    WITH retired AS (
         UPDATE cx.link AS l
         SET retired_at = now(), retired_by = session_user, retired_reason = 'the source changed the record'
-        WHERE l.source_id = retire_stale_links.source_id AND l.evidence = ANY (message_ids) AND l.evidence <> '' AND l.retired_at IS NULL
-          AND (NOT EXISTS (SELECT FROM stated AS s WHERE s.message_id = l.evidence AND s.identifier_id = l.identifier_a)
-               OR NOT EXISTS (SELECT FROM stated AS s WHERE s.message_id = l.evidence AND s.identifier_id = l.identifier_b))
+        WHERE l.link_id = ANY (v_stale) AND l.retired_at IS NULL
         RETURNING l.identifier_a
     )
     SELECT array_agg(DISTINCT i.profile_id) INTO v_profiles
