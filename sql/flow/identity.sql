@@ -126,16 +126,16 @@ DECLARE
     v_b bigint[];
     v_merged bigint;
 BEGIN
-    -- with an old snapshot, a profile that was merged or split since is a reason to begin again: this row lock
-    -- raises 40001 then
-    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
-        PERFORM FROM cx.profile AS p
-        WHERE p.profile_id IN (SELECT s.canonical_id
+    -- a snapshot that is older than a merge or split of these profiles must not be gone by: this raises 40001
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        PERFORM cxm.lock_profiles();
+        PERFORM FROM cx.profile AS s
+        WHERE s.profile_id IN (SELECT p.canonical_id
                                FROM cx.link AS l
                                JOIN cx.identifier AS i ON i.identifier_id IN (l.identifier_a, l.identifier_b)
-                               JOIN cx.profile AS s ON s.profile_id = i.profile_id
+                               JOIN cx.profile AS p ON p.profile_id = i.profile_id
                                WHERE l.link_id = ANY (link_ids))
-        FOR SHARE;
+        FOR NO KEY UPDATE;
     END IF;
 
     IF NOT EXISTS (SELECT FROM cxm.linked_profiles(link_ids)) THEN

@@ -87,12 +87,16 @@ BEGIN
     FOR v_todo IN SELECT m.parent, m.month FROM cxm.months_to_make() AS m LOOP
         v_moved := NULL;
         -- whoever uses the table goes first; a busy one is tried for some seconds and then left to the next run
+        v_moved := NULL;
         FOR v_try IN 1 .. 20 LOOP
             EXIT WHEN NOT cxm.lock_job('maintain_partitions');
             v_moved := cxm.make_partition(v_todo.parent, v_todo.month);
+            -- sleep before COMMIT: a second run must find this one at it
+            IF v_moved IS NULL THEN
+                PERFORM pg_catalog.pg_sleep(0.1);
+            END IF;
             COMMIT;
             EXIT WHEN v_moved IS NOT NULL;
-            PERFORM pg_catalog.pg_sleep(0.1);
         END LOOP;
         IF v_moved IS NULL THEN
             v_busy := v_busy OPERATOR(pg_catalog.+) 1;
