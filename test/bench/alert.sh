@@ -48,7 +48,11 @@ done
 write()
 {
 	PGOPTIONS="-c synchronous_commit=off $4" pgbench -n -M prepared -c "$3" -j 2 -T "$SECONDS_EACH" -f "$TEMP/$2.sql" "$DB" 2>"$TEMP/err" |
-		awk '/^tps/ { print 1000000 / $3 }' >> "$TEMP/$1" || { cat "$TEMP/err" >&2; exit 1; }
+		awk '/^tps/ { print 1000000 / $3 }' >> "$TEMP/$1"
+	if [ "$(wc -l < "$TEMP/$1")" -ne "$round" ]; then
+		cat "$TEMP/err" >&2
+		exit 1
+	fi
 }
 
 rules()
