@@ -286,20 +286,27 @@ $$;
 COMMENT ON FUNCTION cxm.stale_links(integer, text[], jsonb[]) IS
 'The live links that the given messages of a source stated and, by the identifiers that they carry now, no longer state; all of them when no identifiers are given. NULL when there are none.';
 
-CREATE FUNCTION cxm.retire_stale_links(source_id integer, message_ids text[], identifiers jsonb[], reason text) RETURNS void
+CREATE FUNCTION cxm.retire_stale_links(source_id integer, message_ids text[], identifiers jsonb[], reason text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_stale bigint[];
 BEGIN
-    IF cxm.stale_links(source_id, message_ids, identifiers) IS NOT NULL THEN
-        PERFORM cxm.lock_links(to_retire => true);
-        PERFORM cxm.retire_links(cxm.stale_links(source_id, message_ids, identifiers), reason);
+    IF cxm.stale_links(source_id, message_ids, identifiers) IS NULL THEN
+        RETURN 0;
     END IF;
+
+    -- what was read without the lock may have changed meanwhile: read again under it
+    PERFORM cxm.lock_links(to_retire => true);
+    v_stale := cxm.stale_links(source_id, message_ids, identifiers);
+    PERFORM cxm.retire_links(v_stale, reason);
+    RETURN coalesce(cardinality(v_stale), 0);
 END
 $$;
 
 COMMENT ON FUNCTION cxm.retire_stale_links(integer, text[], jsonb[], text) IS
-'Retires the links of cxm.stale_links(). To be called before anything else that the records at hand need, for the order of locks.';
+'Retires the links of cxm.stale_links(), splits the profiles that these alone held together, and returns how many there were. To be called before anything else that the records at hand need, for the order of locks.';
 
 CREATE FUNCTION cxm.identity_differences() RETURNS bigint
 LANGUAGE plpgsql STABLE PARALLEL SAFE
