@@ -184,7 +184,13 @@ SELECT is((cxm.record_feedback_batch((SELECT jsonb_agg((r.record || '{"metric": 
           (SELECT sum(rejected)::bigint FROM said), 'mended, each is taken');
 SELECT is_empty('SELECT * FROM cxm.store_check()', 'the store is sound');
 
--- the typed form: stored rows change, move, go
+-- the typed form: stored rows change, move, go; within a transaction like this one partitions are not made on demand
+DO $$
+BEGIN
+    PERFORM cxm.ensure_partitions('event', ARRAY(SELECT make_timestamptz(2020, m, 15, 0, 0, 0) FROM generate_series(1, 4) AS m));
+    PERFORM cxm.ensure_partitions('purchase', ARRAY(SELECT make_timestamptz(2020, m, 15, 0, 0, 0) FROM generate_series(1, 2) AS m));
+END
+$$;
 SELECT is((cxm.store_events(cxm.source_id('t'), ARRAY[('k', '2020-01-31 23:59:59.999999Z', 'a', '{"user_id": "u"}', 'web', NULL, NULL, NULL, '{"a": null}', NULL, NULL)]::cxm.event_input[], upsert => true)).accepted,
           1::bigint, 'new');
 SELECT is((cxm.store_events(cxm.source_id('t'), ARRAY[('k', '2020-02-01Z', 'b', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)]::cxm.event_input[], upsert => true)).updated,
