@@ -131,16 +131,16 @@ DECLARE
     v_b bigint[];
     v_merged bigint;
 BEGIN
-    -- with an old snapshot, a profile that was merged or split since is a reason to begin again: this row lock
-    -- raises 40001 then
-    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
-        PERFORM FROM cx.profile AS p
-        WHERE p.profile_id IN (SELECT s.canonical_id
+    -- a snapshot that is older than a merge or split of these profiles must not be gone by: this raises 40001
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        PERFORM cxm.lock_profiles();
+        PERFORM FROM cx.profile AS s
+        WHERE s.profile_id IN (SELECT p.canonical_id
                                FROM cx.link AS l
                                JOIN cx.identifier AS i ON i.identifier_id IN (l.identifier_a, l.identifier_b)
-                               JOIN cx.profile AS s ON s.profile_id = i.profile_id
+                               JOIN cx.profile AS p ON p.profile_id = i.profile_id
                                WHERE l.link_id = ANY (link_ids))
-        FOR SHARE;
+        FOR NO KEY UPDATE;
     END IF;
 
     IF NOT EXISTS (SELECT FROM cxm.linked_profiles(link_ids)) THEN
@@ -291,20 +291,27 @@ $$;
 COMMENT ON FUNCTION cxm.stale_links(integer, text[], jsonb[]) IS
 'The live links that the given messages of a source stated and, by the identifiers that they carry now, no longer state; all of them when no identifiers are given. NULL when there are none.';
 
-CREATE FUNCTION cxm.retire_stale_links(source_id integer, message_ids text[], identifiers jsonb[], reason text) RETURNS void
+CREATE FUNCTION cxm.retire_stale_links(source_id integer, message_ids text[], identifiers jsonb[], reason text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_stale bigint[];
 BEGIN
-    IF cxm.stale_links(source_id, message_ids, identifiers) IS NOT NULL THEN
-        PERFORM cxm.lock_links(to_retire => true);
-        PERFORM cxm.retire_links(cxm.stale_links(source_id, message_ids, identifiers), reason);
+    IF cxm.stale_links(source_id, message_ids, identifiers) IS NULL THEN
+        RETURN 0;
     END IF;
+
+    -- what was read without the lock may have changed meanwhile: read again under it
+    PERFORM cxm.lock_links(to_retire => true);
+    v_stale := cxm.stale_links(source_id, message_ids, identifiers);
+    PERFORM cxm.retire_links(v_stale, reason);
+    RETURN coalesce(cardinality(v_stale), 0);
 END
 $$;
 
 COMMENT ON FUNCTION cxm.retire_stale_links(integer, text[], jsonb[], text) IS
-'Retires the links of cxm.stale_links(). To be called before anything else that the records at hand need, for the order of locks.';
+'Retires the links of cxm.stale_links(), splits the profiles that these alone held together, and returns how many there were. To be called before anything else that the records at hand need, for the order of locks.';
 
 CREATE FUNCTION cxm.identity_differences() RETURNS bigint
 LANGUAGE plpgsql STABLE PARALLEL SAFE
