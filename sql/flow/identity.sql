@@ -486,9 +486,11 @@ BEGIN
             FROM pair AS p
             WHERE NOT EXISTS (SELECT FROM cx.link AS l
                               WHERE l.identifier_a = p.a AND l.identifier_b = p.b AND l.source_id = resolve_identifiers.source_id
-                                AND l.kind = 'seen' AND l.evidence = p.evidence COLLATE "C" AND l.retired_at IS NULL)
+                                AND l.kind = 'seen' AND l.evidence = p.evidence COLLATE "C" AND l.retired_at IS NULL
+                                AND (l.verified OR NOT p.verified))
             ORDER BY p.a, p.b, p.evidence COLLATE "C"
-            ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL DO NOTHING
+            ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL
+            DO UPDATE SET verified = true WHERE EXCLUDED.verified AND NOT link.verified
             RETURNING link.link_id
         )
         SELECT array_agg(a.link_id) INTO v_links FROM added AS a;

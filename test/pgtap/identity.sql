@@ -1,6 +1,6 @@
 -- Who is who: a function of the live links, whatever the order in which they came and went
 BEGIN;
-SELECT plan(54);
+SELECT plan(55);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -122,6 +122,13 @@ SELECT is((pg_temp.row_says('r1', '{"email": []}')).rejected, 1::bigint, 'a row 
 SELECT ok(cxm.customer('email', 'c1@x.org') <> cxm.customer('email', 'c3@x.org'), 'and says nothing any more');
 SELECT is((SELECT record FROM cx.rejection WHERE source_id = cxm.source_id('table')) -> 'traits', '{"a": null}'::jsonb, 'its rejection is whole');
 SELECT is(cxm.identity_differences(), 0::bigint, 'in the end, too, the profiles are what the links say');
+
+-- what was proved once stays proved
+SELECT cxm.identify('{"email": ["v1@x.org", "v2@x.org"]}');
+SELECT cxm.identify('{"email": ["v1@x.org", "v2@x.org"]}', verified => true);
+SELECT cxm.identify('{"email": ["v1@x.org", "v2@x.org"]}', verified => NULL);
+SELECT results_eq($$SELECT l.verified FROM cx.link AS l JOIN cx.identifier AS i ON i.identifier_id = l.identifier_a WHERE i.value IN ('v1@x.org', 'v2@x.org')$$,
+                  ARRAY[true], 'a link that is verified later is verified, and one');
 
 -- namespaces
 SELECT throws_ok($$SELECT cxm.add_namespace('Wallet', 1)$$, '42602', NULL, 'a name has lower-case letters');

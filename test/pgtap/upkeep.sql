@@ -17,7 +17,7 @@ SELECT is(cxm.missing_months(parent, cxm.months_ahead()), '{}'::timestamp[], 'cx
 
 -- every job is one that runs
 SELECT is_empty($$SELECT j.job FROM cxm.jobs() AS j
-                  WHERE j.schedule !~ '^([0-9*/]+ ){4}[0-9*]$' OR j.command !~ '^(CALL|SELECT) cxm\.[a-z_]+\(\)$'
+                  WHERE j.schedule !~ '^([0-9*/]+ ){4}[0-9*]$' OR j.command !~ '^(CALL|SELECT) cxm\.[a-z_]+\(\)(, cxm\.[a-z_]+\(\))*$'
                      OR j.job <> 'cxm ' || substring(j.command FROM 'cxm\.([a-z_]+)')$$, 'the jobs are well formed');
 SELECT throws_ok('SELECT cxm.schedule_jobs()', '55000', NULL, 'without pg_cron nothing can be scheduled');
 SELECT throws_ok('SELECT cxm.unschedule_jobs()', '55000', NULL, 'nor taken back');
