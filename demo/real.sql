@@ -8,6 +8,5 @@ CREATE TABLE order_lines (
     invoice_date    timestamp   NOT NULL,
     unit_price      numeric     NOT NULL,
     customer_id     text,
-    country         text,
-    amount          numeric     GENERATED ALWAYS AS (quantity * unit_price) STORED
+    country         text
 );

@@ -58,12 +58,19 @@ solve(ArrayType *array_a, ArrayType *array_b)
 
 	if (count_a > 0)
 	{
-		Size		nends = mul_size(2, (Size) count_a);
+		Size		nends = (Size) count_a * 2;
+
+		/* an array of 1 GB is too much for the address space of 32 bits only */
+		if (nends > MaxAllocHugeSize / sizeof(CxmComponent))
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("too many edges for the memory of this machine"),
+					 errdetail("There are %d.", count_a)));
 
 		state->nodes = MemoryContextAllocHuge(CurrentMemoryContext,
-											  mul_size(nends, sizeof(CxmComponent)));
+											  nends * sizeof(CxmComponent));
 		parent = MemoryContextAllocHuge(CurrentMemoryContext,
-										mul_size(nends, sizeof(uint32_t)));
+										nends * sizeof(uint32_t));
 		state->nnodes = cxm_components(a, b, (size_t) count_a, state->nodes, parent);
 		pfree(parent);
 	}

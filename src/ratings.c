@@ -25,6 +25,7 @@
 #include "cxm.h"
 #include "funcapi.h"
 #include "libpq/pqformat.h"
+#include "nodes/nodes.h"
 #include "ratings_core.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -169,11 +170,15 @@ ratings_copy(const Ratings *r)
 	return copy;
 }
 
-/* The first argument, to be changed: the transition value itself in an aggregate, elsewhere a copy */
+/*
+ * The first argument, to be changed: the transition value itself in an aggregate, elsewhere a copy. The test is
+ * that of AggCheckCallContext(fcinfo, NULL), which would be a function call for every row.
+ */
 static inline Ratings *
 state_arg(FunctionCallInfo fcinfo)
 {
-	if (likely(AggCheckCallContext(fcinfo, NULL)))
+	if (likely(fcinfo->context != NULL &&
+			   (IsA(fcinfo->context, AggState) || IsA(fcinfo->context, WindowAggState))))
 		return PG_GETARG_RATINGS_P(0);
 	return ratings_copy(ratings_arg(fcinfo, 0));
 }
@@ -574,10 +579,50 @@ float8_score(FunctionCallInfo fcinfo, const Ratings *r)
 	return (int64) value;
 }
 
-static inline int64
-numeric_score(FunctionCallInfo fcinfo, const Ratings *r)
+/*
+ * The first bytes of a stored numeric tell the small whole numbers apart. They are read off numerics that the
+ * server makes, so nothing is assumed about the format but that equal bytes are equal numbers.
+ */
+static bool
+numeric_image(const struct varlena *value, uint32 *image)
 {
-	Numeric		value = PG_GETARG_NUMERIC(1);
+	*image = 0;
+	if (VARSIZE_ANY_EXHDR(value) == sizeof(uint32))
+		memcpy(image, VARDATA_ANY(value), sizeof(uint32));
+	else if (VARSIZE_ANY_EXHDR(value) == sizeof(uint16))
+		memcpy(image, VARDATA_ANY(value), sizeof(uint16));
+	else
+		return false;
+	return true;
+}
+
+/* Images of all scores that a scale can have, from RATINGS_MIN_SCORE up; made once a process */
+static const uint32 *
+score_images(void)
+{
+	static uint32 images[RATINGS_MAX_SCORE - RATINGS_MIN_SCORE + 1];
+	static bool ready = false;
+
+	if (unlikely(!ready))
+	{
+		for (int score = RATINGS_MIN_SCORE; score <= RATINGS_MAX_SCORE; score++)
+		{
+			Numeric		numeric = int64_to_numeric(score);
+
+			if (!numeric_image((const struct varlena *) numeric, &images[score - RATINGS_MIN_SCORE]))
+				elog(ERROR, "unexpected numeric format");
+			pfree(numeric);
+		}
+		ready = true;
+	}
+	return images;
+}
+
+/* Any numeric to a score, by way of the server's own functions */
+static int64
+numeric_score_slow(Datum datum, const Ratings *r)
+{
+	Numeric		value = DatumGetNumeric(datum);
 	bool		failed = false;
 	int32		score = 0;
 
@@ -585,13 +630,32 @@ numeric_score(FunctionCallInfo fcinfo, const Ratings *r)
 		failed = true;
 	else
 		score = numeric_int4_opt_error(value, &failed);
-	if (unlikely(failed))
+	if (failed)
 		report_off_scale(r, DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value))));
 	/* the conversion rounds */
-	if (unlikely(!DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(value),
-												   NumericGetDatum(int64_to_numeric(score))))))
+	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(value),
+										  NumericGetDatum(int64_to_numeric(score)))))
 		report_not_whole(r, DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value))));
 	return score;
+}
+
+/* A numeric is compared with the few scores of the scale before it is unpacked */
+static inline int64
+numeric_score(FunctionCallInfo fcinfo, const Ratings *r)
+{
+	const struct varlena *value = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(1));
+	const uint32 *images = score_images() + (r->lo - RATINGS_MIN_SCORE);
+	uint32		image;
+
+	if (likely(numeric_image(value, &image)))
+	{
+		for (int i = 0; i < r->points; i++)
+		{
+			if (image == images[i])
+				return r->lo + i;
+		}
+	}
+	return numeric_score_slow(PointerGetDatum(value), r);
 }
 
 /*

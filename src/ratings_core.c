@@ -209,7 +209,7 @@ ratings_format(const Ratings *r, char *text)
 
 	if (r->points == 0)
 	{
-		strcpy(text, "empty");
+		memcpy(text, "empty", sizeof("empty"));
 		return;
 	}
 	len = (size_t) snprintf(text, RATINGS_TEXT_SIZE, "%d..%d:{", r->lo, ratings_hi(r));
@@ -592,47 +592,49 @@ normal_two_sided(double confidence)
 	return -normal_quantile((1 - confidence) / 2);
 }
 
-/* Regularised incomplete beta function by Lentz's evaluation of its continued fraction */
+/* Keep a divisor away from 0, as Lentz's method wants */
+static double
+not_zero(double x)
+{
+	return fabs(x) < 1e-300 ? 1e-300 : x;
+}
+
+/* Continued fraction of the incomplete beta function, by Lentz's method */
+static double
+beta_fraction(double a, double b, double x)
+{
+	double		c = 1;
+	double		d = 1 / not_zero(1 - (a + b) * x / (a + 1));
+	double		f = d;
+
+	for (int m = 1; m <= 10000; m++)
+	{
+		double		even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
+		double		odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
+
+		d = 1 / not_zero(1 + even * d);
+		c = not_zero(1 + even / c);
+		f *= d * c;
+		d = 1 / not_zero(1 + odd * d);
+		c = not_zero(1 + odd / c);
+		f *= d * c;
+		if (fabs(d * c - 1) < 1e-16)
+			break;
+	}
+	return f;
+}
+
+/* Regularised incomplete beta function */
 static double
 incomplete_beta(double a, double b, double x)
 {
-	const double tiny = 1e-300;
-	double		front;
-	double		c = 1;
-	double		d;
-	double		f;
-
 	if (x <= 0 || x >= 1)
 		return x <= 0 ? 0 : 1;
 	/* the fraction converges quickly on one side of the mean only */
 	if (x > (a + 1) / (a + b + 2))
 		return 1 - incomplete_beta(b, a, 1 - x);
-
-	front = exp(a * log(x) + b * log1p(-x) + lgamma(a + b) - lgamma(a) - lgamma(b)) / a;
-	d = 1 - (a + b) * x / (a + 1);
-	d = 1 / (fabs(d) < tiny ? tiny : d);
-	f = d;
-	for (int m = 1; m <= 10000; m++)
-	{
-		double		even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
-		double		odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
-		double		change;
-
-		d = 1 + even * d;
-		d = 1 / (fabs(d) < tiny ? tiny : d);
-		c = 1 + even / c;
-		c = fabs(c) < tiny ? tiny : c;
-		f *= d * c;
-		d = 1 + odd * d;
-		d = 1 / (fabs(d) < tiny ? tiny : d);
-		c = 1 + odd / c;
-		c = fabs(c) < tiny ? tiny : c;
-		change = d * c;
-		f *= change;
-		if (fabs(change - 1) < 1e-16)
-			break;
-	}
-	return front * f;
+	return exp(a * log(x) + b * log1p(-x) + lgamma(a + b) - lgamma(a) - lgamma(b)) / a *
+		beta_fraction(a, b, x);
 }
 
 /* Quantile of Student's distribution from that of the normal one, for many degrees of freedom */

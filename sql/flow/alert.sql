@@ -319,13 +319,18 @@ CREATE FUNCTION cxm.matching_alert_rules(
     only_rule integer DEFAULT NULL
 ) RETURNS TABLE (rule_id integer, version integer, severity text, owner text)
 LANGUAGE sql STABLE PARALLEL SAFE
--- no SET clause: the planner must be able to put this query into the place of its call
+-- No SET clause: the planner must be able to put this query into the place of its call. The rules are read once and
+-- not once for every answer, with whatever dead rows lie between them.
 AS $$
+    WITH rule AS MATERIALIZED (
+        SELECT *
+        FROM cx.alert_rule AS r
+        WHERE r.enabled
+          AND (matching_alert_rules.only_rule IS NULL OR r.rule_id = matching_alert_rules.only_rule)
+    )
     SELECT r.rule_id, r.version, r.severity, r.owner
-    FROM cx.alert_rule AS r
-    WHERE r.enabled
-      AND (matching_alert_rules.only_rule IS NULL OR r.rule_id = matching_alert_rules.only_rule)
-      AND matching_alert_rules.received_at >= r.valid_from
+    FROM rule AS r
+    WHERE matching_alert_rules.received_at >= r.valid_from
       AND matching_alert_rules.received_at < r.valid_to
       AND (r.metric IS NULL OR r.metric = matching_alert_rules.metric)
       AND (r.score_min IS NULL OR r.score_min <= matching_alert_rules.score)
@@ -335,12 +340,12 @@ AS $$
       AND (r.product_id IS NULL OR r.product_id = matching_alert_rules.product_id)
       AND (r.search IS NULL
            OR (matching_alert_rules.comment IS NOT NULL
-               AND pg_catalog.to_tsvector(r.search_config::pg_catalog.regconfig, matching_alert_rules.comment)
+               AND pg_catalog.to_tsvector(r.search_config::pg_catalog.regconfig, pg_catalog.left(matching_alert_rules.comment, 100000))
                    @@ pg_catalog.websearch_to_tsquery(r.search_config::pg_catalog.regconfig, r.search)))
 $$;
 
 COMMENT ON FUNCTION cxm.matching_alert_rules(text, integer, integer, integer, integer, text, timestamptz, integer) IS
-'The enabled alert rules that an answer with these values meets; nothing else in cxm knows when a rule holds. An argument that is NULL (no score, no touchpoint, no comment ...) meets no rule that asks for it. only_rule limits the question to one rule.';
+'The enabled alert rules that an answer with these values meets; nothing else in cxm knows when a rule holds. An argument that is NULL (no score, no touchpoint, no comment ...) meets no rule that asks for it. Of a comment the first 100000 characters are searched, which keeps it within the limits of text search. only_rule limits the question to one rule.';
 
 CREATE FUNCTION cxm.alert_payload(
     alert_id bigint,
@@ -352,16 +357,14 @@ CREATE FUNCTION cxm.alert_payload(
     severity text
 ) RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE
-AS $$
-    SELECT pg_catalog.jsonb_build_object(
+    RETURN pg_catalog.jsonb_build_object(
         'alert_id', alert_payload.alert_id,
         'rule_id', alert_payload.rule_id,
         'rule', pg_catalog.left(alert_payload.rule, 200),
         'feedback_id', alert_payload.feedback_id,
         'metric', pg_catalog.left(alert_payload.metric, 63),
         'score', alert_payload.score,
-        'severity', alert_payload.severity)
-$$;
+        'severity', alert_payload.severity);
 
 COMMENT ON FUNCTION cxm.alert_payload(bigint, integer, text, bigint, text, integer, text) IS
 'What listeners are told of one alert: ids, metric, score, severity and the rule''s name (its first 200 characters), all your own words. Never what a customer wrote, since any role may LISTEN; and always under the 8000 bytes of NOTIFY.';
@@ -379,7 +382,19 @@ $$;
 COMMENT ON FUNCTION cxm.send_notification(text, jsonb) IS
 'Gives one notification to NOTIFY, to be delivered when the transaction commits, and returns the time. Everything that cxm tells listeners passes here.';
 
-CREATE FUNCTION cxm.send_notifications(alert_ids bigint[]) RETURNS void
+CREATE TYPE cxm.raised_alert AS (
+    alert_id        bigint,
+    rule_id         integer,
+    feedback_id     bigint,
+    metric          text,
+    score           smallint,
+    severity        text
+);
+
+COMMENT ON TYPE cxm.raised_alert IS
+'What of a new row of cx.alert listeners are told. Handed on rather than read again: two SERIALIZABLE writers that read the end of the same index would be in each other''s way.';
+
+CREATE FUNCTION cxm.send_notifications(raised cxm.raised_alert[]) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 -- one alert or a hundred, the plan is the same; making it anew each time costs more than running it
@@ -391,29 +406,30 @@ DECLARE
     -- a full queue would make the writer's COMMIT fail; what is held back waits in cx.outbox
     direct CONSTANT boolean := cxm.notify_mode() = 'direct' AND pg_notification_queue_usage() < 0.9;
 BEGIN
-    IF cardinality(alert_ids) <= most THEN
+    IF cardinality(raised) <= most THEN
         INSERT INTO cx.outbox (channel, payload, sent_at)
         SELECT 'cxm_alert', m.payload, CASE WHEN direct THEN cxm.send_notification('cxm_alert', m.payload) END
         FROM (
             SELECT cxm.alert_payload(a.alert_id, a.rule_id, r.name, a.feedback_id, a.metric, a.score, a.severity) AS payload
-            FROM cx.alert AS a
+            FROM unnest(raised) AS a
             LEFT JOIN cx.alert_rule AS r ON r.rule_id = a.rule_id
-            WHERE a.alert_id = ANY (alert_ids)
             ORDER BY a.alert_id
         ) AS m;
     ELSE
         INSERT INTO cx.outbox (channel, payload, sent_at)
         SELECT 'cxm_alert', m.payload, CASE WHEN direct THEN cxm.send_notification('cxm_alert', m.payload) END
         FROM (
-            SELECT jsonb_build_object('alerts', count(*), 'first_alert_id', min(i), 'last_alert_id', max(i)) AS payload
-            FROM unnest(alert_ids) AS i
+            SELECT jsonb_build_object('alerts', count(*), 'first_alert_id', min(a.alert_id), 'last_alert_id', max(a.alert_id)) AS payload
+            FROM unnest(raised) AS a
         ) AS m;
     END IF;
+
+    RETURN cardinality(raised);
 END
 $$;
 
-COMMENT ON FUNCTION cxm.send_notifications(bigint[]) IS
-'Tells the listeners of channel cxm_alert about new alerts: up to 100 of them one by one, more as one summary {"alerts": n, "first_alert_id": ..., "last_alert_id": ...}. Each notification is a row of cx.outbox; under cxm.notify_mode direct it is sent when the transaction commits, otherwise it waits there for cxm.send_outbox().';
+COMMENT ON FUNCTION cxm.send_notifications(cxm.raised_alert[]) IS
+'Tells the listeners of channel cxm_alert about the alerts that one statement raised: up to 100 of them one by one, more as one summary {"alerts": n, "first_alert_id": ..., "last_alert_id": ...}. Each notification is a row of cx.outbox; under cxm.notify_mode direct it is sent when the transaction commits, otherwise it waits there for cxm.send_outbox(). Returns the number of alerts.';
 
 CREATE FUNCTION cxm.send_outbox(max_rows integer DEFAULT 1000) RETURNS integer
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -453,10 +469,10 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    raised bigint[];
+    told bigint;
 BEGIN
     WITH raised AS (
-        INSERT INTO cx.alert (rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner)
+        INSERT INTO cx.alert AS n (rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner)
         SELECT r.rule_id, r.version, f.feedback_id, f.occurred_at, f.identifier_id, f.metric, f.score, r.severity, r.owner
         FROM cx.feedback AS f
         CROSS JOIN LATERAL cxm.matching_alert_rules(f.metric, f.score, f.touchpoint_id, f.location_id, f.product_id,
@@ -464,111 +480,69 @@ BEGIN
         WHERE f.feedback_id = ANY (feedback_ids)
         ORDER BY f.feedback_id, r.rule_id
         ON CONFLICT ON CONSTRAINT alert_rule_feedback_key DO NOTHING
-        RETURNING alert_id
+        RETURNING n.alert_id, n.rule_id, n.feedback_id, n.metric, n.score, n.severity
     )
-    SELECT array_agg(a.alert_id) INTO raised FROM raised AS a;
+    SELECT cxm.send_notifications(array_agg((a.alert_id, a.rule_id, a.feedback_id, a.metric, a.score, a.severity)::cxm.raised_alert)) INTO told
+    FROM raised AS a HAVING count(*) > 0;
 
-    IF raised IS NOT NULL THEN
-        PERFORM cxm.send_notifications(raised);
-    END IF;
-
-    RETURN coalesce(cardinality(raised), 0);
+    RETURN coalesce(told, 0);
 END
 $$;
 
 COMMENT ON FUNCTION cxm.evaluate_alerts(bigint[], integer) IS
 'Holds stored answers against all enabled alert rules, or against the one given, and returns how many alerts that raised. An answer that raised a rule''s alert before raises it no more, so repeating this is harmless. Unknown ids raise nothing. What is wrong with a rule is an error here. It does not look at cxm.alerts.';
 
-CREATE FUNCTION cxm.reject_alerts(rule_id integer, feedback_ids bigint[], reason text, sqlstate text) RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    most CONSTANT integer := 10000;
-    failed_state text;
-    failed_reason text;
-BEGIN
-    INSERT INTO cx.rejection (kind, record, reason, sqlstate)
-    SELECT 'alert',
-           jsonb_build_object('rule_id', reject_alerts.rule_id, 'feedback_ids', to_jsonb(feedback_ids[first : first + most - 1])),
-           reject_alerts.reason,
-           reject_alerts.sqlstate
-    FROM generate_series(1, cardinality(feedback_ids), most) AS first;
-EXCEPTION
-    WHEN OTHERS THEN
-        GET STACKED DIAGNOSTICS failed_state = RETURNED_SQLSTATE, failed_reason = MESSAGE_TEXT;
-        RAISE WARNING USING
-            ERRCODE = reject_alerts.sqlstate,
-            MESSAGE = format('alert rule %s was not evaluated for %s answers: %s',
-                             coalesce(reject_alerts.rule_id::text, '(all)'), cardinality(feedback_ids), reject_alerts.reason),
-            DETAIL = format('Nor could that be recorded in cx.rejection: %s', failed_reason),
-            HINT = CASE WHEN '42501' IN (reject_alerts.sqlstate, failed_state)
-                        THEN 'The role that writes feedback needs the privileges that cxm.grant_store() gives a writer.'
-                        ELSE 'Mend the cause and call cxm.evaluate_alerts() for these answers.' END;
-END
-$$;
-
-COMMENT ON FUNCTION cxm.reject_alerts(integer, bigint[], text, text) IS
-'Records in cx.rejection that a rule (NULL = all of them) could not be evaluated for these answers, 10000 answers a row. Never raises an error: when that fails too, it is a WARNING.';
-
-CREATE FUNCTION cxm.alert_rules_to_retry() RETURNS integer[]
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN ARRAY(SELECT r.rule_id FROM cx.alert_rule AS r WHERE r.enabled ORDER BY r.rule_id);
-EXCEPTION
-    WHEN OTHERS THEN
-        RETURN '{}';
-END
-$$;
-
-COMMENT ON FUNCTION cxm.alert_rules_to_retry() IS
-'The enabled alert rules, to be tried one by one after trying them together failed. Empty, and never an error, where they cannot be read.';
-
 CREATE FUNCTION cxm.feedback_alert() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- a plan made for a bulk load is kept for the single rows after it, and compiling it for each would take far longer
+SET jit = off
 AS $$
 DECLARE
     todo integer[] := ARRAY[NULL::integer];     -- rules to try, NULL = all of them together
     rule integer;
-    raised bigint[];
+    told bigint;
+    rejection_size CONSTANT integer := 10000;   -- answers in one row of cx.rejection
     failed_reason text;
     failed_state text;
+    record_reason text;
+    record_state text;
+    lost text[] := '{}';                        -- rules whose failure could not be recorded either
 BEGIN
-    IF NOT cxm.alerts_enabled() THEN
-        RETURN NULL;
-    END IF;
-
-    -- Nothing in here may abort the writer. All rules are tried together; when that fails they are tried one by
+    -- Nothing in here may abort the writer, not even a type of cxm in the declarations above, which a role without
+    -- USAGE on the schema could not name. All rules are tried together; when that fails they are tried one by
     -- one, so that a bad rule silences no other, and what still fails is recorded.
     WHILE cardinality(todo) > 0 LOOP
         rule := todo[1];
         todo := todo[2:];
 
         BEGIN
+            IF NOT cxm.alerts_enabled() THEN
+                RETURN NULL;
+            END IF;
+
             IF NOT EXISTS (SELECT FROM cx.alert_rule AS r WHERE r.enabled) OR NOT EXISTS (SELECT FROM new_feedback) THEN
                 RETURN NULL;
             END IF;
 
             IF TG_OP = 'INSERT' THEN
                 WITH raised AS (
-                    INSERT INTO cx.alert (rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner)
+                    INSERT INTO cx.alert AS n (rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner)
                     SELECT r.rule_id, r.version, f.feedback_id, f.occurred_at, f.identifier_id, f.metric, f.score, r.severity, r.owner
                     FROM new_feedback AS f
                     CROSS JOIN LATERAL cxm.matching_alert_rules(f.metric, f.score, f.touchpoint_id, f.location_id, f.product_id,
                                                                 f.comment, f.received_at, rule) AS r
                     ORDER BY f.feedback_id, r.rule_id
                     ON CONFLICT ON CONSTRAINT alert_rule_feedback_key DO NOTHING
-                    RETURNING alert_id
+                    RETURNING n.alert_id, n.rule_id, n.feedback_id, n.metric, n.score, n.severity
                 )
-                SELECT array_agg(a.alert_id) INTO raised FROM raised AS a;
+                SELECT cxm.send_notifications(array_agg((a.alert_id, a.rule_id, a.feedback_id, a.metric, a.score, a.severity)::cxm.raised_alert)) INTO told
+                FROM raised AS a HAVING count(*) > 0;
             ELSE
                 -- An update tells news where the answer meets a rule that it did not meet before. A window and
                 -- not a join of old and new, for the plan is kept from the first call, be it of one row or of all.
                 WITH raised AS (
-                    INSERT INTO cx.alert (rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner)
+                    INSERT INTO cx.alert AS n (rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner)
                     SELECT m.rule_id, m.version, m.feedback_id, m.occurred_at, m.identifier_id, m.metric, m.score, m.severity, m.owner
                     FROM (
                         SELECT u.*, bool_or(u.was) OVER (PARTITION BY u.feedback_id, u.rule_id) AS met_before
@@ -587,28 +561,45 @@ BEGIN
                     WHERE NOT m.was AND NOT m.met_before
                     ORDER BY m.feedback_id, m.rule_id
                     ON CONFLICT ON CONSTRAINT alert_rule_feedback_key DO NOTHING
-                    RETURNING alert_id
+                    RETURNING n.alert_id, n.rule_id, n.feedback_id, n.metric, n.score, n.severity
                 )
-                SELECT array_agg(a.alert_id) INTO raised FROM raised AS a;
-            END IF;
-
-            IF raised IS NOT NULL THEN
-                PERFORM cxm.send_notifications(raised);
+                SELECT cxm.send_notifications(array_agg((a.alert_id, a.rule_id, a.feedback_id, a.metric, a.score, a.severity)::cxm.raised_alert)) INTO told
+                FROM raised AS a HAVING count(*) > 0;
             END IF;
         EXCEPTION
             WHEN OTHERS THEN
                 GET STACKED DIAGNOSTICS failed_reason = MESSAGE_TEXT, failed_state = RETURNED_SQLSTATE;
 
-                IF rule IS NULL THEN
-                    todo := cxm.alert_rules_to_retry();
-                END IF;
-
-                IF rule IS NOT NULL OR cardinality(todo) = 0 THEN
-                    PERFORM cxm.reject_alerts(rule, ARRAY(SELECT f.feedback_id FROM new_feedback AS f ORDER BY f.feedback_id),
-                                              failed_reason, failed_state);
-                END IF;
+                BEGIN
+                    IF rule IS NULL THEN
+                        todo := ARRAY(SELECT r.rule_id FROM cx.alert_rule AS r WHERE r.enabled ORDER BY r.rule_id);
+                    ELSE
+                        INSERT INTO cx.rejection (kind, record, reason, sqlstate)
+                        SELECT 'alert', jsonb_build_object('rule_id', rule, 'feedback_ids', jsonb_agg(f.feedback_id ORDER BY f.feedback_id)),
+                               failed_reason, failed_state
+                        FROM (
+                            SELECT n.feedback_id, (row_number() OVER (ORDER BY n.feedback_id) - 1) / rejection_size AS part
+                            FROM new_feedback AS n
+                        ) AS f
+                        GROUP BY f.part;
+                    END IF;
+                EXCEPTION
+                    WHEN OTHERS THEN
+                        GET STACKED DIAGNOSTICS record_reason = MESSAGE_TEXT, record_state = RETURNED_SQLSTATE;
+                        lost := lost || coalesce(rule::text, 'all');
+                END;
         END;
     END LOOP;
+
+    IF lost <> '{}' THEN
+        RAISE WARNING USING
+            ERRCODE = failed_state,
+            MESSAGE = format('alert rules were not evaluated: %s', failed_reason),
+            DETAIL = format('Rules (rule_id): %s. Nor could that be recorded in cx.rejection: %s', array_to_string(lost, ', '), record_reason),
+            HINT = CASE WHEN '42501' IN (failed_state, record_state)
+                        THEN 'Give the role that writes feedback what it needs with cxm.grant_store(role, ''writer'').'
+                        ELSE 'Mend the cause, then call cxm.evaluate_alerts() for the new answers.' END;
+    END IF;
 
     RETURN NULL;
 END

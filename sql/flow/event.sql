@@ -19,7 +19,7 @@ BEGIN
                           ELSE cxm.record_problem(r.reason, r.message_id, r.at, v_limits.latest, r.identifiers, v_limits.namespaces, r.properties,
                                                   ARRAY[r.event, r.touchpoint, r.location, r.product, r.employee])
                      END ORDER BY r.ordinality),
-           array_agg(coalesce(r.raw, jsonb_strip_nulls(to_jsonb(r) - '{reason,raw,ordinality}'::text[])) ORDER BY r.ordinality)
+           array_agg(coalesce(r.raw, cxm.record_json(to_jsonb(r))) ORDER BY r.ordinality)
     INTO v_problems, v_json
     FROM unnest(records) WITH ORDINALITY AS r;
 
@@ -72,7 +72,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN cxm.single_record(cxm.store_events(cxm.source_id(source),
-        ARRAY[(message_id, at, event, identifiers, touchpoint, location, product, employee, properties, NULL, NULL)::cxm.event_input], strict => true));
+        ARRAY[(message_id, at, event, nullif(identifiers, 'null'), touchpoint, location, product, employee, nullif(properties, 'null'), NULL, NULL)::cxm.event_input], strict => true));
 END
 $$;
 
@@ -93,19 +93,12 @@ COMMENT ON FUNCTION cxm.json_event(jsonb, text) IS 'An event given as JSON, as c
 
 CREATE FUNCTION cxm.track_batch(records jsonb, source text DEFAULT 'app',
                                 OUT accepted bigint, OUT duplicates bigint, OUT rejected bigint) RETURNS record
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_source constant integer := cxm.source_id(source);
-    v_zone constant text := (cxm.ingest_limits()).time_zone;
-    v_result cxm.ingest_result;
-BEGIN
-    v_result := cxm.store_events(v_source, ARRAY(SELECT cxm.json_event(j, v_zone) FROM cxm.json_records(records) AS j));
-    accepted := v_result.accepted;
-    duplicates := v_result.duplicates;
-    rejected := v_result.rejected;
-END
+    SELECT r.accepted, r.duplicates, r.rejected
+    FROM cxm.store_events(cxm.source_id(source),
+                     ARRAY(SELECT cxm.json_event(j, (SELECT l.time_zone FROM cxm.ingest_limits() AS l)) FROM cxm.json_records(records) AS j)) AS r;
 $$;
 
 COMMENT ON FUNCTION cxm.track_batch(jsonb, text) IS

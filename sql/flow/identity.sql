@@ -8,7 +8,8 @@ LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_value text := regexp_replace(value, '^[[:space:]]+|[[:space:]]+$', '', 'g');
+    -- the database's own collation, whatever that of the column a value comes from: one spelling, one answer
+    v_value text COLLATE "default" := regexp_replace(value COLLATE "default", '^[[:space:]]+|[[:space:]]+$', '', 'g');
 BEGIN
     IF namespace = 'email' THEN
         v_value := lower(v_value);
@@ -54,8 +55,40 @@ $$;
 COMMENT ON FUNCTION cxm.add_namespace(text, integer, text, integer, interval, boolean) IS
 'Adds a kind of identifier. rank: 1 is the strongest, and no two have the same; max_per_profile, max_window, is_unique: rules for identity resolution (see cx.namespace). Error on a malformed or known name or a taken rank.';
 
--- All merges queue here, last of all locks that a record takes, so that writers of one record each cannot
--- deadlock, and a merge never reads a profile that another one is about to move.
+-- Links change under two advisory locks, held till the end of the transaction.
+--
+-- cxm.lock_links(): whoever adds identifiers or links shares it, whoever retires links has it alone, and either
+-- takes it before anything else. So a profile never falls apart while a link that would hold it together, or an
+-- identifier that is being put into it, waits unseen in another transaction.
+--
+-- cxm.lock_profiles(): merges and splits queue here, last of all locks that a record takes. What they go by is
+-- read under it.
+--
+-- Both go by what a new statement sees, which is what READ COMMITTED gives.
+
+CREATE FUNCTION cxm.lock_links(to_retire boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_key constant bigint := hashtextextended('cxm.links', 0);
+BEGIN
+    IF NOT to_retire THEN
+        PERFORM pg_advisory_xact_lock_shared(v_key);
+    ELSIF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        RAISE EXCEPTION 'identity links cannot be retired at isolation level %', current_setting('transaction_isolation')
+            USING ERRCODE = 'feature_not_supported',
+                  DETAIL = 'Who is left together depends on links that others have committed since the transaction began.',
+                  HINT = 'Change or delete the record in a transaction at READ COMMITTED.';
+    ELSE
+        PERFORM pg_advisory_xact_lock(v_key);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.lock_links(boolean) IS
+'Waits for the right to add identifiers and links (shared) or to retire links (alone), and keeps it till the end of the transaction. Error 0A000 when links are to be retired at REPEATABLE READ or SERIALIZABLE.';
+
 CREATE FUNCTION cxm.lock_profiles() RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -64,25 +97,6 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION cxm.lock_profiles() IS 'Waits for the right to merge or split profiles, and keeps it till the end of the transaction.';
-
--- A link inside one profile moves nothing and so takes no part in that queue. But whoever splits the profile must
--- see it, and whoever adds it must see the split. This lock is taken before any identifier or link is written, for
--- a writer waits for it while others wait for what the writer wrote.
-CREATE FUNCTION cxm.lock_links(for_split boolean) RETURNS void
-LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF for_split THEN
-        PERFORM pg_advisory_xact_lock(hashtextextended('cxm.link', 0));
-    ELSE
-        PERFORM pg_advisory_xact_lock_shared(hashtextextended('cxm.link', 0));
-    END IF;
-END
-$$;
-
-COMMENT ON FUNCTION cxm.lock_links(boolean) IS
-'Waits for the right to add links (false; many may have it) or to retire links and split profiles (true; nobody else has either), and keeps it till the end of the transaction. To be called before identifiers or links are written and before cxm.lock_profiles().';
 
 CREATE FUNCTION cxm.linked_profiles(link_ids bigint[], OUT profile_a bigint, OUT profile_b bigint) RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -140,8 +154,7 @@ BEGIN
         SELECT p.profile_id, m.component
         FROM moved AS m JOIN cx.profile AS p ON p.canonical_id = m.member AND p.canonical_id <> p.profile_id
         UNION ALL
-        -- the profile that stays is touched too: a transaction at REPEATABLE READ whose snapshot is too
-        -- old for this merge then fails with 40001 instead of going by stale profiles
+        -- the profile that stays is touched too, so that a transaction with an older snapshot notices
         SELECT DISTINCT m.component, m.component FROM moved AS m
     )
     UPDATE cx.profile AS p
@@ -194,79 +207,106 @@ DECLARE
     v_label bigint;
     v_split bigint := 0;
 BEGIN
-    PERFORM cxm.lock_links(for_split => true);
     PERFORM cxm.lock_profiles();
     -- by now a given profile may have been merged into another one
     SELECT array_agg(DISTINCT p.canonical_id) INTO v_canonical FROM cx.profile AS p WHERE p.profile_id = ANY (profile_ids);
 
-    -- of a profile that falls apart, the part with its oldest identifier keeps it; the others get back a stub
-    -- that is theirs alone, or a new one
+    -- Of a profile that falls apart each part gets back the stubs that are its own: those whose oldest identifier is
+    -- in it. The oldest of them stands again, the others follow it, and identifiers that were put into another
+    -- part's stub move. The canonical profile is a stub like any other, so it stays with the part it began with.
     FOR v_part IN
         WITH member AS MATERIALIZED (
             SELECT m.canonical_id, m.part, m.identifier_id, m.profile_id,
-                   min(m.part) OVER profile AS first_part,
-                   min(m.part) OVER stub = max(m.part) OVER stub AS is_own_stub
+                   first_value(m.part) OVER (PARTITION BY m.profile_id ORDER BY m.identifier_id) = m.part AS is_own_stub
             FROM cxm.profile_parts(v_canonical) AS m
-            WINDOW profile AS (PARTITION BY m.canonical_id), stub AS (PARTITION BY m.profile_id)
         )
-        SELECT m.canonical_id, m.part, m.part = m.first_part AS is_keeper,
-               array_agg(m.identifier_id) AS identifier_ids,
-               min(m.profile_id) FILTER (WHERE m.is_own_stub AND m.profile_id <> m.canonical_id) AS own_stub
+        SELECT m.canonical_id, m.part,
+               array_agg(DISTINCT m.profile_id) FILTER (WHERE m.is_own_stub) AS stubs,
+               array_agg(m.identifier_id) FILTER (WHERE NOT m.is_own_stub) AS strays
         FROM member AS m
-        WHERE EXISTS (SELECT FROM member AS o WHERE o.canonical_id = m.canonical_id AND o.part <> o.first_part)
-        GROUP BY m.canonical_id, m.part, m.first_part
+        WHERE EXISTS (SELECT FROM member AS o WHERE o.canonical_id = m.canonical_id AND o.part <> m.part)
+        GROUP BY m.canonical_id, m.part
         ORDER BY m.canonical_id, m.part
     LOOP
-        v_label := CASE WHEN v_part.is_keeper THEN v_part.canonical_id ELSE v_part.own_stub END;
+        v_label := (SELECT min(s) FROM unnest(v_part.stubs) AS s);
         IF v_label IS NULL THEN
             v_label := nextval(pg_get_serial_sequence('cx.profile', 'profile_id'));
             INSERT INTO cx.profile (profile_id, canonical_id) VALUES (v_label, v_label);
         ELSE
-            UPDATE cx.profile AS p SET canonical_id = v_label, changed_at = now() WHERE p.profile_id = v_label;
+            UPDATE cx.profile AS p SET canonical_id = v_label, changed_at = now() WHERE p.profile_id = ANY (v_part.stubs);
         END IF;
-        UPDATE cx.identifier AS i SET profile_id = v_label
-        WHERE i.identifier_id = ANY (v_part.identifier_ids) AND i.profile_id <> v_label;
-        v_split := v_split + (NOT v_part.is_keeper)::integer;
+        UPDATE cx.identifier AS i SET profile_id = v_label WHERE i.identifier_id = ANY (v_part.strays);
+        v_split := v_split + (v_label <> v_part.canonical_id)::integer;
     END LOOP;
     RETURN v_split;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.resolve_profiles(bigint[]) IS
-'Splits the given profiles where the live links no longer hold them together; the part with the oldest identifier keeps the profile, the others get their own one back or a new one. Returns the number of profiles split off. To be called after links were retired, under cxm.lock_links(true) and at READ COMMITTED: an older snapshot may miss links that hold a profile together.';
+'Splits the given profiles where the live links no longer hold them together: each part gets its own profiles back, the oldest of which stands, or a new one. Returns the number of profiles split off. To be called after links were retired.';
 
-CREATE FUNCTION cxm.retire_links(source_id integer, evidence text[], reason text) RETURNS bigint
+CREATE FUNCTION cxm.retire_links(link_ids bigint[], reason text) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE cx.link AS l
+    SET retired_at = now(), retired_by = session_user, retired_reason = reason
+    WHERE l.link_id = ANY (link_ids) AND l.retired_at IS NULL;
+
+    PERFORM cxm.resolve_profiles(ARRAY(SELECT DISTINCT i.profile_id
+                                       FROM cx.link AS l JOIN cx.identifier AS i ON i.identifier_id = l.identifier_a
+                                       WHERE l.link_id = ANY (link_ids)));
+END
+$$;
+
+COMMENT ON FUNCTION cxm.retire_links(bigint[], text) IS
+'Takes links back, saying why, and splits the profiles that they alone held together. To be called under cxm.lock_links(true).';
+
+CREATE FUNCTION cxm.stale_links(source_id integer, message_ids text[], identifiers jsonb[] DEFAULT NULL) RETURNS bigint[]
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        WITH stated AS MATERIALIZED (
+            SELECT m.message_id, i.identifier_id
+            FROM cxm.expand_identifiers(identifiers) AS e
+            JOIN unnest(message_ids) WITH ORDINALITY AS m(message_id, ordinality) ON m.ordinality = e.record
+            JOIN cx.identifier AS i ON i.namespace = e.namespace COLLATE "C" AND i.value = e.value COLLATE "C"
+        )
+        SELECT array_agg(l.link_id)
+        FROM cx.link AS l
+        WHERE l.source_id = stale_links.source_id AND l.evidence = ANY (message_ids) AND l.evidence <> '' AND l.retired_at IS NULL
+          AND (NOT EXISTS (SELECT FROM stated AS s WHERE s.message_id = l.evidence AND s.identifier_id = l.identifier_a)
+               OR NOT EXISTS (SELECT FROM stated AS s WHERE s.message_id = l.evidence AND s.identifier_id = l.identifier_b)));
+END
+$$;
+
+COMMENT ON FUNCTION cxm.stale_links(integer, text[], jsonb[]) IS
+'The live links that the given messages of a source stated and, by the identifiers that they carry now, no longer state; all of them when no identifiers are given. NULL when there are none.';
+
+CREATE FUNCTION cxm.retire_stale_links(source_id integer, message_ids text[], identifiers jsonb[], reason text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_profiles bigint[];
-    v_retired bigint;
+    v_stale bigint[];
 BEGIN
-    IF NOT EXISTS (SELECT FROM cx.link AS l
-                   WHERE l.source_id = retire_links.source_id AND l.evidence = ANY (retire_links.evidence) AND l.evidence <> '' AND l.retired_at IS NULL) THEN
+    IF cxm.stale_links(source_id, message_ids, identifiers) IS NULL THEN
         RETURN 0;
     END IF;
 
-    PERFORM cxm.lock_links(for_split => true);
-    WITH retired AS (
-        UPDATE cx.link AS l
-        SET retired_at = now(), retired_by = session_user, retired_reason = reason
-        WHERE l.source_id = retire_links.source_id AND l.evidence = ANY (retire_links.evidence) AND l.evidence <> '' AND l.retired_at IS NULL
-        RETURNING l.identifier_a
-    )
-    SELECT count(*), array_agg(DISTINCT i.profile_id) INTO v_retired, v_profiles
-    FROM retired AS r JOIN cx.identifier AS i ON i.identifier_id = r.identifier_a;
-
-    IF v_retired > 0 THEN
-        PERFORM cxm.resolve_profiles(v_profiles);
-    END IF;
-    RETURN v_retired;
+    -- what was read without the lock may have changed meanwhile: read again under it
+    PERFORM cxm.lock_links(to_retire => true);
+    v_stale := cxm.stale_links(source_id, message_ids, identifiers);
+    PERFORM cxm.retire_links(v_stale, reason);
+    RETURN coalesce(cardinality(v_stale), 0);
 END
 $$;
 
-COMMENT ON FUNCTION cxm.retire_links(integer, text[], text) IS
-'Takes back the links that a source stated with the given evidence (message_ids), saying why, and splits the profiles that they alone held together. Returns the number of links retired.';
+COMMENT ON FUNCTION cxm.retire_stale_links(integer, text[], jsonb[], text) IS
+'Retires the links of cxm.stale_links(), splits the profiles that these alone held together, and returns how many there were. To be called before anything else that the records at hand need, for the order of locks.';
 
 CREATE FUNCTION cxm.identity_differences() RETURNS bigint
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -402,11 +442,6 @@ DECLARE
     v_values text[];
     v_is_linked boolean;      -- whether any record carries more than one
     v_ids bigint[];
-    v_a bigint[];             -- the links to add
-    v_b bigint[];
-    v_evidence text[];
-    v_verified boolean[];
-    v_observed timestamptz[];
     v_links bigint[];
 BEGIN
     WITH mention AS MATERIALIZED (
@@ -428,39 +463,32 @@ BEGIN
 
     SELECT array_agg(k.identifier_id ORDER BY k.ordinality) INTO v_ids FROM cxm.known_identifiers(v_namespaces, v_values) AS k;
     IF array_position(v_ids, NULL) IS NOT NULL THEN
-        IF v_is_linked THEN
-            PERFORM cxm.lock_links(for_split => false);
-        END IF;
         PERFORM cxm.add_identifiers(v_namespaces, v_values, v_first, v_place);
         SELECT array_agg(k.identifier_id ORDER BY k.ordinality) INTO v_ids FROM cxm.known_identifiers(v_namespaces, v_values) AS k;
     END IF;
 
     IF v_is_linked THEN
-        SELECT array_agg(p.a), array_agg(p.b), array_agg(p.evidence), array_agg(p.verified), array_agg(p.at)
-        INTO v_a, v_b, v_evidence, v_verified, v_observed
-        FROM (SELECT least(v_ids[m.first], v_ids[m.place]) AS a, greatest(v_ids[m.first], v_ids[m.place]) AS b,
-                     coalesce(t.evidence, '') AS evidence, bool_or(coalesce(t.verified, false)) AS verified, min(t.at) AS at
-              FROM unnest(v_record, v_place, v_first) AS m(record, place, first)
-              JOIN unnest(times, evidence, verified) WITH ORDINALITY AS t(at, evidence, verified, ordinality) ON t.ordinality = m.record
-              WHERE m.place <> m.first
-              GROUP BY 1, 2, 3) AS p
-        WHERE NOT EXISTS (SELECT FROM cx.link AS l
-                          WHERE l.identifier_a = p.a AND l.identifier_b = p.b AND l.source_id = resolve_identifiers.source_id
-                            AND l.kind = 'seen' AND l.evidence = p.evidence COLLATE "C" AND l.retired_at IS NULL);
-        IF v_a IS NOT NULL THEN
-            PERFORM cxm.lock_links(for_split => false);
-            WITH added AS (
-                INSERT INTO cx.link (identifier_a, identifier_b, source_id, evidence, verified, observed_at)
-                SELECT p.a, p.b, resolve_identifiers.source_id, p.evidence, p.verified, p.at
-                FROM unnest(v_a, v_b, v_evidence, v_verified, v_observed) AS p(a, b, evidence, verified, at)
-                ORDER BY p.a, p.b, p.evidence COLLATE "C"
-                ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL DO NOTHING
-                RETURNING link.link_id
-            )
-            SELECT array_agg(a.link_id) INTO v_links FROM added AS a;
-            IF v_links IS NOT NULL THEN
-                PERFORM cxm.resolve_links(v_links);
-            END IF;
+        WITH pair AS (
+            SELECT least(v_ids[m.first], v_ids[m.place]) AS a, greatest(v_ids[m.first], v_ids[m.place]) AS b,
+                   coalesce(t.evidence, '') AS evidence, bool_or(coalesce(t.verified, false)) AS verified, min(t.at) AS at
+            FROM unnest(v_record, v_place, v_first) AS m(record, place, first)
+            JOIN unnest(times, evidence, verified) WITH ORDINALITY AS t(at, evidence, verified, ordinality) ON t.ordinality = m.record
+            WHERE m.place <> m.first
+            GROUP BY 1, 2, 3
+        ), added AS (
+            INSERT INTO cx.link (identifier_a, identifier_b, source_id, evidence, verified, observed_at)
+            SELECT p.a, p.b, resolve_identifiers.source_id, p.evidence, p.verified, p.at
+            FROM pair AS p
+            WHERE NOT EXISTS (SELECT FROM cx.link AS l
+                              WHERE l.identifier_a = p.a AND l.identifier_b = p.b AND l.source_id = resolve_identifiers.source_id
+                                AND l.kind = 'seen' AND l.evidence = p.evidence COLLATE "C" AND l.retired_at IS NULL)
+            ORDER BY p.a, p.b, p.evidence COLLATE "C"
+            ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL DO NOTHING
+            RETURNING link.link_id
+        )
+        SELECT array_agg(a.link_id) INTO v_links FROM added AS a;
+        IF v_links IS NOT NULL THEN
+            PERFORM cxm.resolve_links(v_links);
         END IF;
     END IF;
 

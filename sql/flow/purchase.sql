@@ -24,7 +24,7 @@ BEGIN
                           ELSE cxm.record_problem(r.reason, r.message_id, r.at, v_limits.latest, r.identifiers, v_limits.namespaces, r.properties,
                                                   ARRAY[r.order_id, r.touchpoint, r.location, r.product, r.employee])
                      END ORDER BY r.ordinality),
-           array_agg(coalesce(r.raw, jsonb_strip_nulls(to_jsonb(r) - '{reason,raw,ordinality}'::text[])) ORDER BY r.ordinality)
+           array_agg(coalesce(r.raw, cxm.record_json(to_jsonb(r))) ORDER BY r.ordinality)
     INTO v_problems, v_json
     FROM unnest(records) WITH ORDINALITY AS r;
 
@@ -73,7 +73,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN cxm.single_record(cxm.store_purchases(cxm.source_id(source),
-        ARRAY[(message_id, at, order_id, product, quantity, amount, currency, identifiers, touchpoint, location, employee, properties,
+        ARRAY[(message_id, at, order_id, product, quantity, amount, currency, nullif(identifiers, 'null'), touchpoint, location, employee, nullif(properties, 'null'),
                NULL, NULL)::cxm.purchase_input], strict => true));
 END
 $$;
@@ -97,19 +97,12 @@ COMMENT ON FUNCTION cxm.json_purchase(jsonb, text) IS 'A purchase given as JSON,
 
 CREATE FUNCTION cxm.record_purchase_batch(records jsonb, source text DEFAULT 'app',
                                           OUT accepted bigint, OUT duplicates bigint, OUT rejected bigint) RETURNS record
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_source constant integer := cxm.source_id(source);
-    v_zone constant text := (cxm.ingest_limits()).time_zone;
-    v_result cxm.ingest_result;
-BEGIN
-    v_result := cxm.store_purchases(v_source, ARRAY(SELECT cxm.json_purchase(j, v_zone) FROM cxm.json_records(records) AS j));
-    accepted := v_result.accepted;
-    duplicates := v_result.duplicates;
-    rejected := v_result.rejected;
-END
+    SELECT r.accepted, r.duplicates, r.rejected
+    FROM cxm.store_purchases(cxm.source_id(source),
+                     ARRAY(SELECT cxm.json_purchase(j, (SELECT l.time_zone FROM cxm.ingest_limits() AS l)) FROM cxm.json_records(records) AS j)) AS r;
 $$;
 
 COMMENT ON FUNCTION cxm.record_purchase_batch(jsonb, text) IS

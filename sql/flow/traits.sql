@@ -13,16 +13,14 @@ DECLARE
     v_taken cxm.taken_record[];
 BEGIN
     v_limits := cxm.ingest_limits();
-    SELECT array_agg(CASE WHEN r.reason IS NULL AND NOT EXISTS (SELECT FROM jsonb_each(CASE jsonb_typeof(r.identifiers) WHEN 'object' THEN r.identifiers END) AS e
-                                                                WHERE e.value NOT IN ('null', '[]', '[null]'))
-                               AND coalesce(jsonb_typeof(r.identifiers), 'object') = 'object'
+    SELECT array_agg(CASE WHEN r.reason IS NULL AND coalesce(jsonb_typeof(r.identifiers), 'object') = 'object'
+                               AND NOT coalesce(jsonb_path_exists(r.identifiers, '$.*[*] ? (@.type() != "null")'), false)
                           THEN ('22004', 'the record has no identifier', 'Say whom it is about: {"email": "ann@example.com"}.')::cxm.problem
                           WHEN r.reason IS NULL AND jsonb_typeof(r.traits) <> 'object'
                           THEN ('22023', format('traits must be an object, not %s', left(r.traits::text, 100)), 'Give {"name": value, ...}.')::cxm.problem
                           ELSE cxm.record_problem(r.reason, r.message_id, r.at, v_limits.latest, r.identifiers, v_limits.namespaces, NULL, '{}')
                      END ORDER BY r.ordinality),
-           array_agg(coalesce(r.raw, jsonb_strip_nulls(to_jsonb(r) - '{reason,raw,ordinality,traits}'::text[])
-                                     || CASE WHEN r.traits IS NULL THEN '{}' ELSE jsonb_build_object('traits', r.traits) END) ORDER BY r.ordinality)
+           array_agg(coalesce(r.raw, cxm.record_json(to_jsonb(r))) ORDER BY r.ordinality)
     INTO v_problems, v_json
     FROM unnest(records) WITH ORDINALITY AS r;
 
@@ -32,7 +30,7 @@ BEGIN
 
     -- first, for retiring links comes before adding some (see cxm.lock_links); refused records lose theirs below
     IF upsert THEN
-        PERFORM cxm.retire_stale_links(source_id, array_agg(r.message_id), array_agg(r.identifiers))
+        PERFORM cxm.retire_stale_links(source_id, array_agg(r.message_id), array_agg(r.identifiers), 'the source changed the record')
         FROM unnest(records) WITH ORDINALITY AS r
         JOIN unnest(v_problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality)
         WHERE p.reason IS NULL AND r.message_id IS NOT NULL;
@@ -54,7 +52,7 @@ BEGIN
         SET identifier_id = t.identifier_id, observed_at = r.at, traits = coalesce(r.traits, '{}')
         FROM unnest(records) WITH ORDINALITY AS r
         JOIN unnest(v_taken) WITH ORDINALITY AS t USING (ordinality)
-        WHERE NOT t.is_new AND o.trait_id = t.record_id;
+        WHERE NOT t.is_new AND t.stored_at IS NOT NULL AND o.trait_id = t.record_id;
     END IF;
 
     RETURN cxm.ingest_counts(v_problems, v_taken, upsert);
@@ -63,48 +61,6 @@ $$;
 
 COMMENT ON FUNCTION cxm.store_traits(integer, cxm.traits_input[], boolean, boolean) IS
 'Takes a batch of what one source knows of people into cx.trait and cx.link. Refused ones go to cx.rejection (strict: the first refusal stops the batch and comes back as its problem); ones whose message is stored already change the stored record, links included (upsert), or nothing.';
-
-CREATE FUNCTION cxm.retire_stale_links(source_id integer, message_ids text[], identifiers jsonb[]) RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_stale bigint[];
-    v_profiles bigint[];
-BEGIN
-    WITH stated AS (
-        SELECT m.message_id, i.identifier_id
-        FROM cxm.expand_identifiers(identifiers) AS e
-        JOIN unnest(message_ids) WITH ORDINALITY AS m(message_id, ordinality) ON m.ordinality = e.record
-        JOIN cx.identifier AS i ON i.namespace = e.namespace COLLATE "C" AND i.value = e.value COLLATE "C"
-    )
-    SELECT array_agg(l.link_id) INTO v_stale
-    FROM cx.link AS l
-    WHERE l.source_id = retire_stale_links.source_id AND l.evidence = ANY (message_ids) AND l.evidence <> '' AND l.retired_at IS NULL
-      AND (NOT EXISTS (SELECT FROM stated AS s WHERE s.message_id = l.evidence AND s.identifier_id = l.identifier_a)
-           OR NOT EXISTS (SELECT FROM stated AS s WHERE s.message_id = l.evidence AND s.identifier_id = l.identifier_b));
-    IF v_stale IS NULL THEN
-        RETURN;
-    END IF;
-
-    PERFORM cxm.lock_links(for_split => true);
-    WITH retired AS (
-        UPDATE cx.link AS l
-        SET retired_at = now(), retired_by = session_user, retired_reason = 'the source changed the record'
-        WHERE l.link_id = ANY (v_stale) AND l.retired_at IS NULL
-        RETURNING l.identifier_a
-    )
-    SELECT array_agg(DISTINCT i.profile_id) INTO v_profiles
-    FROM retired AS r JOIN cx.identifier AS i ON i.identifier_id = r.identifier_a;
-
-    IF v_profiles IS NOT NULL THEN
-        PERFORM cxm.resolve_profiles(v_profiles);
-    END IF;
-END
-$$;
-
-COMMENT ON FUNCTION cxm.retire_stale_links(integer, text[], jsonb[]) IS
-'Retires the links that the given messages stated and, as they read now, no longer state, and splits the profiles that these alone held together.';
 
 CREATE FUNCTION cxm.identify(identifiers jsonb, traits jsonb DEFAULT NULL, at timestamptz DEFAULT now(), verified boolean DEFAULT false,
                              source text DEFAULT 'app', message_id text DEFAULT NULL) RETURNS bigint
@@ -115,7 +71,7 @@ DECLARE
     v_trait bigint;
 BEGIN
     v_trait := cxm.single_record(cxm.store_traits(cxm.source_id(source),
-        ARRAY[(message_id, at, identifiers, traits, verified, NULL, NULL)::cxm.traits_input], strict => true));
+        ARRAY[(message_id, at, nullif(identifiers, 'null'), nullif(traits, 'null'), verified, NULL, NULL)::cxm.traits_input], strict => true));
     RETURN (SELECT p.canonical_id
             FROM cx.trait AS t
             JOIN cx.identifier AS i ON i.identifier_id = t.identifier_id
@@ -143,19 +99,12 @@ COMMENT ON FUNCTION cxm.json_traits(jsonb, text) IS 'What is known of a person g
 
 CREATE FUNCTION cxm.identify_batch(records jsonb, source text DEFAULT 'app',
                                    OUT accepted bigint, OUT duplicates bigint, OUT rejected bigint) RETURNS record
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_source constant integer := cxm.source_id(source);
-    v_zone constant text := (cxm.ingest_limits()).time_zone;
-    v_result cxm.ingest_result;
-BEGIN
-    v_result := cxm.store_traits(v_source, ARRAY(SELECT cxm.json_traits(j, v_zone) FROM cxm.json_records(records) AS j));
-    accepted := v_result.accepted;
-    duplicates := v_result.duplicates;
-    rejected := v_result.rejected;
-END
+    SELECT r.accepted, r.duplicates, r.rejected
+    FROM cxm.store_traits(cxm.source_id(source),
+                     ARRAY(SELECT cxm.json_traits(j, (SELECT l.time_zone FROM cxm.ingest_limits() AS l)) FROM cxm.json_records(records) AS j)) AS r;
 $$;
 
 COMMENT ON FUNCTION cxm.identify_batch(jsonb, text) IS

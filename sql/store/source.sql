@@ -10,9 +10,13 @@ CREATE TABLE cx.source (
     mapping         jsonb,
     backfill_alerts boolean     NOT NULL DEFAULT false,
     backfill_state  text        NOT NULL DEFAULT 'none',
+    backfill_table  text,
     backfill_key    jsonb,
+    backfill_done   text[]      NOT NULL DEFAULT '{}',
+    backfill_repair boolean     NOT NULL DEFAULT false,
     backfill_rows   bigint      NOT NULL DEFAULT 0,
     backfill_total  bigint,
+    backfill_at     timestamptz,
     blank_rows      bigint      NOT NULL DEFAULT 0,
     attached_at     timestamptz,
     attached_by     text,
@@ -37,9 +41,13 @@ COMMENT ON COLUMN cx.source.key_columns IS 'Columns that identify a row of the a
 COMMENT ON COLUMN cx.source.mapping IS 'Column mapping given to cxm.attach().';
 COMMENT ON COLUMN cx.source.backfill_alerts IS 'Whether feedback that the backfill reads (history) raises alerts. Rows written after the attachment always do.';
 COMMENT ON COLUMN cx.source.backfill_state IS 'none (not asked for), pending (not begun, or interrupted before its first batch), running (begun, perhaps interrupted) or done.';
-COMMENT ON COLUMN cx.source.backfill_key IS 'Key of the last row that the backfill committed, as a JSON array: where it resumes.';
+COMMENT ON COLUMN cx.source.backfill_table IS 'Table, or partition of it, that the backfill is reading; NULL between two of them.';
+COMMENT ON COLUMN cx.source.backfill_key IS 'Where the backfill resumes in that table: {"order": how its rows are sorted, "key": [...] of the last row that was committed}.';
+COMMENT ON COLUMN cx.source.backfill_done IS 'Tables (partitions) that the backfill has read to the end.';
+COMMENT ON COLUMN cx.source.backfill_repair IS 'Whether the backfill also changes stored records that differ from their rows and removes those whose row is gone, as after an interval without triggers.';
 COMMENT ON COLUMN cx.source.backfill_rows IS 'Rows that the backfill has read and committed so far.';
 COMMENT ON COLUMN cx.source.backfill_total IS 'The planner''s estimate of the table''s rows when the backfill began.';
+COMMENT ON COLUMN cx.source.backfill_at IS 'When the backfill last began a batch that it committed.';
 COMMENT ON COLUMN cx.source.blank_rows IS 'Rows that the backfill found empty, such as a survey answer with neither score nor comment; there is nothing in them to store.';
 COMMENT ON COLUMN cx.source.attached_at IS 'When the table was (last) attached.';
 COMMENT ON COLUMN cx.source.attached_by IS 'Role that attached the table.';

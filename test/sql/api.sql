@@ -136,11 +136,13 @@ SELECT identity AS loose_search_path
    AND NOT (prokind = 'p' AND prosrc ~* '\m(COMMIT|ROLLBACK)\M')
    AND 'search_path=pg_catalog, pg_temp' <> ALL (coalesce(proconfig, '{}'));
 
--- a SQL function with a string for a body is parsed anew at each call, under the caller's search_path
+-- a SQL function with a string for a body is parsed anew at each call, under the caller's search_path; one that is
+-- there to be inlined cannot have the setting, but those that call it do
 SELECT identity AS late_parsed
   FROM routine
  WHERE lanname = 'sql' AND prosqlbody IS NULL
-   AND 'search_path=pg_catalog, pg_temp' <> ALL (coalesce(proconfig, '{}'));
+   AND 'search_path=pg_catalog, pg_temp' <> ALL (coalesce(proconfig, '{}'))
+   AND proname <> 'matching_alert_rules';
 
 -- one unmarked function in a chain makes the whole plan serial
 SELECT identity AS serial FROM routine WHERE provolatile = 'i' AND proparallel <> 's';

@@ -147,6 +147,10 @@ FROM (VALUES (1, '0..2:{1,0,0}'::cxm.ratings), (2, NULL), (3, '0..2:{0,1,0}'), (
 -- a scale that has left the frame does not stay in the state
 SELECT id, cxm.rollup(v) OVER (ORDER BY id ROWS CURRENT ROW) AS alone, cxm.ratings_agg(1, 0, id) OVER (ORDER BY id ROWS CURRENT ROW) AS alone_too
 FROM (VALUES (1, '0..2:{1,0,0}'::cxm.ratings), (2, 'empty'), (3, '1..5:{0,0,0,0,1}'), (4, '1..5:{0,0,0,0,0}'), (5, '0..1:{1,1}')) AS t (id, v);
+-- nor where rows without a scale keep the frame going
+SELECT id, cxm.rollup(v) OVER w AS two, cxm.ratings_agg(score, 0, hi) OVER w AS two_scores, cxm.ratings_agg(score, 0, hi, 3) OVER w AS two_counts
+FROM (VALUES (1, '0..2:{1,0,0}'::cxm.ratings, 1, 2), (2, 'empty', NULL, 2), (3, 'empty', NULL, 2), (4, '1..5:{0,0,0,0,1}', 4, 5), (5, NULL, 4, 5)) AS t (id, v, score, hi)
+WINDOW w AS (ORDER BY id ROWS 1 PRECEDING) ORDER BY id;
 SELECT id, cxm.nps_agg(id) OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING EXCLUDE CURRENT ROW) AS neighbours FROM generate_series(1, 4) AS id;
 SELECT day, cxm.count(cxm.rollup(r) OVER (ORDER BY day RANGE BETWEEN 6 PRECEDING AND CURRENT ROW)) AS week FROM (SELECT day, cxm.nps_agg(small) AS r FROM ratings_answer WHERE day < 10 GROUP BY day) AS d ORDER BY day;
 

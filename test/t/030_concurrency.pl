@@ -43,7 +43,7 @@ INSERT INTO load.batch SELECT :first, :size, b.* FROM load.send_batch(:first, :s
 SQL
 	'retire@2' => <<'SQL',
 \set m 4 * random(0, 1000) + 3
-INSERT INTO load.retired SELECT :m, cxm.retire_links(cxm.source_id('load'), ARRAY['m' || :m], 'test');
+INSERT INTO load.retired SELECT :m, cxm.retire_stale_links(cxm.source_id('load'), ARRAY['m' || :m], NULL, 'test');
 SQL
 	'read@2' => <<'SQL',
 SELECT count(*) FROM cx.event WHERE occurred_at >= '2021-01-01' AND occurred_at < '2021-03-01';
