@@ -23,7 +23,7 @@ $node->safe_psql('postgres', qq{
 		id bigint PRIMARY KEY, answered_at timestamp NOT NULL, score integer, words text,
 		mail text, shop text, note text NOT NULL DEFAULT '');
 	INSERT INTO answers
-	SELECT g, timestamp '2025-01-01' + g * interval '5 minutes', nullif(g % 12, 11), CASE WHEN g % 9 = 0 THEN 'words ' || g END,
+	SELECT g, timestamp '2019-01-01' + g % 100000 * interval '5 minutes', nullif(g % 12, 11), CASE WHEN g % 9 = 0 THEN 'words ' || g END,
 		'u' || g % 5000 || '\@example.com', 'shop ' || g % 40
 	FROM generate_series(1, $rows) AS g;
 
@@ -31,10 +31,10 @@ $node->safe_psql('postgres', qq{
 	CREATE TABLE lines (
 		"order" text, line integer, bought timestamptz NOT NULL, sku text, quantity integer, price numeric(10, 2), buyer text,
 		PRIMARY KEY ("order", line, bought)) PARTITION BY RANGE (bought);
-	CREATE TABLE lines_1 PARTITION OF lines FOR VALUES FROM ('2025-01-01') TO ('2025-07-01');
-	CREATE TABLE lines_2 PARTITION OF lines FOR VALUES FROM ('2025-07-01') TO ('2026-01-01');
+	CREATE TABLE lines_1 PARTITION OF lines FOR VALUES FROM ('2019-01-01') TO ('2019-07-01');
+	CREATE TABLE lines_2 PARTITION OF lines FOR VALUES FROM ('2019-07-01') TO ('2020-01-01');
 	INSERT INTO lines
-	SELECT 'o' || g / 3, g % 3, timestamptz '2025-01-01 12:00+00' + (g % 360) * interval '1 day', 'sku ' || g % 100, 1 + g % 5, g % 1000 / 7.0, 'c' || g % 3000
+	SELECT 'o' || g / 3, g % 3, timestamptz '2019-01-01 12:00+00' + (g % 360) * interval '1 day', 'sku ' || g % 100, 1 + g % 5, g % 1000 / 7.0, 'c' || g % 3000
 	FROM generate_series(1, $rows / 2) AS g;
 });
 
@@ -88,7 +88,7 @@ append_to_file($script, qq{
 \\set choice random(1, 8)
 BEGIN;
 \\if :choice = 1
-INSERT INTO answers VALUES ($rows + :new, '2025-06-01', :score, NULL, 'new\@example.com', 'shop new') ON CONFLICT (id) DO UPDATE SET score = excluded.score;
+INSERT INTO answers VALUES ($rows + :new, '2019-06-01', :score, NULL, 'new\@example.com', 'shop new') ON CONFLICT (id) DO UPDATE SET score = excluded.score;
 \\elif :choice = 2
 DELETE FROM answers WHERE id = :id;
 \\elif :choice = 3
@@ -112,13 +112,13 @@ append_to_file($script_lines, qq{
 \\set day random(0, 359)
 \\set choice random(1, 5)
 \\if :choice = 1
-INSERT INTO lines VALUES ('n' || :new, 1, timestamptz '2025-01-01 12:00+00' + :day * interval '1 day', 'sku new', 1, 9.99, 'c new') ON CONFLICT DO NOTHING;
+INSERT INTO lines VALUES ('n' || :new, 1, timestamptz '2019-01-01 12:00+00' + :day * interval '1 day', 'sku new', 1, 9.99, 'c new') ON CONFLICT DO NOTHING;
 \\elif :choice = 2
-INSERT INTO lines_2 VALUES ('n' || :new, 2, '2025-12-24 12:00+00', 'sku leaf', 1, 9.99, 'c leaf') ON CONFLICT DO NOTHING;
+INSERT INTO lines_2 VALUES ('n' || :new, 2, '2019-12-24 12:00+00', 'sku leaf', 1, 9.99, 'c leaf') ON CONFLICT DO NOTHING;
 \\elif :choice = 3
 DELETE FROM lines WHERE "order" = 'o' || :id / 3 AND line = :id % 3;
 \\elif :choice = 4
-UPDATE lines SET bought = timestamptz '2025-01-01 12:00+00' + :day * interval '1 day' WHERE "order" = 'o' || :id / 3 AND line = :id % 3;
+UPDATE lines SET bought = timestamptz '2019-01-01 12:00+00' + :day * interval '1 day' WHERE "order" = 'o' || :id / 3 AND line = :id % 3;
 \\else
 UPDATE lines_1 SET quantity = quantity + 1 WHERE "order" = 'o' || :id / 3;
 \\endif
@@ -221,7 +221,7 @@ my $attach_lines = q{CALL cxm.attach('lines', 'purchase', '{"at": "bought", "ord
 		SELECT cxm.detach('lines');
 		DELETE FROM lines WHERE line = 2 AND "order" < 'o2';
 		UPDATE lines SET sku = 'sku changed' WHERE line = 1 AND "order" < 'o2';
-		INSERT INTO lines SELECT 'x' || g, 1, '2025-03-03 12:00+00', 'sku x', 1, 1, 'c x' FROM generate_series(1, 100) AS g;
+		INSERT INTO lines SELECT 'x' || g, 1, '2019-03-03 12:00+00', 'sku x', 1, 1, 'c x' FROM generate_series(1, 100) AS g;
 	});
 	isnt($node->safe_psql('postgres', $difference_lines), $same, 'a detached table is not followed');
 	my $writers = write_to($script_lines, 3);
@@ -240,7 +240,7 @@ my $attach_lines = q{CALL cxm.attach('lines', 'purchase', '{"at": "bought", "ord
 	command_ok([ 'pg_restore', '-d', $node->connstr('restored'), $dump ], 'restored');
 	is($node->safe_psql('restored', $difference), $same, 'the restored store is what the restored table says');
 	$node->safe_psql('restored', q{DELETE FROM answers WHERE id % 10 = 0; UPDATE answers SET score = 5 WHERE id < 100;
-		INSERT INTO answers SELECT 5000000000 + g, '2025-01-01', 1, NULL, 'r@example.com', 'shop r' FROM generate_series(1, 100) AS g});
+		INSERT INTO answers SELECT 5000000000 + g, '2019-01-01', 1, NULL, 'r@example.com', 'shop r' FROM generate_series(1, 100) AS g});
 	is($node->safe_psql('restored', $difference), $same, 'and goes on following it');
 	is($node->safe_psql('restored', q{SELECT string_agg(state, ' ') FROM cxm.source_status()}), 'ok ok', 'and says so');
 }
