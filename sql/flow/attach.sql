@@ -1040,7 +1040,7 @@ BEGIN
         table_name = (SELECT c.relname FROM pg_class AS c WHERE c.oid = relation),
         key_columns = v_key, mapping = register_table.mapping, backfill_alerts = register_table.backfill_alerts,
         backfill_state = CASE WHEN register_table.backfill THEN 'pending' ELSE 'none' END,
-        backfill_table = NULL, backfill_key = NULL, backfill_done = '{}', backfill_rows = 0, backfill_total = NULL, backfilled_at = NULL, blank_rows = 0,
+        backfill_table = NULL, backfill_key = NULL, backfill_done = '{}', backfill_rows = 0, backfill_total = NULL, backfill_at = NULL, backfilled_at = NULL, blank_rows = 0,
         backfill_repair = EXISTS (SELECT FROM cx.message AS m WHERE m.source_id = s.source_id)
                           OR EXISTS (SELECT FROM cx.rejection AS r WHERE r.source_id = s.source_id AND r.state = 'open'),
         attached_at = now(), attached_by = current_user, detached_at = NULL
@@ -1111,7 +1111,7 @@ COMMENT ON FUNCTION cxm.backfill_page(oid, text, text, text, text, text, text[],
 'The next page of about size rows of a table in the order of its key, locked FOR SHARE: their message_ids, and the key at which the page ends (NULL = there are no more). Raises lock_not_available at once when somebody is changing one of the rows, except that a page of one row waits.';
 
 CREATE FUNCTION cxm.backfill_batch(source text, size integer, patient boolean,
-                                   OUT outcome text, OUT rows_read bigint, OUT rows_total bigint) RETURNS record
+                                   OUT outcome text, OUT kind text, OUT rows_read bigint, OUT rows_total bigint) RETURNS record
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET datestyle = 'ISO'
@@ -1157,6 +1157,7 @@ BEGIN
     WHERE m.is_leaf AND cxm.table_name(m.member) <> ALL (v_source.backfill_done)
     ORDER BY cxm.table_name(m.member) <> coalesce(v_source.backfill_table, ''), cxm.table_name(m.member)
     LIMIT 1;
+    kind := v_source.kind;
     rows_total := v_source.backfill_total;
     rows_read := v_source.backfill_rows;
 
@@ -1166,7 +1167,7 @@ BEGIN
             RETURN;
         END IF;
         UPDATE cx.source AS s
-        SET backfill_state = 'done', backfill_table = NULL, backfill_key = NULL, backfill_repair = false, backfilled_at = now()
+        SET backfill_state = 'done', backfill_at = now(), backfill_table = NULL, backfill_key = NULL, backfill_repair = false, backfilled_at = now()
         WHERE s.source_id = v_source.source_id;
         outcome := 'done';
         RETURN;
@@ -1207,7 +1208,7 @@ BEGIN
 
     rows_read := v_source.backfill_rows + cardinality(v_page.message_ids);
     UPDATE cx.source AS s
-    SET backfill_rows = backfill_batch.rows_read, blank_rows = s.blank_rows + coalesce(v_result.blank, 0),
+    SET backfill_at = now(), backfill_rows = backfill_batch.rows_read, blank_rows = s.blank_rows + coalesce(v_result.blank, 0),
         backfill_table = CASE WHEN v_page.next_key IS NOT NULL THEN v_name END,
         backfill_key = CASE WHEN v_page.next_key IS NOT NULL THEN jsonb_build_object('order', v_order.order_by, 'key', v_page.next_key) END,
         backfill_done = CASE WHEN v_page.next_key IS NULL THEN s.backfill_done || v_name ELSE s.backfill_done END
@@ -1316,32 +1317,52 @@ BEGIN
     PERFORM cxm.backfill_table(source);
     UPDATE cx.source AS s
     SET backfill_state = 'pending', backfill_table = NULL, backfill_key = NULL, backfill_done = '{}', backfill_rows = 0, backfill_total = NULL,
-        backfill_repair = true, backfilled_at = NULL, blank_rows = 0
+        backfill_repair = true, backfill_at = NULL, backfilled_at = NULL, blank_rows = 0
     WHERE s.source = restart_backfill.source;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.restart_backfill(text) IS 'Makes the backfill of a source begin anew and mend what is stored.';
 
-CREATE FUNCTION cxm.unfinished_backfills(source text) RETURNS text[]
+CREATE FUNCTION cxm.unfinished_backfills(source text, idle interval DEFAULT '0') RETURNS text[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM cxm.store_version();
     IF source IS NOT NULL THEN
         PERFORM cxm.backfill_table(source);
+        RETURN ARRAY(SELECT s.source FROM cx.source AS s WHERE s.source = unfinished_backfills.source AND s.backfill_state <> 'done');
     END IF;
-    PERFORM cxm.store_version();
     RETURN ARRAY(SELECT s.source FROM cx.source AS s
-                 WHERE s.kind <> 'app' AND s.detached_at IS NULL
-                   AND CASE WHEN unfinished_backfills.source IS NULL THEN s.backfill_state IN ('pending', 'running') AND cxm.attached_table(s.source) IS NOT NULL
-                       ELSE s.source = unfinished_backfills.source AND s.backfill_state <> 'done' END
+                 WHERE s.kind <> 'app' AND s.detached_at IS NULL AND s.backfill_state IN ('pending', 'running')
+                   AND (coalesce(s.backfill_at, s.attached_at) <= clock_timestamp() - idle)
+                   AND cxm.source_problem(s.source, cxm.attached_table(s.source)) IS NULL
                  ORDER BY s.source);
 END
 $$;
 
-COMMENT ON FUNCTION cxm.unfinished_backfills(text) IS
-'Sources whose backfill is to be begun or resumed: the given one, unless it is done; for NULL all that were asked for and are not done.';
+COMMENT ON FUNCTION cxm.unfinished_backfills(text, interval) IS
+'Sources whose backfill is to be begun or resumed: the given one, unless it is done; for NULL all that were asked for, are not done, have nothing wrong with them, and have not moved for a while (idle).';
+
+CREATE FUNCTION cxm.analyze_records(kind text) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_table text;
+BEGIN
+    -- a store that fills for the first time has no statistics yet, and autovacuum makes none for a partitioned table
+    FOREACH v_table IN ARRAY ARRAY['message', 'identifier', 'profile', 'link', CASE kind WHEN 'traits' THEN 'trait' ELSE kind END] LOOP
+        IF pg_has_role(current_user, (SELECT c.relowner FROM pg_class AS c WHERE c.oid = format('cx.%I', v_table)::regclass), 'USAGE') THEN
+            EXECUTE format('ANALYZE (SKIP_LOCKED) cx.%I', v_table);
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.analyze_records(text) IS
+'Analyses the tables that records of a kind go to, as far as the caller owns them; skips one that is locked.';
 
 CREATE FUNCTION cxm.backfill_notice(source text, rows_read bigint, rows_total bigint, began timestamptz, rows_before bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL SAFE
@@ -1365,7 +1386,8 @@ $$;
 COMMENT ON FUNCTION cxm.batch_seconds() IS 'How long a batch of a backfill should last at most, in seconds: 0.4, less where deadlock_timeout is under a second.';
 
 -- A procedure that commits cannot have a SET clause: this one only loops, and names pg_catalog where it matters.
-CREATE PROCEDURE cxm.backfill(source text DEFAULT NULL, batch_size integer DEFAULT 10000, commit boolean DEFAULT true, restart boolean DEFAULT false)
+CREATE PROCEDURE cxm.backfill(source text DEFAULT NULL, batch_size integer DEFAULT 10000, commit boolean DEFAULT true, restart boolean DEFAULT false,
+                              idle interval DEFAULT '0')
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -1377,6 +1399,7 @@ DECLARE
     v_told timestamptz;
     v_start timestamptz;
     v_before bigint;
+    v_analyze bigint;
     v_seconds double precision;
     v_waited boolean;
     -- rows are locked while a batch runs: it is kept well under the time after which PostgreSQL looks for deadlocks
@@ -1395,7 +1418,7 @@ BEGIN
     IF backfill.restart THEN
         PERFORM cxm.restart_backfill(backfill.source);
     END IF;
-    v_sources := cxm.unfinished_backfills(backfill.source);
+    v_sources := cxm.unfinished_backfills(backfill.source, backfill.idle);
 
     FOREACH v_source IN ARRAY v_sources LOOP
         v_size := CASE WHEN backfill.commit THEN least(backfill.batch_size, 1000) ELSE backfill.batch_size END;
@@ -1403,16 +1426,24 @@ BEGIN
         v_told := v_began;
         v_before := NULL;
         v_waited := false;
+        v_analyze := 1000;
         LOOP
             v_start := pg_catalog.clock_timestamp();
             v_batch := cxm.backfill_batch(v_source, v_size, NOT backfill.commit);
+            v_seconds := pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) v_start);
             IF backfill.commit THEN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
             END IF;
+            IF backfill.commit AND (v_batch.rows_read OPERATOR(pg_catalog.>=) v_analyze
+                                    OR v_batch.outcome OPERATOR(pg_catalog.=) 'done' AND v_batch.rows_read OPERATOR(pg_catalog.>) 0) THEN
+                PERFORM cxm.analyze_records(v_batch.kind);
+                COMMIT;
+                SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+                v_analyze := v_batch.rows_read OPERATOR(pg_catalog.*) 8;
+            END IF;
             EXIT WHEN v_batch.outcome OPERATOR(pg_catalog.=) 'done';
 
-            v_seconds := pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) v_start);
             IF v_batch.outcome OPERATOR(pg_catalog.=) 'retry' THEN
                 v_size := greatest(1, v_size OPERATOR(pg_catalog./) 4);
                 v_waited := true;
@@ -1437,8 +1468,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON PROCEDURE cxm.backfill(text, integer, boolean, boolean) IS
-'Reads what was in an attached table before its triggers, or resumes that after a crash, a cancel or an error; of a source, or of all that are unfinished (NULL). batch_size: rows a batch at most (1 to 1000000); batches shrink so that rows are locked for less than half a second. commit: commit every batch (not inside a transaction block); false works in the caller''s transaction and waits for locks. restart: read the table again from the start, change stored records that differ and remove those whose row is gone, as after writes without triggers. Raises a notice every two seconds; cx.source has the state.';
+COMMENT ON PROCEDURE cxm.backfill(text, integer, boolean, boolean, interval) IS
+'Reads what was in an attached table before its triggers, or resumes that after a crash, a cancel or an error; of a source, or of all that are unfinished (NULL). batch_size: rows a batch at most (1 to 1000000); batches shrink so that rows are locked for less than half a second. commit: commit every batch (not inside a transaction block); false works in the caller''s transaction and waits for locks. restart: read the table again from the start, change stored records that differ and remove those whose row is gone, as after writes without triggers. idle: with source NULL, only those that have not moved for so long. Raises a notice every two seconds; cx.source has the state.';
 
 CREATE PROCEDURE cxm.attach(table_name regclass, kind text, mapping jsonb, source text DEFAULT NULL, key text[] DEFAULT NULL,
                             backfill boolean DEFAULT true, backfill_alerts boolean DEFAULT false, batch_size integer DEFAULT 10000, commit boolean DEFAULT true)
@@ -1575,29 +1606,73 @@ $$;
 COMMENT ON FUNCTION cxm.refresh_attachment(text) IS
 'Puts the triggers of a source on partitions that have none yet (or not all of them), takes them off partitions that have left the table, and notes the name that the table has now. A partition found with rows in it is left for CALL cxm.backfill(), which makes the store agree with them. Returns the number of partitions newly covered; running it again changes nothing. Error when the source is not attached.';
 
-CREATE FUNCTION cxm.refresh_attachments() RETURNS integer
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
+CREATE PROCEDURE cxm.refresh_attachments()
+LANGUAGE plpgsql
 AS $$
 DECLARE
+    v_run bigint := cxm.start_job('refresh_attachments');
     v_source text;
-    v_added integer := 0;
+    v_added bigint := 0;
+    v_resumed integer;
 BEGIN
-    PERFORM cxm.store_version();
-    FOR v_source IN
-        SELECT s.source FROM cx.source AS s
-        WHERE s.kind <> 'app' AND s.detached_at IS NULL
-          AND (SELECT c.relkind FROM pg_class AS c WHERE c.oid = cxm.attached_table(s.source)) = 'p'
-        ORDER BY s.source
-    LOOP
-        v_added := v_added + cxm.refresh_attachment(v_source);
+    IF v_run IS NULL THEN
+        RETURN;
+    END IF;
+    COMMIT;
+
+    FOR v_source IN SELECT p.source FROM cxm.partitioned_sources() AS p LOOP
+        EXIT WHEN NOT cxm.lock_job('refresh_attachments');
+        PERFORM cxm.set_short_timeout();
+        v_added := v_added OPERATOR(pg_catalog.+) cxm.try_refresh(v_source);
+        COMMIT;
     END LOOP;
-    RETURN v_added;
+
+    -- what an attachment has not read yet and nobody is reading
+    v_resumed := pg_catalog.cardinality(cxm.unfinished_backfills(NULL, '1 minute'));
+    IF v_resumed OPERATOR(pg_catalog.>) 0 THEN
+        CALL cxm.backfill(NULL, idle => '1 minute');
+    END IF;
+    PERFORM cxm.finish_job(v_run, v_added, pg_catalog.format('%s partitions newly covered, %s backfills resumed', v_added, v_resumed));
+    COMMIT;
 END
 $$;
 
-COMMENT ON FUNCTION cxm.refresh_attachments() IS
-'cxm.refresh_attachment() for every attached partitioned table. Returns the number of partitions newly covered. Part of upkeep, to be followed by CALL cxm.backfill().';
+COMMENT ON PROCEDURE cxm.refresh_attachments() IS
+'cxm.refresh_attachment() for every attached partitioned table, then the backfills that were interrupted or left to do and have not moved for a minute; commits as it goes. A partition that is in use is left to the next run. Part of upkeep; to be run by the owner of the tables, outside a transaction.';
+
+CREATE FUNCTION cxm.partitioned_sources(OUT source text) RETURNS SETOF text
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT s.source FROM cx.source AS s
+    WHERE s.kind <> 'app' AND s.detached_at IS NULL
+      AND (SELECT c.relkind FROM pg_class AS c WHERE c.oid = cxm.attached_table(s.source)) = 'p'
+    ORDER BY s.source;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.partitioned_sources() IS 'Sources that are attached partitioned tables.';
+
+CREATE FUNCTION cxm.try_refresh(source text) RETURNS integer
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN cxm.refresh_attachment(source);
+EXCEPTION
+    WHEN lock_not_available OR deadlock_detected THEN
+        RETURN 0;
+    WHEN insufficient_privilege THEN
+        RAISE WARNING 'source "%": %', source, SQLERRM;
+        RETURN 0;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.try_refresh(text) IS
+'cxm.refresh_attachment(), unless somebody is using the table or the caller does not own it: then nothing is done, and 0 is returned.';
 
 ---- how it stands
 
@@ -1691,7 +1766,7 @@ COMMENT ON FUNCTION cxm.source_counts(text, oid, boolean) IS 'The row counts of 
 
 CREATE FUNCTION cxm.source_status(exact boolean DEFAULT false)
 RETURNS TABLE (source text, kind text, table_name text, state text, attached_at timestamptz, detached_at timestamptz,
-               table_rows bigint, stored_rows bigint, blank_rows bigint, open_rejections bigint, lag_rows bigint, last_received_at timestamptz,
+               table_rows bigint, stored_rows bigint, blank_rows bigint, rejections bigint, lag_rows bigint, last_received_at timestamptz,
                backfill_state text, backfill_rows bigint, backfill_percent numeric, uncovered_partitions integer)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -1721,7 +1796,7 @@ BEGIN
         table_rows := v_counts.table_rows;
         stored_rows := v_counts.stored_rows;
         blank_rows := v_counts.blank_rows;
-        open_rejections := (SELECT count(*) FROM cx.rejection AS r WHERE r.source_id = v_source.source_id AND r.state = 'open');
+        rejections := (SELECT count(*) FROM cx.rejection AS r WHERE r.source_id = v_source.source_id AND r.state = 'open');
         lag_rows := CASE WHEN v_source.detached_at IS NULL THEN v_counts.lag_rows END;
         last_received_at := v_counts.last_received_at;
         backfill_state := v_source.backfill_state;
@@ -1737,4 +1812,4 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.source_status(boolean) IS
-'How each attached table stands, one row a source. state: ok, backfilling, detached or broken: and why. table_rows, stored_rows: rows in the table and records of it in the store; blank_rows: rows with nothing to store; open_rejections: rows refused, to be found in cx.rejection; lag_rows: rows that the store has yet to take; last_received_at: when it last took one (only when exact); backfill_rows, backfill_percent: how far the backfill is; uncovered_partitions: partitions without triggers, see cxm.refresh_attachment(). exact counts the rows (reads the whole table) instead of estimating them; NULL where the caller may not read the table.';
+'How each attached table stands, one row a source. state: ok, backfilling, detached or broken: and why. table_rows, stored_rows: rows in the table and records of it in the store; blank_rows: rows with nothing to store; rejections: rows refused, to be found in cx.rejection; lag_rows: rows that the store has yet to take; last_received_at: when it last took one (only when exact); backfill_rows, backfill_percent: how far the backfill is; uncovered_partitions: partitions without triggers, see cxm.refresh_attachment(). exact counts the rows (reads the whole table) instead of estimating them; NULL where the caller may not read the table.';

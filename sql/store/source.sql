@@ -16,6 +16,7 @@ CREATE TABLE cx.source (
     backfill_repair boolean     NOT NULL DEFAULT false,
     backfill_rows   bigint      NOT NULL DEFAULT 0,
     backfill_total  bigint,
+    backfill_at     timestamptz,
     blank_rows      bigint      NOT NULL DEFAULT 0,
     attached_at     timestamptz,
     attached_by     text,
@@ -46,6 +47,7 @@ COMMENT ON COLUMN cx.source.backfill_done IS 'Tables (partitions) that the backf
 COMMENT ON COLUMN cx.source.backfill_repair IS 'Whether the backfill also changes stored records that differ from their rows and removes those whose row is gone, as after an interval without triggers.';
 COMMENT ON COLUMN cx.source.backfill_rows IS 'Rows that the backfill has read and committed so far.';
 COMMENT ON COLUMN cx.source.backfill_total IS 'The planner''s estimate of the table''s rows when the backfill began.';
+COMMENT ON COLUMN cx.source.backfill_at IS 'When the backfill last began a batch that it committed.';
 COMMENT ON COLUMN cx.source.blank_rows IS 'Rows that the backfill found empty, such as a survey answer with neither score nor comment; there is nothing in them to store.';
 COMMENT ON COLUMN cx.source.attached_at IS 'When the table was (last) attached.';
 COMMENT ON COLUMN cx.source.attached_by IS 'Role that attached the table.';
