@@ -19,7 +19,7 @@ BEGIN
                           ELSE cxm.record_problem(r.reason, r.message_id, r.at, v_limits.latest, r.identifiers, v_limits.namespaces, r.properties,
                                                   ARRAY[r.event, r.touchpoint, r.location, r.product, r.employee])
                      END ORDER BY r.ordinality),
-           array_agg(coalesce(r.raw, jsonb_strip_nulls(to_jsonb(r) - '{reason,raw,ordinality}'::text[])) ORDER BY r.ordinality)
+           array_agg(coalesce(r.raw, cxm.record_json(to_jsonb(r))) ORDER BY r.ordinality)
     INTO v_problems, v_json
     FROM unnest(records) WITH ORDINALITY AS r;
 
@@ -72,7 +72,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN cxm.single_record(cxm.store_events(cxm.source_id(source),
-        ARRAY[(message_id, at, event, identifiers, touchpoint, location, product, employee, properties, NULL, NULL)::cxm.event_input], strict => true));
+        ARRAY[(message_id, at, event, nullif(identifiers, 'null'), touchpoint, location, product, employee, nullif(properties, 'null'), NULL, NULL)::cxm.event_input], strict => true));
 END
 $$;
 

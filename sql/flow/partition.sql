@@ -59,6 +59,7 @@ DECLARE
     v_from timestamptz := month AT TIME ZONE 'UTC';
     v_to timestamptz := (month + interval '1 month') AT TIME ZONE 'UTC';
     v_columns text;
+    v_owner text;
     v_moved bigint;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(cxm.partition_lock(parent)) THEN
@@ -67,7 +68,12 @@ BEGIN
 
     EXECUTE format('LOCK TABLE cx.%I IN SHARE UPDATE EXCLUSIVE MODE', parent);
     EXECUTE format('LOCK TABLE cx.%I IN ACCESS EXCLUSIVE MODE', parent || '_default');
-    EXECUTE format('CREATE TABLE cx.%I (LIKE cx.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION)', v_name, parent);
+    EXECUTE format('CREATE TABLE cx.%I (LIKE cx.%I INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION)', v_name, parent);
+    -- a member or a superuser makes it for the owner of the store
+    SELECT quote_ident(pg_get_userbyid(c.relowner)) INTO v_owner FROM pg_class AS c WHERE c.oid = format('cx.%I', parent)::regclass;
+    IF v_owner <> quote_ident(current_user) THEN
+        EXECUTE format('ALTER TABLE cx.%I OWNER TO %s', v_name, v_owner);
+    END IF;
     EXECUTE format('COMMENT ON TABLE cx.%I IS %L', v_name, format('Rows of cx.%s of %s (UTC).', parent, to_char(month, 'YYYY-MM')));
 
     SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO v_columns
@@ -85,11 +91,17 @@ EXCEPTION
     -- somebody else is making it, or is using the table: the row is safe in the default partition
     WHEN lock_not_available OR deadlock_detected OR duplicate_table OR object_in_use OR insufficient_privilege THEN
         RETURN NULL;
+    -- what users hung on the table (a foreign key to a row that waits, a trigger) may stand in the way: no reason
+    -- to refuse a record
+    WHEN OTHERS THEN
+        RAISE WARNING 'partition % of cx.% cannot be made: %', to_char(month, 'YYYY-MM'), parent, SQLERRM
+            USING ERRCODE = SQLSTATE, HINT = 'Its rows stay in the default partition until cxm.maintain_partitions() succeeds.';
+        RETURN NULL;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.make_partition(text, timestamp) IS
-'Makes the partition of cx.<parent> for a month (first day, UTC) and moves that month''s rows out of the default partition into it. Returns the number of rows moved; NULL when it could not be made now because the table is in use, the caller does not own it, or somebody else made it. Never waits longer than a tenth of a second for a lock.';
+'Makes the partition of cx.<parent> for a month (first day, UTC) and moves that month''s rows out of the default partition into it. Returns the number of rows moved; NULL when it could not be made now: the table is in use, the caller does not own it, somebody else made it, or (with a warning) something that hangs on the table stands in the way. The owner of cx.<parent> owns it. Never waits longer than a tenth of a second for a lock.';
 
 CREATE FUNCTION cxm.missing_months(parent text, times timestamptz[]) RETURNS timestamp[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE

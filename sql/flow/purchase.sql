@@ -24,7 +24,7 @@ BEGIN
                           ELSE cxm.record_problem(r.reason, r.message_id, r.at, v_limits.latest, r.identifiers, v_limits.namespaces, r.properties,
                                                   ARRAY[r.order_id, r.touchpoint, r.location, r.product, r.employee])
                      END ORDER BY r.ordinality),
-           array_agg(coalesce(r.raw, jsonb_strip_nulls(to_jsonb(r) - '{reason,raw,ordinality}'::text[])) ORDER BY r.ordinality)
+           array_agg(coalesce(r.raw, cxm.record_json(to_jsonb(r))) ORDER BY r.ordinality)
     INTO v_problems, v_json
     FROM unnest(records) WITH ORDINALITY AS r;
 
@@ -73,7 +73,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN cxm.single_record(cxm.store_purchases(cxm.source_id(source),
-        ARRAY[(message_id, at, order_id, product, quantity, amount, currency, identifiers, touchpoint, location, employee, properties,
+        ARRAY[(message_id, at, order_id, product, quantity, amount, currency, nullif(identifiers, 'null'), touchpoint, location, employee, nullif(properties, 'null'),
                NULL, NULL)::cxm.purchase_input], strict => true));
 END
 $$;

@@ -39,7 +39,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_zone text := coalesce(time_zone, current_setting('TimeZone'));
+    v_zone text;
     v_parent text;
 BEGIN
     IF to_regnamespace('cx') IS NOT NULL THEN
@@ -49,8 +49,13 @@ BEGIN
                   HINT = CASE WHEN to_regclass('cx.store') IS NULL THEN 'Rename that schema: cxm keeps its store in "cx".'
                               ELSE 'Use it, or bring it up to date with SELECT cxm.upgrade_store().' END;
     END IF;
-    -- a zone that PostgreSQL does not know raises here, before anything is made
-    PERFORM now() AT TIME ZONE v_zone;
+    v_zone := coalesce(time_zone, current_setting('TimeZone'));
+    SELECT z.name INTO v_zone FROM pg_timezone_names AS z WHERE lower(z.name) = lower(v_zone);
+    IF v_zone IS NULL THEN
+        RAISE EXCEPTION 'time zone "%" is not known', coalesce(time_zone, current_setting('TimeZone'))
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give a name out of pg_timezone_names, such as Europe/Berlin: an abbreviation or an offset does not know when clocks change.';
+    END IF;
     PERFORM cxm.check_week_start(week_start);
 
     PERFORM cxm.create_tables();
@@ -85,6 +90,12 @@ BEGIN
     LOCK TABLE cx.store IN ACCESS EXCLUSIVE MODE;
     SELECT s.version INTO v_version FROM cx.store AS s;
 
+    IF v_version !~ '^[0-9]{1,9}(\.[0-9]{1,9})*$' THEN
+        RAISE EXCEPTION 'store version "%" is not a version', v_version
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'The version in cx.store is written by cxm.create_store() and cxm.upgrade_store() alone.';
+    END IF;
+
     IF string_to_array(v_version, '.')::integer[] > string_to_array(cxm.version(), '.')::integer[] THEN
         RAISE EXCEPTION 'the store has version %, newer than cxm %', v_version, cxm.version()
             USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -103,7 +114,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.upgrade_store() IS
-'Brings the store to cxm.version() and makes its views anew (views of yours that are built on them stay). Returns the version reached; running it again changes nothing. Error when the store is newer than the library.';
+'Brings the store to cxm.version() and makes its views anew (views of yours that are built on them stay). Returns the version reached; running it again changes nothing. Error when there is no store, when it is newer than the library, and when no way leads from its version.';
 
 CREATE FUNCTION cxm.grant_store(role_name text, level text DEFAULT 'reader') RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -141,7 +152,9 @@ BEGIN
     IF level = 'agent' THEN
         EXECUTE format('GRANT UPDATE ON cx.alert TO %I', role_name);
     END IF;
-    EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA cx TO %I', role_name);
+    IF level = 'writer' THEN
+        EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA cx TO %I', role_name);
+    END IF;
 END
 $$;
 
