@@ -109,12 +109,24 @@ BEGIN
     END IF;
 
     PERFORM cxm.create_views();
+
+    -- DROP EXTENSION ... CASCADE takes the triggers along; without them answers would come in and alert nobody
+    IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.feedback'::regclass AND t.tgname = 'feedback_usual_scale') THEN
+        CREATE TRIGGER feedback_usual_scale
+            BEFORE INSERT ON cx.feedback
+            FOR EACH ROW
+            WHEN (NEW.scale_min IS NULL OR NEW.scale_max IS NULL)
+            EXECUTE FUNCTION cxm.feedback_usual_scale();
+    END IF;
+    PERFORM cxm.add_alert_triggers(p.relid)
+    FROM pg_partition_tree('cx.feedback') AS p
+    WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = p.relid AND t.tgname = 'feedback_alert_insert');
     RETURN v_version;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.upgrade_store() IS
-'Brings the store to cxm.version() and makes its views anew (views of yours that are built on them stay). Returns the version reached; running it again changes nothing. Error when there is no store, when it is newer than the library, and when no way leads from its version.';
+'Brings the store to cxm.version(), makes its views anew (views of yours that are built on them stay) and puts back triggers of cx.feedback that are missing. Returns the version reached; running it again changes nothing. Error when there is no store, when it is newer than the library, and when no way leads from its version.';
 
 CREATE FUNCTION cxm.grant_store(role_name text, level text DEFAULT 'reader') RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE

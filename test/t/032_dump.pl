@@ -97,7 +97,7 @@ ask('shop', "SELECT count(*) FROM cxm.claim_alerts(3, 'bob', '1 year')");
 ask('shop', "SELECT cxm.acknowledge_alert(min(alert_id), 'called', 'bob') FROM cx.alert");
 ask('shop', "UPDATE cx.rejection SET state = 'dismissed', closed_at = now() WHERE rejection_id = (SELECT min(rejection_id) FROM cx.rejection)");
 ask('shop', "SELECT cxm.identify('{\"email\": [\"x\@example.com\", \"y\@example.com\"]}', message_id => 'xy')");
-ask('shop', "SELECT cxm.retire_links(cxm.source_id('app'), '{xy}', 'two people')");
+ask('shop', "SELECT cxm.retire_stale_links(cxm.source_id('app'), '{xy}', NULL, 'two people')");
 $node->safe_psql('shop', 'CALL cxm.refresh_statistics()');
 
 # what users add to their tables
