@@ -614,7 +614,7 @@ BEGIN
                   HINT = format('SELECT cxm.grant_store(%L, ''writer'')', current_user);
     END IF;
 
-    SELECT s.source_id, s.kind, s.key_columns, s.mapping, s.detached_at, s.backfill_state, (SELECT o.time_zone FROM cx.store AS o) AS time_zone
+    SELECT s.source_id, s.kind, s.key_columns, s.mapping, s.detached_at, (SELECT o.time_zone FROM cx.store AS o) AS time_zone
     INTO v_source
     FROM cx.source AS s
     WHERE s.source = TG_ARGV[0];
@@ -634,7 +634,7 @@ BEGIN
     v_shape := cxm.attach_shape(TG_RELID, v_rows, TG_ARGV[0], v_source.kind, v_source.key_columns, v_source.mapping, v_source.time_zone);
 
     -- the snapshot of such a transaction may miss what a batch has stored since it was taken
-    v_unseen := v_source.backfill_state IN ('pending', 'running') AND current_setting('transaction_isolation') <> 'read committed';
+    v_unseen := TG_OP <> 'INSERT' AND current_setting('transaction_isolation') <> 'read committed';
 
     IF TG_OP = 'TRUNCATE' THEN
         IF v_unseen THEN
@@ -1074,7 +1074,7 @@ COMMENT ON FUNCTION cxm.set_short_timeout() IS
 
 ---- the backfill
 
-CREATE FUNCTION cxm.backfill_page(relation oid, shape_id text, ordering text, after_last text, up_to text, key_values text, last_key text[], size integer,
+CREATE FUNCTION cxm.backfill_page(relation oid, shape_id text, ordering text, after_last text, up_to text, key_values text, last_key text[], size integer, patient boolean,
                                   OUT message_ids text[], OUT next_key text[]) RETURNS record
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -1091,14 +1091,14 @@ BEGIN
 
     -- A page of one row holds nothing that anybody can wait for, so it may wait itself.
     EXECUTE format('SELECT array_agg(q.id) FROM (SELECT %s AS id FROM ONLY %s AS t WHERE %s AND %s FOR SHARE%s) AS q', shape_id, relation::regclass, v_after,
-                   CASE WHEN next_key IS NULL THEN 'true' ELSE up_to END, CASE WHEN size > 1 THEN ' NOWAIT' ELSE '' END)
+                   CASE WHEN next_key IS NULL THEN 'true' ELSE up_to END, CASE WHEN size > 1 AND NOT patient THEN ' NOWAIT' ELSE '' END)
     INTO message_ids USING last_key, next_key;
     message_ids := coalesce(message_ids, '{}');
 END
 $$;
 
-COMMENT ON FUNCTION cxm.backfill_page(oid, text, text, text, text, text, text[], integer) IS
-'The next page of about size rows of a table in the order of its key, locked FOR SHARE: their message_ids, and the key at which the page ends (NULL = there are no more). Raises lock_not_available at once when somebody is changing one of the rows, except that a page of one row waits.';
+COMMENT ON FUNCTION cxm.backfill_page(oid, text, text, text, text, text, text[], integer, boolean) IS
+'The next page of about size rows of a table in the order of its key, locked FOR SHARE: their message_ids, and the key at which the page ends (NULL = there are no more). Raises lock_not_available at once when somebody is changing one of the rows, except that a page of one row waits, and that patient always waits.';
 
 CREATE FUNCTION cxm.backfill_batch(source text, size integer, patient boolean,
                                    OUT outcome text, OUT kind text, OUT rows_read bigint, OUT rows_total bigint) RETURNS record
@@ -1176,7 +1176,7 @@ BEGIN
         v_last := ARRAY(SELECT k FROM jsonb_array_elements_text(v_source.backfill_key -> 'key') WITH ORDINALITY AS a(k, n) ORDER BY n);
     END IF;
 
-    v_page := cxm.backfill_page(v_leaf, v_shape.message_id, v_order.order_by, v_order.after_last, v_order.up_to, v_order.key_values, v_last, size);
+    v_page := cxm.backfill_page(v_leaf, v_shape.message_id, v_order.order_by, v_order.after_last, v_order.up_to, v_order.key_values, v_last, size, patient);
 
     -- what triggers have stored meanwhile is as new as the row, which nobody can be changing now
     v_ids := CASE WHEN v_source.backfill_repair THEN v_page.message_ids
