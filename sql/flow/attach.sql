@@ -249,7 +249,7 @@ DECLARE
 BEGIN
     FOR v_key, v_value IN SELECT m.key, m.value FROM jsonb_each(members) AS m LOOP
         IF jsonb_typeof(v_value) = 'object' THEN
-            v_parts := v_parts || quote_literal(jsonb_build_object(v_key, v_value -> 'constant')) || '::jsonb';
+            v_parts := array_append(v_parts, format('%L::jsonb', jsonb_build_object(v_key, v_value -> 'constant')));
         ELSIF types -> (v_value #>> '{}') ->> 'category' IN ('U', 'C', 'A', 'P', 'X') THEN
             -- these can have nulls inside, which are not ours to strip
             v_parts := v_parts || format('CASE WHEN t.%1$I IS NULL THEN ''{}''::jsonb ELSE jsonb_build_object(%2$L, t.%1$I) END', v_value #>> '{}', v_key);
@@ -528,28 +528,6 @@ $$;
 COMMENT ON FUNCTION cxm.follow_rows(integer, text, text, text, text[], text[]) IS
 'Makes the store agree with the rows of the given message_ids: rows that exist are stored or changed, records of rows that do not are removed. The rows are read by query and probe of cxm.attach_shape(), or given as the text of their records. Counts of the rows that exist; NULL counts when none does.';
 
-CREATE FUNCTION cxm.check_follower(source text, relation oid) RETURNS void
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF to_regnamespace('cx') IS NULL THEN
-        RAISE EXCEPTION 'table % is attached to a cxm store that is gone', relation::regclass
-            USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = format('Its triggers feed source "%s".', source),
-                  HINT = format('SELECT cxm.detach(%L) removes the triggers.', source);
-    ELSIF NOT has_schema_privilege('cx', 'USAGE') OR NOT has_table_privilege('cx.message', 'INSERT') THEN
-        RAISE EXCEPTION 'role "%" may not write to the cxm store', current_user
-            USING ERRCODE = 'insufficient_privilege',
-                  DETAIL = format('Table %s is attached to it as source "%s", so whoever writes to the one writes to the other.', relation::regclass, source),
-                  HINT = format('SELECT cxm.grant_store(%L, ''writer'')', current_user);
-    END IF;
-END
-$$;
-
-COMMENT ON FUNCTION cxm.check_follower(text, oid) IS
-'Raises a clear error when a writer to an attached table cannot write to the store: the store is gone, or the role has no rights on it.';
-
 CREATE FUNCTION cxm.check_messages(source_id integer, kind text, message_ids text[]) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -623,8 +601,20 @@ BEGIN
         RETURN NULL;
     END IF;
 
-    PERFORM cxm.check_follower(TG_ARGV[0], TG_RELID);
-    SELECT s.source_id, s.kind, s.key_columns, s.mapping, s.detached_at, s.backfill_state, (SELECT o.time_zone FROM cx.store AS o) AS time_zone
+    -- before anything of cxm is used, which a role without rights could not even name
+    IF NOT EXISTS (SELECT FROM pg_namespace AS n WHERE n.nspname = 'cx') THEN
+        RAISE EXCEPTION 'table % is attached to a cxm store that is gone', TG_RELID::regclass
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format('Its triggers feed source "%s".', TG_ARGV[0]),
+                  HINT = format('SELECT cxm.detach(%L) removes the triggers.', TG_ARGV[0]);
+    ELSIF NOT has_schema_privilege('cxm', 'USAGE') OR NOT has_schema_privilege('cx', 'USAGE') OR NOT has_table_privilege('cx.message', 'INSERT') THEN
+        RAISE EXCEPTION 'role "%" may not write to the cxm store', current_user
+            USING ERRCODE = 'insufficient_privilege',
+                  DETAIL = format('Table %s is attached to it as source "%s", so whoever writes to the one writes to the other.', TG_RELID::regclass, TG_ARGV[0]),
+                  HINT = format('SELECT cxm.grant_store(%L, ''writer'')', current_user);
+    END IF;
+
+    SELECT s.source_id, s.kind, s.key_columns, s.mapping, s.detached_at, (SELECT o.time_zone FROM cx.store AS o) AS time_zone
     INTO v_source
     FROM cx.source AS s
     WHERE s.source = TG_ARGV[0];
@@ -644,7 +634,7 @@ BEGIN
     v_shape := cxm.attach_shape(TG_RELID, v_rows, TG_ARGV[0], v_source.kind, v_source.key_columns, v_source.mapping, v_source.time_zone);
 
     -- the snapshot of such a transaction may miss what a batch has stored since it was taken
-    v_unseen := v_source.backfill_state IN ('pending', 'running') AND current_setting('transaction_isolation') <> 'read committed';
+    v_unseen := TG_OP <> 'INSERT' AND current_setting('transaction_isolation') <> 'read committed';
 
     IF TG_OP = 'TRUNCATE' THEN
         IF v_unseen THEN
@@ -1084,7 +1074,7 @@ COMMENT ON FUNCTION cxm.set_short_timeout() IS
 
 ---- the backfill
 
-CREATE FUNCTION cxm.backfill_page(relation oid, shape_id text, ordering text, after_last text, up_to text, key_values text, last_key text[], size integer,
+CREATE FUNCTION cxm.backfill_page(relation oid, shape_id text, ordering text, after_last text, up_to text, key_values text, last_key text[], size integer, patient boolean,
                                   OUT message_ids text[], OUT next_key text[]) RETURNS record
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -1101,14 +1091,14 @@ BEGIN
 
     -- A page of one row holds nothing that anybody can wait for, so it may wait itself.
     EXECUTE format('SELECT array_agg(q.id) FROM (SELECT %s AS id FROM ONLY %s AS t WHERE %s AND %s FOR SHARE%s) AS q', shape_id, relation::regclass, v_after,
-                   CASE WHEN next_key IS NULL THEN 'true' ELSE up_to END, CASE WHEN size > 1 THEN ' NOWAIT' ELSE '' END)
+                   CASE WHEN next_key IS NULL THEN 'true' ELSE up_to END, CASE WHEN size > 1 AND NOT patient THEN ' NOWAIT' ELSE '' END)
     INTO message_ids USING last_key, next_key;
     message_ids := coalesce(message_ids, '{}');
 END
 $$;
 
-COMMENT ON FUNCTION cxm.backfill_page(oid, text, text, text, text, text, text[], integer) IS
-'The next page of about size rows of a table in the order of its key, locked FOR SHARE: their message_ids, and the key at which the page ends (NULL = there are no more). Raises lock_not_available at once when somebody is changing one of the rows, except that a page of one row waits.';
+COMMENT ON FUNCTION cxm.backfill_page(oid, text, text, text, text, text, text[], integer, boolean) IS
+'The next page of about size rows of a table in the order of its key, locked FOR SHARE: their message_ids, and the key at which the page ends (NULL = there are no more). Raises lock_not_available at once when somebody is changing one of the rows, except that a page of one row waits, and that patient always waits.';
 
 CREATE FUNCTION cxm.backfill_batch(source text, size integer, patient boolean,
                                    OUT outcome text, OUT kind text, OUT rows_read bigint, OUT rows_total bigint) RETURNS record
@@ -1186,7 +1176,7 @@ BEGIN
         v_last := ARRAY(SELECT k FROM jsonb_array_elements_text(v_source.backfill_key -> 'key') WITH ORDINALITY AS a(k, n) ORDER BY n);
     END IF;
 
-    v_page := cxm.backfill_page(v_leaf, v_shape.message_id, v_order.order_by, v_order.after_last, v_order.up_to, v_order.key_values, v_last, size);
+    v_page := cxm.backfill_page(v_leaf, v_shape.message_id, v_order.order_by, v_order.after_last, v_order.up_to, v_order.key_values, v_last, size, patient);
 
     -- what triggers have stored meanwhile is as new as the row, which nobody can be changing now
     v_ids := CASE WHEN v_source.backfill_repair THEN v_page.message_ids
@@ -1242,7 +1232,7 @@ BEGIN
     ELSIF v_source.kind = 'app' OR v_source.detached_at IS NOT NULL THEN
         RAISE EXCEPTION 'source "%" is not attached', source
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = CASE v_source.kind WHEN 'app' THEN 'It is an application.' ELSE format('It was detached at %s.', v_source.detached_at) END,
+                  DETAIL = CASE v_source.kind WHEN 'app' THEN 'It is an application.' ELSE 'It was detached.' END,
                   HINT = 'CALL cxm.attach(...) attaches a table.';
     END IF;
     v_table := cxm.attached_table(source);
@@ -1376,6 +1366,19 @@ $$;
 
 COMMENT ON FUNCTION cxm.backfill_notice(text, bigint, bigint, timestamptz, bigint) IS 'Tells how far a backfill is.';
 
+CREATE FUNCTION cxm.check_batch_size(batch_size integer) RETURNS void
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF batch_size IS NULL OR batch_size NOT BETWEEN 1 AND 1000000 THEN
+        PERFORM cxm.mapping_error('batch_size must be between 1 and 1000000', 'Rows of a batch are locked against changes till it commits; 10000 is a good size.');
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.check_batch_size(integer) IS 'Raises invalid_parameter_value unless the argument is between 1 and 1000000.';
+
 CREATE FUNCTION cxm.batch_seconds() RETURNS double precision
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -1405,9 +1408,7 @@ DECLARE
     -- rows are locked while a batch runs: it is kept well under the time after which PostgreSQL looks for deadlocks
     v_target constant double precision := cxm.batch_seconds();
 BEGIN
-    IF backfill.batch_size IS NULL OR backfill.batch_size OPERATOR(pg_catalog.<) 1 OR backfill.batch_size OPERATOR(pg_catalog.>) 1000000 THEN
-        PERFORM cxm.mapping_error('batch_size must be between 1 and 1000000', 'Rows of a batch are locked against changes till it commits; 10000 is a good size.');
-    END IF;
+    PERFORM cxm.check_batch_size(backfill.batch_size);
     IF backfill.commit THEN
         COMMIT;
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
@@ -1479,6 +1480,7 @@ DECLARE
     v_source text;
     v_told timestamptz := pg_catalog.clock_timestamp();
 BEGIN
+    PERFORM cxm.check_batch_size(attach.batch_size);
     LOOP
         IF attach.commit THEN
             COMMIT;
@@ -1529,8 +1531,10 @@ BEGIN
     IF NOT v_found AND NOT EXISTS (SELECT FROM cxm.attached_tables(source)) THEN
         RAISE EXCEPTION 'there is no source "%"', source
             USING ERRCODE = 'undefined_object', HINT = 'SELECT source FROM cxm.source_status() lists the attached tables.';
-    ELSIF v_found AND v_source.kind = 'app' THEN
-        RAISE EXCEPTION 'source "%" is an application, not an attached table', source USING ERRCODE = 'wrong_object_type';
+    ELSIF v_found THEN
+        IF v_source.kind = 'app' THEN
+            RAISE EXCEPTION 'source "%" is an application, not an attached table', source USING ERRCODE = 'wrong_object_type';
+        END IF;
     END IF;
 
     FOR v_table IN SELECT a.relation FROM cxm.attached_tables(source) AS a ORDER BY a.role DESC, a.relation LOOP

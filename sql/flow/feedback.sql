@@ -99,11 +99,9 @@ BEGIN
     SELECT array_agg(CASE WHEN (q.score).reason IS NULL OR q.reason IS NOT NULL
                           THEN cxm.record_problem(q.reason, q.message_id, q.at, v_limits.latest, q.identifiers, v_limits.namespaces, q.properties,
                                                   ARRAY[q.touchpoint, q.location, q.product, q.employee, q.submission_id])
-                          ELSE q.score END ORDER BY q.ordinality),
-           array_agg(q.json ORDER BY q.ordinality)
-    INTO v_problems, v_json
+                          ELSE q.score END ORDER BY q.ordinality)
+    INTO v_problems
     FROM (SELECT r.message_id, r.at, r.identifiers, r.touchpoint, r.location, r.product, r.employee, r.submission_id, r.properties, r.reason, r.ordinality,
-                 coalesce(r.raw, cxm.record_json(to_jsonb(r))) AS json,
                  cxm.score_problem(r.metric, m.metric IS NOT NULL, r.score, coalesce(r.scale_min, m.scale_min), coalesce(r.scale_max, m.scale_max),
                                    r.comment, NOT upsert) AS score
           FROM unnest(records) WITH ORDINALITY AS r
@@ -111,6 +109,13 @@ BEGIN
 
     IF strict AND (cxm.strict_result(v_problems)).rejected > 0 THEN
         RETURN cxm.strict_result(v_problems);
+    END IF;
+
+    -- only what is refused has to be written down
+    IF EXISTS (SELECT FROM unnest(v_problems) AS p WHERE p.reason IS NOT NULL) THEN
+        SELECT array_agg(CASE WHEN p.reason IS NOT NULL THEN coalesce(r.raw, cxm.record_json(to_jsonb(r))) END ORDER BY ordinality) INTO v_json
+        FROM unnest(records) WITH ORDINALITY AS r
+        JOIN unnest(v_problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality);
     END IF;
 
     v_taken := (SELECT cxm.take_records(source_id, 'feedback', upsert, v_problems, v_json,

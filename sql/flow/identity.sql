@@ -40,11 +40,16 @@ BEGIN
             USING ERRCODE = 'invalid_name',
                   HINT = 'Use lower-case letters, digits, dots and underscores, beginning with a letter.';
     END IF;
+    IF coalesce(rank < 1, true) THEN
+        RAISE EXCEPTION 'namespace "%" cannot have rank %', namespace, coalesce(rank::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give a whole number from 1, the strongest.';
+    END IF;
     SELECT n.namespace INTO v_other FROM cx.namespace AS n WHERE n.rank = add_namespace.rank;
-    IF v_other IS NOT NULL OR rank IS NULL THEN
-        RAISE EXCEPTION 'rank % cannot be given to namespace "%"', coalesce(rank::text, 'NULL'), namespace
+    IF v_other IS NOT NULL THEN
+        RAISE EXCEPTION 'rank % cannot be given to namespace "%"', rank, namespace
             USING ERRCODE = 'unique_violation',
-                  DETAIL = CASE WHEN v_other IS NOT NULL THEN format('Namespace "%s" has it.', v_other) END,
+                  DETAIL = format('Namespace "%s" has it.', v_other),
                   HINT = 'Ranks are explicit so that a new namespace never reorders the others: see SELECT * FROM cx.namespace ORDER BY rank.';
     END IF;
     INSERT INTO cx.namespace (namespace, rank, description, max_per_profile, max_window, is_unique)
@@ -53,7 +58,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.add_namespace(text, integer, text, integer, interval, boolean) IS
-'Adds a kind of identifier. rank: 1 is the strongest, and no two have the same; max_per_profile, max_window, is_unique: rules for identity resolution (see cx.namespace). Error on a malformed or known name or a taken rank.';
+'Adds a kind of identifier. rank: 1 is the strongest, and no two have the same; max_per_profile, max_window, is_unique: rules for identity resolution (see cx.namespace). Error on a malformed or known name, a rank below 1 or a taken one.';
 
 -- Links change under two advisory locks, held till the end of the transaction.
 --
@@ -481,9 +486,11 @@ BEGIN
             FROM pair AS p
             WHERE NOT EXISTS (SELECT FROM cx.link AS l
                               WHERE l.identifier_a = p.a AND l.identifier_b = p.b AND l.source_id = resolve_identifiers.source_id
-                                AND l.kind = 'seen' AND l.evidence = p.evidence COLLATE "C" AND l.retired_at IS NULL)
+                                AND l.kind = 'seen' AND l.evidence = p.evidence COLLATE "C" AND l.retired_at IS NULL
+                                AND (l.verified OR NOT p.verified))
             ORDER BY p.a, p.b, p.evidence COLLATE "C"
-            ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL DO NOTHING
+            ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL
+            DO UPDATE SET verified = true WHERE EXCLUDED.verified AND NOT link.verified
             RETURNING link.link_id
         )
         SELECT array_agg(a.link_id) INTO v_links FROM added AS a;

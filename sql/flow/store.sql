@@ -133,6 +133,7 @@ LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_owner name;
     v_table text;
 BEGIN
     IF level NOT IN ('reader', 'writer', 'agent') THEN
@@ -141,7 +142,21 @@ BEGIN
                   HINT = 'Levels are reader (reads everything), writer (sends records) and agent (reads, and works on alerts).';
     END IF;
     PERFORM cxm.store_version();
-    EXECUTE format('GRANT USAGE ON SCHEMA cxm, cx TO %I', role_name);
+    -- a GRANT by somebody who may not is a warning only
+    SELECT pg_get_userbyid(n.nspowner) INTO v_owner FROM pg_namespace AS n WHERE n.nspname = 'cx';
+    IF NOT pg_has_role(current_user, v_owner, 'USAGE') THEN
+        RAISE EXCEPTION 'role "%" may not open the store to others', current_user
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = format('Ask "%s", who owns schema cx.', v_owner);
+    END IF;
+    IF has_schema_privilege('cxm', 'USAGE WITH GRANT OPTION') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA cxm TO %I', role_name);
+    ELSIF NOT has_schema_privilege(role_name, 'cxm', 'USAGE') THEN
+        RAISE EXCEPTION 'role "%" may not use schema cxm, and "%" cannot change that', role_name, current_user
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = format('Ask the owner of the extension to GRANT USAGE ON SCHEMA cxm TO %I.', role_name);
+    END IF;
+    EXECUTE format('GRANT USAGE ON SCHEMA cx TO %I', role_name);
 
     IF level = 'writer' THEN
         -- what the ingest functions, attached tables and alert rules read and write on a writer's behalf

@@ -1,6 +1,6 @@
 -- What the ingest functions take, refuse and keep
 BEGIN;
-SELECT plan(117);
+SELECT plan(128);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 UPDATE cx.store SET time_zone = 'Europe/Berlin';
@@ -184,7 +184,13 @@ SELECT is((cxm.record_feedback_batch((SELECT jsonb_agg((r.record || '{"metric": 
           (SELECT sum(rejected)::bigint FROM said), 'mended, each is taken');
 SELECT is_empty('SELECT * FROM cxm.store_check()', 'the store is sound');
 
--- the typed form: stored rows change, move, go
+-- the typed form: stored rows change, move, go; within a transaction like this one partitions are not made on demand
+DO $$
+BEGIN
+    PERFORM cxm.ensure_partitions('event', ARRAY(SELECT make_timestamptz(2020, m, 15, 0, 0, 0) FROM generate_series(1, 4) AS m));
+    PERFORM cxm.ensure_partitions('purchase', ARRAY(SELECT make_timestamptz(2020, m, 15, 0, 0, 0) FROM generate_series(1, 2) AS m));
+END
+$$;
 SELECT is((cxm.store_events(cxm.source_id('t'), ARRAY[('k', '2020-01-31 23:59:59.999999Z', 'a', '{"user_id": "u"}', 'web', NULL, NULL, NULL, '{"a": null}', NULL, NULL)]::cxm.event_input[], upsert => true)).accepted,
           1::bigint, 'new');
 SELECT is((cxm.store_events(cxm.source_id('t'), ARRAY[('k', '2020-02-01Z', 'b', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)]::cxm.event_input[], upsert => true)).updated,
@@ -209,6 +215,12 @@ SELECT results_eq($$SELECT tableoid::regclass::text, quantity, amount, currency 
                   $$VALUES ('cx.purchase_2020_02', 2::numeric, 5::numeric, 'EUR')$$, 'in every column');
 SELECT is(cxm.remove_records(cxm.source_id('t'), 'event', ARRAY['k', 'no such', NULL]), 1::bigint, 'records are taken back by message');
 SELECT is_empty('SELECT * FROM cxm.store_check()', 'the store is sound after all of it');
+
+-- metrics of your own
+SELECT throws_ok(format('SELECT cxm.add_metric(%s)', args), state, NULL, 'no metric: ' || args) FROM (VALUES
+    ('''Mood'', ''csat'', 1, 5', '42602'), ('NULL, ''csat'', 1, 5', '42602'), ('''m'', ''ltv'', 1, 5', '22023'), ('''m'', NULL, 1, 5', '22023'),
+    ('''m'', ''csat'', 5, 5', '22023'), ('''m'', ''csat'', 1, 12', '22023'), ('''m'', ''csat'', NULL, 5', '22023'), ('''m'', ''nps'', 1, 10', '22023'),
+    ('''m'', ''csat'', -2147483648, 2147483647', '22023'), ('''m'', ''csat'', 40000, 40005', '22023'), ('''csat'', ''csat'', 1, 5', '23505')) AS v(args, state);
 
 -- rows with nothing in them at all
 SELECT is((cxm.store_events(1, ARRAY[NULL]::cxm.event_input[])).rejected + (cxm.store_feedback(1, ARRAY[NULL]::cxm.feedback_input[])).rejected

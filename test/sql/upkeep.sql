@@ -92,6 +92,6 @@ BEGIN;
 CALL cxm.replay_rejections();
 ROLLBACK;
 
-SELECT job, schedule, command FROM cxm.jobs() ORDER BY job;
+SELECT job FROM cxm.jobs() ORDER BY job;
 SELECT * FROM cxm.store_check();
 DROP SCHEMA cx CASCADE;
