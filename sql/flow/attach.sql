@@ -1182,7 +1182,8 @@ BEGIN
     v_ids := CASE WHEN v_source.backfill_repair THEN v_page.message_ids
              ELSE ARRAY(SELECT p.id FROM unnest(v_page.message_ids) AS p(id)
                         WHERE NOT EXISTS (SELECT FROM cx.message AS m
-                                          WHERE m.source_id = v_source.source_id AND m.kind = v_source.kind AND m.message_id = p.id COLLATE "C")) END;
+                                          WHERE m.source_id = v_source.source_id AND m.kind = v_source.kind AND m.message_id = p.id COLLATE "C"
+                                          OFFSET 0)) END;     -- OFFSET keeps it a look-up, whatever the planner thinks of a source that is growing
     IF v_ids <> '{}' THEN
         v_alerts := current_setting('cxm.alerts', true);
         PERFORM set_config('cxm.alerts', CASE WHEN v_source.backfill_alerts THEN coalesce(nullif(v_alerts, ''), 'on') ELSE 'off' END, true);
