@@ -333,10 +333,19 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- in order, so that two senders of the same messages cannot deadlock
+    WITH sent AS MATERIALIZED (
+        SELECT r.rejection_id
+        FROM cx.rejection AS r
+        WHERE r.source_id = supersede_rejections.source_id AND r.kind = supersede_rejections.kind
+          AND r.message_id = ANY (message_ids) AND r.state = 'open'
+        ORDER BY r.rejection_id
+        FOR NO KEY UPDATE
+    )
     UPDATE cx.rejection AS r
     SET state = 'superseded', closed_at = now()
-    WHERE r.source_id = supersede_rejections.source_id AND r.kind = supersede_rejections.kind
-      AND r.message_id = ANY (message_ids) AND r.state = 'open';
+    FROM sent AS s
+    WHERE r.rejection_id = s.rejection_id;
 END
 $$;
 

@@ -177,7 +177,6 @@ DECLARE
     v_ids bigint[];
     v_tried bigint := 0;
     v_taken bigint := 0;
-    v_batch_taken bigint;
     v_told timestamptz := pg_catalog.clock_timestamp();
 BEGIN
     IF v_run IS NULL THEN
@@ -185,24 +184,27 @@ BEGIN
     END IF;
     COMMIT;
 
+    <<batches>>
     LOOP
-        EXIT WHEN NOT cxm.lock_job('replay_rejections');
         v_ids := ARRAY(SELECT r.rejection_id FROM cx.rejection AS r
                        WHERE r.state OPERATOR(pg_catalog.=) 'open' AND r.rejection_id OPERATOR(pg_catalog.>) v_last
                          AND r.attempts OPERATOR(pg_catalog.<) max_attempts
                        ORDER BY r.rejection_id LIMIT 500);
         EXIT WHEN pg_catalog.cardinality(v_ids) OPERATOR(pg_catalog.=) 0;
 
-        SELECT pg_catalog.count(*) FILTER (WHERE cxm.replay_rejection(i.id)) INTO v_batch_taken FROM pg_catalog.unnest(v_ids) AS i(id);
-        v_last := v_ids[pg_catalog.cardinality(v_ids)];
-        v_tried := v_tried OPERATOR(pg_catalog.+) pg_catalog.cardinality(v_ids);
-        v_taken := v_taken OPERATOR(pg_catalog.+) v_batch_taken;
-        COMMIT;
+        -- one at a time: records that come one after the other in one transaction lock what they name in no
+        -- particular order, and writers could deadlock with them
+        FOREACH v_last IN ARRAY v_ids LOOP
+            EXIT batches WHEN NOT cxm.lock_job('replay_rejections');
+            v_taken := v_taken OPERATOR(pg_catalog.+) cxm.replay_rejection(v_last)::pg_catalog.int4;
+            v_tried := v_tried OPERATOR(pg_catalog.+) 1;
+            COMMIT;
 
-        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (v_told OPERATOR(pg_catalog.+) interval '2 seconds') THEN
-            RAISE NOTICE '% rejections tried, % taken', v_tried, v_taken;
-            v_told := pg_catalog.clock_timestamp();
-        END IF;
+            IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (v_told OPERATOR(pg_catalog.+) interval '2 seconds') THEN
+                RAISE NOTICE '% rejections tried, % taken', v_tried, v_taken;
+                v_told := pg_catalog.clock_timestamp();
+            END IF;
+        END LOOP;
     END LOOP;
 
     PERFORM cxm.finish_job(v_run, v_taken, pg_catalog.format('%s rejections tried, %s taken', v_tried, v_taken));
@@ -211,7 +213,7 @@ END
 $$;
 
 COMMENT ON PROCEDURE cxm.replay_rejections(integer) IS
-'Tries all open rejections again, oldest first, and commits in batches: records that were refused for a metric, namespace or rule that has been mended since are taken. Rejections tried max_attempts times already are left alone (set attempts to 0 after mending one). Run outside a transaction.';
+'Tries all open rejections again, oldest first, and commits after each: records that were refused for a metric, namespace or rule that has been mended since are taken. Rejections tried max_attempts times already are left alone (set attempts to 0 after mending one). Run outside a transaction.';
 
 ---- statistics
 
