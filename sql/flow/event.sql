@@ -33,17 +33,18 @@ BEGIN
         JOIN unnest(v_problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality);
     END IF;
 
+    -- before the partitions are made, for the order of locks
+    v_types := cxm.catalog_ids('event_type', ARRAY(SELECT CASE WHEN p.reason IS NULL THEN r.event END
+                                                   FROM unnest(records) WITH ORDINALITY AS r
+                                                   LEFT JOIN unnest(v_problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality)
+                                                   ORDER BY ordinality));
+
     v_taken := (SELECT cxm.take_records(source_id, 'event', upsert, v_problems, v_json,
                        array_agg(r.message_id ORDER BY r.ordinality), array_agg(r.at ORDER BY r.ordinality),
                        array_agg(r.identifiers ORDER BY r.ordinality), array_agg(r.touchpoint ORDER BY r.ordinality),
                        array_agg(r.location ORDER BY r.ordinality), array_agg(r.product ORDER BY r.ordinality),
                        array_agg(r.employee ORDER BY r.ordinality))
                 FROM unnest(records) WITH ORDINALITY AS r);
-
-    v_types := cxm.catalog_ids('event_type', ARRAY(SELECT CASE WHEN t.record_id IS NOT NULL THEN r.event END
-                                                   FROM unnest(records) WITH ORDINALITY AS r
-                                                   JOIN unnest(v_taken) WITH ORDINALITY AS t USING (ordinality)
-                                                   ORDER BY ordinality));
 
     INSERT INTO cx.event (event_id, occurred_at, identifier_id, event_type_id, touchpoint_id, location_id, product_id, employee_id, source_id, properties)
     SELECT t.record_id, r.at, t.identifier_id, y.event_type_id, t.touchpoint_id, t.location_id, t.product_id, t.employee_id,
