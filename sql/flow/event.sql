@@ -5,6 +5,7 @@ RETURNS cxm.ingest_result
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
+SET plan_cache_mode = auto
 AS $$
 DECLARE
     v_limits record;
@@ -13,6 +14,7 @@ DECLARE
     v_taken cxm.taken_record[];
     v_types integer[];
 BEGIN
+    PERFORM cxm.plan_for(cardinality(records));
     v_limits := cxm.ingest_limits();
     SELECT array_agg(CASE WHEN r.reason IS NULL AND coalesce(r.event, '') = ''
                           THEN ('22004', 'the record has no event', 'Name what happened.')::cxm.problem

@@ -88,6 +88,7 @@ RETURNS cxm.ingest_result
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
+SET plan_cache_mode = auto
 AS $$
 DECLARE
     v_limits record;
@@ -95,6 +96,7 @@ DECLARE
     v_json jsonb[];
     v_taken cxm.taken_record[];
 BEGIN
+    PERFORM cxm.plan_for(cardinality(records));
     v_limits := cxm.ingest_limits();
     SELECT array_agg(CASE WHEN (q.score).reason IS NULL OR q.reason IS NOT NULL
                           THEN cxm.record_problem(q.reason, q.message_id, q.at, v_limits.latest, q.identifiers, v_limits.namespaces, q.properties,

@@ -269,11 +269,25 @@ $$;
 COMMENT ON FUNCTION cxm.record_problem(text, text, timestamptz, timestamptz, jsonb, text[], jsonb, text[]) IS
 'What is wrong with the parts that every record has, or NULL when nothing is. reason: what the caller knows to be wrong already; latest: the latest time that is taken; keys: catalogue keys and other names on the record.';
 
-CREATE FUNCTION cxm.strict_result(problems cxm.problem[]) RETURNS cxm.ingest_result
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+CREATE FUNCTION cxm.plan_for(batch_size integer) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT (0, 0, 0, 1, 0, NULL, p)::cxm.ingest_result FROM unnest(problems) AS p WHERE p.reason IS NOT NULL LIMIT 1;
+BEGIN
+    PERFORM set_config('plan_cache_mode', CASE WHEN batch_size <= 10 THEN 'force_generic_plan' ELSE 'force_custom_plan' END, true);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.plan_for(integer) IS
+'Has the functions that take records keep their plans for a few records, which cost more to plan than to run, and plan anew for a batch, for which nested loops over arrays would be quadratic. For functions with a SET clause for plan_cache_mode, which ends the effect.';
+
+CREATE FUNCTION cxm.strict_result(problems cxm.problem[]) RETURNS cxm.ingest_result
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT (0, 0, 0, 1, 0, NULL, p)::cxm.ingest_result FROM unnest(problems) AS p WHERE p.reason IS NOT NULL LIMIT 1);
+END
 $$;
 
 COMMENT ON FUNCTION cxm.strict_result(cxm.problem[]) IS 'What a strict batch comes to when one of its records has a problem; NULL when none has.';
@@ -517,9 +531,11 @@ COMMENT ON FUNCTION cxm.take_records(integer, text, boolean, cxm.problem[], json
 'The steps that records of every kind take before they are written: refusals, an id, the claim of the message, identifiers, catalogue codes, partitions. The arrays go in step, and so does the answer. upsert: a record that is stored already is looked up as well, to be changed, and removed when it is now refused.';
 
 CREATE FUNCTION cxm.ingest_counts(problems cxm.problem[], taken cxm.taken_record[], upsert boolean) RETURNS cxm.ingest_result
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+    RETURN (
     SELECT (count(*) FILTER (WHERE t.record_id IS NOT NULL AND t.is_new),
             count(*) FILTER (WHERE t.record_id IS NOT NULL AND NOT t.is_new AND upsert),
             count(*) FILTER (WHERE t.record_id IS NOT NULL AND NOT t.is_new AND NOT upsert),
@@ -527,7 +543,8 @@ AS $$
             count(*) FILTER (WHERE p.sqlstate = '00000'),
             array_agg(t.record_id ORDER BY t.ordinality), NULL)::cxm.ingest_result
     FROM unnest(taken) WITH ORDINALITY AS t
-    LEFT JOIN unnest(problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality);
+    LEFT JOIN unnest(problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality));
+END
 $$;
 
 COMMENT ON FUNCTION cxm.ingest_counts(cxm.problem[], cxm.taken_record[], boolean) IS 'The counts of a batch from what became of its records.';

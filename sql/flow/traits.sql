@@ -5,6 +5,7 @@ RETURNS cxm.ingest_result
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
+SET plan_cache_mode = auto
 AS $$
 DECLARE
     v_limits record;
@@ -12,6 +13,7 @@ DECLARE
     v_json jsonb[];
     v_taken cxm.taken_record[];
 BEGIN
+    PERFORM cxm.plan_for(cardinality(records));
     v_limits := cxm.ingest_limits();
     SELECT array_agg(CASE WHEN r.reason IS NULL AND coalesce(jsonb_typeof(r.identifiers), 'object') = 'object'
                                AND NOT coalesce(jsonb_path_exists(r.identifiers, '$.*[*] ? (@.type() != "null")'), false)
