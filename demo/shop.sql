@@ -141,7 +141,7 @@ JOIN (VALUES
 INSERT INTO survey_answers (customer_email, answered_at, metric, score, comment, sku)
 SELECT
     format('customer%s@example.com', l.customer_id),
-    least(l.ordered_at + interval '5 days', date_trunc('second', now() - interval '1 day')),
+    least(l.ordered_at + interval '5 days', current_date - interval '1 day'),
     'csat',
     CASE
         WHEN pg_temp.chance(l.order_id, 51) < CASE l.sku WHEN 'SKU-103' THEN 0.42 ELSE 0.76 + pg_temp.chance(hashtext(l.sku), 52) * 0.14 END

@@ -319,13 +319,18 @@ CREATE FUNCTION cxm.matching_alert_rules(
     only_rule integer DEFAULT NULL
 ) RETURNS TABLE (rule_id integer, version integer, severity text, owner text)
 LANGUAGE sql STABLE PARALLEL SAFE
--- no SET clause: the planner must be able to put this query into the place of its call
+-- No SET clause: the planner must be able to put this query into the place of its call. The rules are read once and
+-- not once for every answer, with whatever dead rows lie between them.
 AS $$
+    WITH rule AS MATERIALIZED (
+        SELECT *
+        FROM cx.alert_rule AS r
+        WHERE r.enabled
+          AND (matching_alert_rules.only_rule IS NULL OR r.rule_id = matching_alert_rules.only_rule)
+    )
     SELECT r.rule_id, r.version, r.severity, r.owner
-    FROM cx.alert_rule AS r
-    WHERE r.enabled
-      AND (matching_alert_rules.only_rule IS NULL OR r.rule_id = matching_alert_rules.only_rule)
-      AND matching_alert_rules.received_at >= r.valid_from
+    FROM rule AS r
+    WHERE matching_alert_rules.received_at >= r.valid_from
       AND matching_alert_rules.received_at < r.valid_to
       AND (r.metric IS NULL OR r.metric = matching_alert_rules.metric)
       AND (r.score_min IS NULL OR r.score_min <= matching_alert_rules.score)
@@ -490,6 +495,8 @@ COMMENT ON FUNCTION cxm.evaluate_alerts(bigint[], integer) IS
 CREATE FUNCTION cxm.feedback_alert() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- a plan made for a bulk load is kept for the single rows after it, and compiling it for each would take far longer
+SET jit = off
 AS $$
 DECLARE
     todo integer[] := ARRAY[NULL::integer];     -- rules to try, NULL = all of them together

@@ -18,13 +18,19 @@ BEGIN
                           THEN ('22004', 'the record has no event', 'Name what happened.')::cxm.problem
                           ELSE cxm.record_problem(r.reason, r.message_id, r.at, v_limits.latest, r.identifiers, v_limits.namespaces, r.properties,
                                                   ARRAY[r.event, r.touchpoint, r.location, r.product, r.employee])
-                     END ORDER BY r.ordinality),
-           array_agg(coalesce(r.raw, jsonb_strip_nulls(to_jsonb(r) - '{reason,raw,ordinality}'::text[])) ORDER BY r.ordinality)
-    INTO v_problems, v_json
+                     END ORDER BY r.ordinality)
+    INTO v_problems
     FROM unnest(records) WITH ORDINALITY AS r;
 
     IF strict AND (cxm.strict_result(v_problems)).rejected > 0 THEN
         RETURN cxm.strict_result(v_problems);
+    END IF;
+
+    -- only what is refused has to be written down
+    IF EXISTS (SELECT FROM unnest(v_problems) AS p WHERE p.reason IS NOT NULL) THEN
+        SELECT array_agg(CASE WHEN p.reason IS NOT NULL THEN coalesce(r.raw, cxm.record_json(to_jsonb(r))) END ORDER BY ordinality) INTO v_json
+        FROM unnest(records) WITH ORDINALITY AS r
+        JOIN unnest(v_problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality);
     END IF;
 
     v_taken := (SELECT cxm.take_records(source_id, 'event', upsert, v_problems, v_json,
@@ -72,7 +78,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN cxm.single_record(cxm.store_events(cxm.source_id(source),
-        ARRAY[(message_id, at, event, identifiers, touchpoint, location, product, employee, properties, NULL, NULL)::cxm.event_input], strict => true));
+        ARRAY[(message_id, at, event, nullif(identifiers, 'null'), touchpoint, location, product, employee, nullif(properties, 'null'), NULL, NULL)::cxm.event_input], strict => true));
 END
 $$;
 

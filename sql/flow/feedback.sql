@@ -14,7 +14,7 @@ BEGIN
         RAISE EXCEPTION 'unknown family "%" of metric "%"', coalesce(family, 'NULL'), metric
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Families are nps, csat, ces and rating: how the scores are summed up.';
-    ELSIF coalesce(scale_max - scale_min NOT BETWEEN 1 AND 10, true) OR scale_min < -32768 OR scale_max > 32767
+    ELSIF coalesce(scale_max::bigint - scale_min NOT BETWEEN 1 AND 10, true) OR scale_min < -32768 OR scale_max > 32767
           OR (family = 'nps' AND (scale_min, scale_max) <> (0, 10)) THEN
         RAISE EXCEPTION 'metric "%" cannot have a scale from % to %', metric, coalesce(scale_min::text, 'NULL'), coalesce(scale_max::text, 'NULL')
             USING ERRCODE = 'invalid_parameter_value',
@@ -68,12 +68,12 @@ BEGIN
     ELSIF NOT known THEN
         RETURN ('22023', format('unknown metric "%s"', coalesce(left(metric, 100), 'NULL')),
                 format('Known are %s; add others with cxm.add_metric().', cxm.metric_names()))::cxm.problem;
-    ELSIF hi - lo NOT BETWEEN 1 AND 10 OR lo < -32768 OR hi > 32767 THEN
+    ELSIF hi::bigint - lo NOT BETWEEN 1 AND 10 OR lo < -32768 OR hi > 32767 THEN
         RETURN ('22023', format('no scale goes from %s to %s', lo, hi), 'A scale has 2 to 11 points.')::cxm.problem;
     ELSIF score = 'NaN' OR score <> trunc(score) THEN
-        RETURN ('22023', format('%s score %s is not a whole number', metric, score), format('Give a whole number from %s to %s.', lo, hi))::cxm.problem;
+        RETURN ('22023', format('%s score %s is not a whole number', metric, left(score::text, 100)), format('Give a whole number from %s to %s.', lo, hi))::cxm.problem;
     ELSIF score NOT BETWEEN lo AND hi THEN
-        RETURN ('22003', format('%s score %s is off the scale %s to %s', metric, score, lo, hi),
+        RETURN ('22003', format('%s score %s is off the scale %s to %s', metric, left(score::text, 100), lo, hi),
                 'Give the score as it was answered; say scale_min and scale_max where the scale is not the usual one; leave a blank answer out.')::cxm.problem;
     END IF;
     RETURN NULL;
@@ -99,11 +99,9 @@ BEGIN
     SELECT array_agg(CASE WHEN (q.score).reason IS NULL OR q.reason IS NOT NULL
                           THEN cxm.record_problem(q.reason, q.message_id, q.at, v_limits.latest, q.identifiers, v_limits.namespaces, q.properties,
                                                   ARRAY[q.touchpoint, q.location, q.product, q.employee, q.submission_id])
-                          ELSE q.score END ORDER BY q.ordinality),
-           array_agg(q.json ORDER BY q.ordinality)
-    INTO v_problems, v_json
+                          ELSE q.score END ORDER BY q.ordinality)
+    INTO v_problems
     FROM (SELECT r.message_id, r.at, r.identifiers, r.touchpoint, r.location, r.product, r.employee, r.submission_id, r.properties, r.reason, r.ordinality,
-                 coalesce(r.raw, jsonb_strip_nulls(to_jsonb(r) - '{reason,raw,ordinality}'::text[])) AS json,
                  cxm.score_problem(r.metric, m.metric IS NOT NULL, r.score, coalesce(r.scale_min, m.scale_min), coalesce(r.scale_max, m.scale_max),
                                    r.comment, NOT upsert) AS score
           FROM unnest(records) WITH ORDINALITY AS r
@@ -111,6 +109,13 @@ BEGIN
 
     IF strict AND (cxm.strict_result(v_problems)).rejected > 0 THEN
         RETURN cxm.strict_result(v_problems);
+    END IF;
+
+    -- only what is refused has to be written down
+    IF EXISTS (SELECT FROM unnest(v_problems) AS p WHERE p.reason IS NOT NULL) THEN
+        SELECT array_agg(CASE WHEN p.reason IS NOT NULL THEN coalesce(r.raw, cxm.record_json(to_jsonb(r))) END ORDER BY ordinality) INTO v_json
+        FROM unnest(records) WITH ORDINALITY AS r
+        JOIN unnest(v_problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality);
     END IF;
 
     v_taken := (SELECT cxm.take_records(source_id, 'feedback', upsert, v_problems, v_json,
@@ -159,8 +164,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN cxm.single_record(cxm.store_feedback(cxm.source_id(source),
-        ARRAY[(message_id, at, metric, score, scale_min, scale_max, comment, identifiers, touchpoint, location, product, employee,
-               submission_id, question, properties, NULL, NULL)::cxm.feedback_input], strict => true));
+        ARRAY[(message_id, at, metric, score, scale_min, scale_max, comment, nullif(identifiers, 'null'), touchpoint, location, product, employee,
+               submission_id, question, nullif(properties, 'null'), NULL, NULL)::cxm.feedback_input], strict => true));
 END
 $$;
 
@@ -172,9 +177,15 @@ LANGUAGE plpgsql STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_problem constant text := cxm.json_problem(record, '{message_id,at,metric,score,scale_min,scale_max,comment,identifiers,touchpoint,location,product,employee,submission_id,question,properties}',
-                                                '{score,scale_min,scale_max}', time_zone);
+    v_problem text := cxm.json_problem(record, '{message_id,at,metric,score,scale_min,scale_max,comment,identifiers,touchpoint,location,product,employee,submission_id,question,properties}',
+                                       '{score,scale_min,scale_max}', time_zone);
+    v_field text;
 BEGIN
+    FOREACH v_field IN ARRAY ARRAY['scale_min', 'scale_max'] LOOP
+        IF v_problem IS NULL AND cxm.try_numeric(record ->> v_field) <> trunc(cxm.try_numeric(record ->> v_field)) THEN
+            v_problem := format('%s %s is not a whole number', v_field, left(record ->> v_field, 100));
+        END IF;
+    END LOOP;
     RETURN (record ->> 'message_id', cxm.try_timestamptz(record ->> 'at', time_zone), record ->> 'metric', cxm.try_numeric(record ->> 'score'),
             cxm.json_scale(record ->> 'scale_min'), cxm.json_scale(record ->> 'scale_max'), record ->> 'comment', nullif(record -> 'identifiers', 'null'),
             record ->> 'touchpoint', record ->> 'location', record ->> 'product', record ->> 'employee',
@@ -192,7 +203,7 @@ AS $$
     SELECT greatest(least(trunc(cxm.try_numeric(value)), 1000000), -1000000)::integer;
 $$;
 
-COMMENT ON FUNCTION cxm.json_scale(text) IS 'The end of a scale from text; NULL when it is not a number.';
+COMMENT ON FUNCTION cxm.json_scale(text) IS 'The end of a scale from text, without a fraction and at most a million away from zero, which is off every scale; NULL when it is not a number.';
 
 CREATE FUNCTION cxm.record_feedback_batch(records jsonb, source text DEFAULT 'app',
                                           OUT accepted bigint, OUT duplicates bigint, OUT rejected bigint) RETURNS record

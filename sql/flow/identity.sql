@@ -8,7 +8,8 @@ LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_value text := regexp_replace(value, '^[[:space:]]+|[[:space:]]+$', '', 'g');
+    -- the database's own collation, whatever that of the column a value comes from: one spelling, one answer
+    v_value text COLLATE "default" := regexp_replace(value COLLATE "default", '^[[:space:]]+|[[:space:]]+$', '', 'g');
 BEGIN
     IF namespace = 'email' THEN
         v_value := lower(v_value);
@@ -39,11 +40,16 @@ BEGIN
             USING ERRCODE = 'invalid_name',
                   HINT = 'Use lower-case letters, digits, dots and underscores, beginning with a letter.';
     END IF;
+    IF coalesce(rank < 1, true) THEN
+        RAISE EXCEPTION 'namespace "%" cannot have rank %', namespace, coalesce(rank::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give a whole number from 1, the strongest.';
+    END IF;
     SELECT n.namespace INTO v_other FROM cx.namespace AS n WHERE n.rank = add_namespace.rank;
-    IF v_other IS NOT NULL OR rank IS NULL THEN
-        RAISE EXCEPTION 'rank % cannot be given to namespace "%"', coalesce(rank::text, 'NULL'), namespace
+    IF v_other IS NOT NULL THEN
+        RAISE EXCEPTION 'rank % cannot be given to namespace "%"', rank, namespace
             USING ERRCODE = 'unique_violation',
-                  DETAIL = CASE WHEN v_other IS NOT NULL THEN format('Namespace "%s" has it.', v_other) END,
+                  DETAIL = format('Namespace "%s" has it.', v_other),
                   HINT = 'Ranks are explicit so that a new namespace never reorders the others: see SELECT * FROM cx.namespace ORDER BY rank.';
     END IF;
     INSERT INTO cx.namespace (namespace, rank, description, max_per_profile, max_window, is_unique)
@@ -52,7 +58,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.add_namespace(text, integer, text, integer, interval, boolean) IS
-'Adds a kind of identifier. rank: 1 is the strongest, and no two have the same; max_per_profile, max_window, is_unique: rules for identity resolution (see cx.namespace). Error on a malformed or known name or a taken rank.';
+'Adds a kind of identifier. rank: 1 is the strongest, and no two have the same; max_per_profile, max_window, is_unique: rules for identity resolution (see cx.namespace). Error on a malformed or known name, a rank below 1 or a taken one.';
 
 -- Links change under two advisory locks, held till the end of the transaction.
 --
@@ -125,16 +131,16 @@ DECLARE
     v_b bigint[];
     v_merged bigint;
 BEGIN
-    -- with an old snapshot, a profile that was merged or split since is a reason to begin again: this row lock
-    -- raises 40001 then
-    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
-        PERFORM FROM cx.profile AS p
-        WHERE p.profile_id IN (SELECT s.canonical_id
+    -- a snapshot that is older than a merge or split of these profiles must not be gone by: this raises 40001
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        PERFORM cxm.lock_profiles();
+        PERFORM FROM cx.profile AS s
+        WHERE s.profile_id IN (SELECT p.canonical_id
                                FROM cx.link AS l
                                JOIN cx.identifier AS i ON i.identifier_id IN (l.identifier_a, l.identifier_b)
-                               JOIN cx.profile AS s ON s.profile_id = i.profile_id
+                               JOIN cx.profile AS p ON p.profile_id = i.profile_id
                                WHERE l.link_id = ANY (link_ids))
-        FOR SHARE;
+        FOR NO KEY UPDATE;
     END IF;
 
     IF NOT EXISTS (SELECT FROM cxm.linked_profiles(link_ids)) THEN
@@ -210,41 +216,39 @@ BEGIN
     -- by now a given profile may have been merged into another one
     SELECT array_agg(DISTINCT p.canonical_id) INTO v_canonical FROM cx.profile AS p WHERE p.profile_id = ANY (profile_ids);
 
-    -- of a profile that falls apart, the part with its oldest identifier keeps it; the others get back a stub
-    -- that is theirs alone, or a new one
+    -- Of a profile that falls apart each part gets back the stubs that are its own: those whose oldest identifier is
+    -- in it. The oldest of them stands again, the others follow it, and identifiers that were put into another
+    -- part's stub move. The canonical profile is a stub like any other, so it stays with the part it began with.
     FOR v_part IN
         WITH member AS MATERIALIZED (
             SELECT m.canonical_id, m.part, m.identifier_id, m.profile_id,
-                   min(m.part) OVER profile AS first_part,
-                   min(m.part) OVER stub = max(m.part) OVER stub AS is_own_stub
+                   first_value(m.part) OVER (PARTITION BY m.profile_id ORDER BY m.identifier_id) = m.part AS is_own_stub
             FROM cxm.profile_parts(v_canonical) AS m
-            WINDOW profile AS (PARTITION BY m.canonical_id), stub AS (PARTITION BY m.profile_id)
         )
-        SELECT m.canonical_id, m.part, m.part = m.first_part AS is_keeper,
-               array_agg(m.identifier_id) AS identifier_ids,
-               min(m.profile_id) FILTER (WHERE m.is_own_stub AND m.profile_id <> m.canonical_id) AS own_stub
+        SELECT m.canonical_id, m.part,
+               array_agg(DISTINCT m.profile_id) FILTER (WHERE m.is_own_stub) AS stubs,
+               array_agg(m.identifier_id) FILTER (WHERE NOT m.is_own_stub) AS strays
         FROM member AS m
-        WHERE EXISTS (SELECT FROM member AS o WHERE o.canonical_id = m.canonical_id AND o.part <> o.first_part)
-        GROUP BY m.canonical_id, m.part, m.first_part
+        WHERE EXISTS (SELECT FROM member AS o WHERE o.canonical_id = m.canonical_id AND o.part <> m.part)
+        GROUP BY m.canonical_id, m.part
         ORDER BY m.canonical_id, m.part
     LOOP
-        v_label := CASE WHEN v_part.is_keeper THEN v_part.canonical_id ELSE v_part.own_stub END;
+        v_label := (SELECT min(s) FROM unnest(v_part.stubs) AS s);
         IF v_label IS NULL THEN
             v_label := nextval(pg_get_serial_sequence('cx.profile', 'profile_id'));
             INSERT INTO cx.profile (profile_id, canonical_id) VALUES (v_label, v_label);
         ELSE
-            UPDATE cx.profile AS p SET canonical_id = v_label, changed_at = now() WHERE p.profile_id = v_label;
+            UPDATE cx.profile AS p SET canonical_id = v_label, changed_at = now() WHERE p.profile_id = ANY (v_part.stubs);
         END IF;
-        UPDATE cx.identifier AS i SET profile_id = v_label
-        WHERE i.identifier_id = ANY (v_part.identifier_ids) AND i.profile_id <> v_label;
-        v_split := v_split + (NOT v_part.is_keeper)::integer;
+        UPDATE cx.identifier AS i SET profile_id = v_label WHERE i.identifier_id = ANY (v_part.strays);
+        v_split := v_split + (v_label <> v_part.canonical_id)::integer;
     END LOOP;
     RETURN v_split;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.resolve_profiles(bigint[]) IS
-'Splits the given profiles where the live links no longer hold them together; the part with the oldest identifier keeps the profile, the others get their own one back or a new one. Returns the number of profiles split off. To be called after links were retired.';
+'Splits the given profiles where the live links no longer hold them together: each part gets its own profiles back, the oldest of which stands, or a new one. Returns the number of profiles split off. To be called after links were retired.';
 
 CREATE FUNCTION cxm.retire_links(link_ids bigint[], reason text) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -287,20 +291,27 @@ $$;
 COMMENT ON FUNCTION cxm.stale_links(integer, text[], jsonb[]) IS
 'The live links that the given messages of a source stated and, by the identifiers that they carry now, no longer state; all of them when no identifiers are given. NULL when there are none.';
 
-CREATE FUNCTION cxm.retire_stale_links(source_id integer, message_ids text[], identifiers jsonb[], reason text) RETURNS void
+CREATE FUNCTION cxm.retire_stale_links(source_id integer, message_ids text[], identifiers jsonb[], reason text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_stale bigint[];
 BEGIN
-    IF cxm.stale_links(source_id, message_ids, identifiers) IS NOT NULL THEN
-        PERFORM cxm.lock_links(to_retire => true);
-        PERFORM cxm.retire_links(cxm.stale_links(source_id, message_ids, identifiers), reason);
+    IF cxm.stale_links(source_id, message_ids, identifiers) IS NULL THEN
+        RETURN 0;
     END IF;
+
+    -- what was read without the lock may have changed meanwhile: read again under it
+    PERFORM cxm.lock_links(to_retire => true);
+    v_stale := cxm.stale_links(source_id, message_ids, identifiers);
+    PERFORM cxm.retire_links(v_stale, reason);
+    RETURN coalesce(cardinality(v_stale), 0);
 END
 $$;
 
 COMMENT ON FUNCTION cxm.retire_stale_links(integer, text[], jsonb[], text) IS
-'Retires the links of cxm.stale_links(). To be called before anything else that the records at hand need, for the order of locks.';
+'Retires the links of cxm.stale_links(), splits the profiles that these alone held together, and returns how many there were. To be called before anything else that the records at hand need, for the order of locks.';
 
 CREATE FUNCTION cxm.identity_differences() RETURNS bigint
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -475,9 +486,11 @@ BEGIN
             FROM pair AS p
             WHERE NOT EXISTS (SELECT FROM cx.link AS l
                               WHERE l.identifier_a = p.a AND l.identifier_b = p.b AND l.source_id = resolve_identifiers.source_id
-                                AND l.kind = 'seen' AND l.evidence = p.evidence COLLATE "C" AND l.retired_at IS NULL)
+                                AND l.kind = 'seen' AND l.evidence = p.evidence COLLATE "C" AND l.retired_at IS NULL
+                                AND (l.verified OR NOT p.verified))
             ORDER BY p.a, p.b, p.evidence COLLATE "C"
-            ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL DO NOTHING
+            ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL
+            DO UPDATE SET verified = true WHERE EXCLUDED.verified AND NOT link.verified
             RETURNING link.link_id
         )
         SELECT array_agg(a.link_id) INTO v_links FROM added AS a;

@@ -111,36 +111,42 @@ CREATE TYPE cxm.taken_record AS (
 );
 
 COMMENT ON TYPE cxm.taken_record IS
-'What cxm.take_records() found for a record: the id it has or is to get (NULL = refused), whether it is new, the time under which an old one is stored, and the codes of what it names.';
+'What cxm.take_records() found for a record: the id it has or is to get (NULL = refused), whether it is new, the time under which an old one is stored (NULL = a later row of the batch says what it is now), and the codes of what it names.';
 
 ---- casting text that may be anything
 
-CREATE FUNCTION cxm.try_timestamptz(value text, time_zone text DEFAULT NULL) RETURNS timestamptz
+CREATE FUNCTION cxm.try_timestamptz(value text, time_zone text DEFAULT 'UTC') RETURNS timestamptz
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET datestyle = 'ISO, MDY'
+SET timezone = 'UTC'
 AS $$
 BEGIN
-    -- without a zone of its own the text is local time of time_zone
-    IF time_zone IS NOT NULL AND value !~* '(z|[+-][0-9]{1,2}(:?[0-9]{2}){0,2}|[a-z]{3,}(/[a-z_]+)*)[[:space:]]*$' THEN
-        RETURN value::timestamp AT TIME ZONE time_zone;
+    -- the SET clause above is there to put back what this sets; whether a text names a zone of its own is for
+    -- PostgreSQL to say: 2026-01-15 ends as an offset would
+    IF current_setting('TimeZone') <> time_zone THEN
+        PERFORM set_config('TimeZone', time_zone, true);
     END IF;
-    RETURN value::timestamptz;
-EXCEPTION
-    WHEN data_exception THEN
-        RETURN NULL;
+
+    BEGIN
+        RETURN value::timestamptz;
+    EXCEPTION
+        WHEN data_exception THEN
+            RETURN NULL;
+    END;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.try_timestamptz(text, text) IS
-'The text as a time, or NULL when it is not one: ISO 8601 and the other forms that PostgreSQL reads; 03/04/2026 is the fourth of March. A text without a zone is local time of time_zone (NULL = the session''s zone).';
+'The text as a time, or NULL when it is not one: ISO 8601 and the other forms that PostgreSQL reads; 03/04/2026 is the fourth of March. A text without a zone is local time of time_zone (NULL = UTC). Error on an unknown zone.';
 
 CREATE FUNCTION cxm.try_numeric(value text) RETURNS numeric
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF value !~ '^[[:space:]]*[-+]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][-+]?[0-9]{1,2})?[[:space:]]*$' THEN
+    -- far inside what numeric holds, so that the cast cannot overflow
+    IF length(value) > 5000 OR value !~ '^[[:space:]]*[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,4})?[[:space:]]*$' THEN
         RETURN NULL;
     END IF;
     RETURN value::numeric;
@@ -148,7 +154,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.try_numeric(text) IS
-'The text as a finite number of at most 30 digits on either side of the point, or NULL when it is not one.';
+'The text as a finite number, or NULL when it is not one or has more than 5000 characters.';
 
 ---- sources
 
@@ -289,6 +295,19 @@ COMMENT ON FUNCTION cxm.single_record(cxm.ingest_result) IS 'The id of the one r
 
 ---- the steps
 
+CREATE FUNCTION cxm.record_json(record jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- only its own fields: a null within properties or traits says something
+    SELECT coalesce(jsonb_object_agg(e.key, e.value), '{}')
+    FROM jsonb_each(record) AS e
+    WHERE e.value <> 'null' AND e.key NOT IN ('reason', 'raw', 'ordinality');
+$$;
+
+COMMENT ON FUNCTION cxm.record_json(jsonb) IS
+'A typed record, given as to_jsonb() of its row, as the bulk form of its ingest function takes it.';
+
 CREATE FUNCTION cxm.reject_records(source_id integer, kind text, message_ids text[], records jsonb[], problems cxm.problem[]) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -297,7 +316,8 @@ DECLARE
     v_rejected bigint;
 BEGIN
     INSERT INTO cx.rejection (kind, source_id, message_id, record, reason, sqlstate, hint)
-    SELECT reject_records.kind, reject_records.source_id, r.message_id, r.record, r.reason, r.sqlstate, r.hint
+    -- a message_id that is refused for its length would not fit the index either; the record has it
+    SELECT reject_records.kind, reject_records.source_id, CASE WHEN octet_length(r.message_id) <= 1024 THEN r.message_id END, r.record, r.reason, r.sqlstate, r.hint
     FROM ROWS FROM (unnest(message_ids), unnest(records), unnest(problems)) AS r(message_id, record, sqlstate, reason, hint)
     WHERE r.reason IS NOT NULL AND r.sqlstate <> '00000';
     GET DIAGNOSTICS v_rejected = ROW_COUNT;
@@ -437,6 +457,13 @@ BEGIN
         FROM cxm.claim_messages(source_id, kind, message_ids, v_ids, times) AS c;
     END IF;
 
+    -- of a message that comes more than once in the batch the last is what it says now: the others name no place
+    IF upsert AND false = ANY (v_new) THEN
+        SELECT array_agg(CASE WHEN t.is_last THEN t.stored_at END ORDER BY t.ordinality) INTO v_stored
+        FROM (SELECT u.stored_at, u.ordinality, row_number() OVER (PARTITION BY u.id ORDER BY u.ordinality DESC) = 1 AS is_last
+              FROM unnest(v_ids, v_stored) WITH ORDINALITY AS u(id, stored_at, ordinality)) AS t;
+    END IF;
+
     -- where an update of the source moves a record in time, its message goes on naming the partition
     IF upsert THEN
         UPDATE cx.message AS m
@@ -465,7 +492,8 @@ BEGIN
     v_employees := cxm.catalog_ids('employee', employees);
     v_identifiers := cxm.resolve_identifiers(source_id, identifiers, times,
                                              CASE kind WHEN 'traits' THEN message_ids END, verified);
-    IF kind <> 'traits' THEN
+    -- not where the transaction began before this statement, and so may go on after it
+    IF kind <> 'traits' AND transaction_timestamp() >= statement_timestamp() THEN
         PERFORM cxm.ensure_partitions(v_table, ARRAY(SELECT t.at FROM unnest(times, v_ids) AS t(at, id) WHERE t.id IS NOT NULL));
     END IF;
 
@@ -525,6 +553,12 @@ BEGIN
         RETURN format('unknown field "%s"; known are %s', left(v_field, 100), array_to_string(fields, ', '));
     END IF;
 
+    SELECT e.key INTO v_field FROM jsonb_each(record) AS e
+    WHERE e.key NOT IN ('identifiers', 'properties', 'traits') AND jsonb_typeof(e.value) IN ('object', 'array') LIMIT 1;
+    IF v_field IS NOT NULL THEN
+        RETURN format('%s must be a single value, not %s', v_field, left((record -> v_field)::text, 100));
+    END IF;
+
     IF record ->> 'at' IS NOT NULL AND cxm.try_timestamptz(record ->> 'at', time_zone) IS NULL THEN
         RETURN format('at "%s" is not a time', left(record ->> 'at', 100));
     END IF;
@@ -539,7 +573,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.json_problem(jsonb, text[], text[], text) IS
-'What keeps a JSON record from being read, or NULL when nothing does: not an object, an unknown field, a time or number that is none.';
+'What keeps a JSON record from being read, or NULL when nothing does: not an object, an unknown field, an object or array where one value belongs, a time or number that is none.';
 
 CREATE FUNCTION cxm.json_records(records jsonb) RETURNS SETOF jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE

@@ -3,16 +3,10 @@
 -- A partition is made ahead by upkeep, on demand by the ingest functions, and where neither was possible the row
 -- waits in the default partition until upkeep makes its month. No row is ever refused for want of a partition.
 --
--- ATTACH PARTITION changes the constraint of the default partition under a writer that has already chosen it, and
--- such a writer would fail. So writers that are about to use the default partition hold a shared advisory lock
--- till they commit, and a partition is made only under the exclusive one, which is tried and never waited for.
-
-CREATE FUNCTION cxm.partition_lock(parent text) RETURNS bigint
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN pg_catalog.hashtextextended('cxm.partition ' OPERATOR(pg_catalog.||) parent, 0);
-
-COMMENT ON FUNCTION cxm.partition_lock(text) IS
-'Key of the advisory lock that guards the default partition of cx.<parent>.';
+-- ATTACH PARTITION changes the constraint of the default partition, and a writer that has chosen it already would
+-- fail. So a partition is made under a lock that conflicts with writing, after waiting a tenth of a second at most
+-- for those who write. Since that lock, and one on the default partition that conflicts with reading, last till the
+-- end of the transaction, the ingest functions make partitions only where that is near: outside BEGIN ... COMMIT.
 
 -- Statement triggers of a partitioned table see what is written through it. What is written straight into a
 -- partition is seen by the triggers of the partition.
@@ -52,22 +46,27 @@ CREATE FUNCTION cxm.make_partition(parent text, month timestamp) RETURNS bigint
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET client_min_messages = warning
-SET lock_timeout = '100ms'
+SET lock_timeout = '50ms'
 AS $$
 DECLARE
     v_name text := parent || to_char(month, '_YYYY_MM');
     v_from timestamptz := month AT TIME ZONE 'UTC';
     v_to timestamptz := (month + interval '1 month') AT TIME ZONE 'UTC';
     v_columns text;
+    v_owner text;
     v_moved bigint;
 BEGIN
-    IF NOT pg_try_advisory_xact_lock(cxm.partition_lock(parent)) THEN
-        RETURN NULL;
+    EXECUTE format('LOCK TABLE cx.%I IN SHARE ROW EXCLUSIVE MODE', parent);
+    IF to_regclass(format('cx.%I', v_name)) IS NOT NULL THEN
+        RETURN 0;
     END IF;
-
-    EXECUTE format('LOCK TABLE cx.%I IN SHARE UPDATE EXCLUSIVE MODE', parent);
     EXECUTE format('LOCK TABLE cx.%I IN ACCESS EXCLUSIVE MODE', parent || '_default');
-    EXECUTE format('CREATE TABLE cx.%I (LIKE cx.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION)', v_name, parent);
+    EXECUTE format('CREATE TABLE cx.%I (LIKE cx.%I INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION)', v_name, parent);
+    -- a member or a superuser makes it for the owner of the store
+    SELECT quote_ident(pg_get_userbyid(c.relowner)) INTO v_owner FROM pg_class AS c WHERE c.oid = format('cx.%I', parent)::regclass;
+    IF v_owner <> quote_ident(current_user) THEN
+        EXECUTE format('ALTER TABLE cx.%I OWNER TO %s', v_name, v_owner);
+    END IF;
     EXECUTE format('COMMENT ON TABLE cx.%I IS %L', v_name, format('Rows of cx.%s of %s (UTC).', parent, to_char(month, 'YYYY-MM')));
 
     SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO v_columns
@@ -82,14 +81,20 @@ BEGIN
     PERFORM cxm.add_partition_triggers(parent, v_name);
     RETURN v_moved;
 EXCEPTION
-    -- somebody else is making it, or is using the table: the row is safe in the default partition
-    WHEN lock_not_available OR deadlock_detected OR duplicate_table OR object_in_use OR insufficient_privilege THEN
+    -- somebody is using the table: the row is safe in the default partition
+    WHEN lock_not_available OR deadlock_detected OR object_in_use OR insufficient_privilege THEN
+        RETURN NULL;
+    -- what users hung on the table (a foreign key to a row that waits, a trigger) may stand in the way: no reason
+    -- to refuse a record
+    WHEN OTHERS THEN
+        RAISE WARNING 'partition % of cx.% cannot be made: %', to_char(month, 'YYYY-MM'), parent, SQLERRM
+            USING ERRCODE = SQLSTATE, HINT = 'Its rows stay in the default partition until cxm.maintain_partitions() succeeds.';
         RETURN NULL;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.make_partition(text, timestamp) IS
-'Makes the partition of cx.<parent> for a month (first day, UTC) and moves that month''s rows out of the default partition into it. Returns the number of rows moved; NULL when it could not be made now because the table is in use, the caller does not own it, or somebody else made it. Never waits longer than a tenth of a second for a lock.';
+'Makes the partition of cx.<parent> for a month (first day, UTC) and moves that month''s rows out of the default partition into it. Returns the number of rows moved; NULL when it could not be made now: the table is in use, the caller does not own it, or (with a warning) something that hangs on the table stands in the way; 0 when it is there already. The owner of cx.<parent> owns it. Never waits longer than a tenth of a second for its locks, which then keep writers of cx.<parent> and readers of its default partition waiting till the end of the transaction.';
 
 CREATE FUNCTION cxm.missing_months(parent text, times timestamptz[]) RETURNS timestamp[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -116,22 +121,14 @@ DECLARE
     v_months timestamp[] := cxm.missing_months(parent, times);
     v_month timestamp;
 BEGIN
-    IF v_months = '{}' THEN
-        RETURN;
-    END IF;
-
-    IF pg_has_role(current_user, (SELECT c.relowner FROM pg_class AS c WHERE c.oid = format('cx.%I', parent)::regclass), 'USAGE') THEN
+    IF v_months <> '{}'
+       AND pg_has_role(current_user, (SELECT c.relowner FROM pg_class AS c WHERE c.oid = format('cx.%I', parent)::regclass), 'USAGE') THEN
         FOREACH v_month IN ARRAY v_months LOOP
             PERFORM cxm.make_partition(parent, v_month);
         END LOOP;
-        v_months := cxm.missing_months(parent, times);
-    END IF;
-
-    IF v_months <> '{}' THEN
-        PERFORM pg_advisory_xact_lock_shared(cxm.partition_lock(parent));
     END IF;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.ensure_partitions(text, timestamptz[]) IS
-'Makes the partitions of cx.<parent> that rows of the given times need, as far as the caller may; for the rest keeps the default partition usable till the end of the transaction. Called by the ingest functions before they write.';
+'Makes the partitions of cx.<parent> that rows of the given times need, as far as the caller may and the table is free; other rows find their place in the default partition.';

@@ -39,7 +39,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_zone text := coalesce(time_zone, current_setting('TimeZone'));
+    v_zone text;
     v_parent text;
 BEGIN
     IF to_regnamespace('cx') IS NOT NULL THEN
@@ -49,8 +49,13 @@ BEGIN
                   HINT = CASE WHEN to_regclass('cx.store') IS NULL THEN 'Rename that schema: cxm keeps its store in "cx".'
                               ELSE 'Use it, or bring it up to date with SELECT cxm.upgrade_store().' END;
     END IF;
-    -- a zone that PostgreSQL does not know raises here, before anything is made
-    PERFORM now() AT TIME ZONE v_zone;
+    v_zone := coalesce(time_zone, current_setting('TimeZone'));
+    SELECT z.name INTO v_zone FROM pg_timezone_names AS z WHERE lower(z.name) = lower(v_zone);
+    IF v_zone IS NULL THEN
+        RAISE EXCEPTION 'time zone "%" is not known', coalesce(time_zone, current_setting('TimeZone'))
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give a name out of pg_timezone_names, such as Europe/Berlin: an abbreviation or an offset does not know when clocks change.';
+    END IF;
     PERFORM cxm.check_week_start(week_start);
 
     PERFORM cxm.create_tables();
@@ -85,6 +90,12 @@ BEGIN
     LOCK TABLE cx.store IN ACCESS EXCLUSIVE MODE;
     SELECT s.version INTO v_version FROM cx.store AS s;
 
+    IF v_version !~ '^[0-9]{1,9}(\.[0-9]{1,9})*$' THEN
+        RAISE EXCEPTION 'store version "%" is not a version', v_version
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'The version in cx.store is written by cxm.create_store() and cxm.upgrade_store() alone.';
+    END IF;
+
     IF string_to_array(v_version, '.')::integer[] > string_to_array(cxm.version(), '.')::integer[] THEN
         RAISE EXCEPTION 'the store has version %, newer than cxm %', v_version, cxm.version()
             USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -98,18 +109,31 @@ BEGIN
     END IF;
 
     PERFORM cxm.create_views();
+
+    -- DROP EXTENSION ... CASCADE takes the triggers along; without them answers would come in and alert nobody
+    IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.feedback'::regclass AND t.tgname = 'feedback_usual_scale') THEN
+        CREATE TRIGGER feedback_usual_scale
+            BEFORE INSERT ON cx.feedback
+            FOR EACH ROW
+            WHEN (NEW.scale_min IS NULL OR NEW.scale_max IS NULL)
+            EXECUTE FUNCTION cxm.feedback_usual_scale();
+    END IF;
+    PERFORM cxm.add_alert_triggers(p.relid)
+    FROM pg_partition_tree('cx.feedback') AS p
+    WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = p.relid AND t.tgname = 'feedback_alert_insert');
     RETURN v_version;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.upgrade_store() IS
-'Brings the store to cxm.version() and makes its views anew (views of yours that are built on them stay). Returns the version reached; running it again changes nothing. Error when the store is newer than the library.';
+'Brings the store to cxm.version(), makes its views anew (views of yours that are built on them stay) and puts back triggers of cx.feedback that are missing. Returns the version reached; running it again changes nothing. Error when there is no store, when it is newer than the library, and when no way leads from its version.';
 
 CREATE FUNCTION cxm.grant_store(role_name text, level text DEFAULT 'reader') RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_owner name;
     v_table text;
 BEGIN
     IF level NOT IN ('reader', 'writer', 'agent') THEN
@@ -118,7 +142,21 @@ BEGIN
                   HINT = 'Levels are reader (reads everything), writer (sends records) and agent (reads, and works on alerts).';
     END IF;
     PERFORM cxm.store_version();
-    EXECUTE format('GRANT USAGE ON SCHEMA cxm, cx TO %I', role_name);
+    -- a GRANT by somebody who may not is a warning only
+    SELECT pg_get_userbyid(n.nspowner) INTO v_owner FROM pg_namespace AS n WHERE n.nspname = 'cx';
+    IF NOT pg_has_role(current_user, v_owner, 'USAGE') THEN
+        RAISE EXCEPTION 'role "%" may not open the store to others', current_user
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = format('Ask "%s", who owns schema cx.', v_owner);
+    END IF;
+    IF has_schema_privilege('cxm', 'USAGE WITH GRANT OPTION') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA cxm TO %I', role_name);
+    ELSIF NOT has_schema_privilege(role_name, 'cxm', 'USAGE') THEN
+        RAISE EXCEPTION 'role "%" may not use schema cxm, and "%" cannot change that', role_name, current_user
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = format('Ask the owner of the extension to GRANT USAGE ON SCHEMA cxm TO %I.', role_name);
+    END IF;
+    EXECUTE format('GRANT USAGE ON SCHEMA cx TO %I', role_name);
 
     IF level = 'writer' THEN
         -- what the ingest functions, attached tables and alert rules read and write on a writer's behalf
@@ -141,7 +179,9 @@ BEGIN
     IF level = 'agent' THEN
         EXECUTE format('GRANT UPDATE ON cx.alert TO %I', role_name);
     END IF;
-    EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA cx TO %I', role_name);
+    IF level = 'writer' THEN
+        EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA cx TO %I', role_name);
+    END IF;
 END
 $$;
 

@@ -13,27 +13,33 @@ DECLARE
     v_taken cxm.taken_record[];
 BEGIN
     v_limits := cxm.ingest_limits();
-    SELECT array_agg(CASE WHEN r.reason IS NULL AND NOT EXISTS (SELECT FROM jsonb_each(CASE jsonb_typeof(r.identifiers) WHEN 'object' THEN r.identifiers END) AS e
-                                                                WHERE e.value NOT IN ('null', '[]', '[null]'))
-                               AND coalesce(jsonb_typeof(r.identifiers), 'object') = 'object'
+    SELECT array_agg(CASE WHEN r.reason IS NULL AND coalesce(jsonb_typeof(r.identifiers), 'object') = 'object'
+                               AND NOT coalesce(jsonb_path_exists(r.identifiers, '$.*[*] ? (@.type() != "null")'), false)
                           THEN ('22004', 'the record has no identifier', 'Say whom it is about: {"email": "ann@example.com"}.')::cxm.problem
                           WHEN r.reason IS NULL AND jsonb_typeof(r.traits) <> 'object'
                           THEN ('22023', format('traits must be an object, not %s', left(r.traits::text, 100)), 'Give {"name": value, ...}.')::cxm.problem
                           ELSE cxm.record_problem(r.reason, r.message_id, r.at, v_limits.latest, r.identifiers, v_limits.namespaces, NULL, '{}')
-                     END ORDER BY r.ordinality),
-           array_agg(coalesce(r.raw, jsonb_strip_nulls(to_jsonb(r) - '{reason,raw,ordinality,traits}'::text[])
-                                     || CASE WHEN r.traits IS NULL THEN '{}' ELSE jsonb_build_object('traits', r.traits) END) ORDER BY r.ordinality)
-    INTO v_problems, v_json
+                     END ORDER BY r.ordinality)
+    INTO v_problems
     FROM unnest(records) WITH ORDINALITY AS r;
 
     IF strict AND (cxm.strict_result(v_problems)).rejected > 0 THEN
         RETURN cxm.strict_result(v_problems);
     END IF;
 
+    -- only what is refused has to be written down
+    IF EXISTS (SELECT FROM unnest(v_problems) AS p WHERE p.reason IS NOT NULL) THEN
+        SELECT array_agg(CASE WHEN p.reason IS NOT NULL THEN coalesce(r.raw, cxm.record_json(to_jsonb(r))) END ORDER BY ordinality) INTO v_json
+        FROM unnest(records) WITH ORDINALITY AS r
+        JOIN unnest(v_problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality);
+    END IF;
+
+    -- first, for retiring links comes before adding some (see cxm.lock_links); refused records lose theirs below
     IF upsert THEN
-        PERFORM cxm.retire_stale_links(source_id, array_agg(r.message_id ORDER BY r.ordinality), array_agg(r.identifiers ORDER BY r.ordinality),
-                                       'the source changed the record')
-        FROM unnest(records) WITH ORDINALITY AS r;
+        PERFORM cxm.retire_stale_links(source_id, array_agg(r.message_id), array_agg(r.identifiers), 'the source changed the record')
+        FROM unnest(records) WITH ORDINALITY AS r
+        JOIN unnest(v_problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality)
+        WHERE p.reason IS NULL AND r.message_id IS NOT NULL;
     END IF;
 
     v_taken := (SELECT cxm.take_records(source_id, 'traits', upsert, v_problems, v_json,
@@ -52,7 +58,7 @@ BEGIN
         SET identifier_id = t.identifier_id, observed_at = r.at, traits = coalesce(r.traits, '{}')
         FROM unnest(records) WITH ORDINALITY AS r
         JOIN unnest(v_taken) WITH ORDINALITY AS t USING (ordinality)
-        WHERE NOT t.is_new AND o.trait_id = t.record_id;
+        WHERE NOT t.is_new AND t.stored_at IS NOT NULL AND o.trait_id = t.record_id;
     END IF;
 
     RETURN cxm.ingest_counts(v_problems, v_taken, upsert);
@@ -71,7 +77,7 @@ DECLARE
     v_trait bigint;
 BEGIN
     v_trait := cxm.single_record(cxm.store_traits(cxm.source_id(source),
-        ARRAY[(message_id, at, identifiers, traits, verified, NULL, NULL)::cxm.traits_input], strict => true));
+        ARRAY[(message_id, at, nullif(identifiers, 'null'), nullif(traits, 'null'), verified, NULL, NULL)::cxm.traits_input], strict => true));
     RETURN (SELECT p.canonical_id
             FROM cx.trait AS t
             JOIN cx.identifier AS i ON i.identifier_id = t.identifier_id

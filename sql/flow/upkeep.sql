@@ -85,13 +85,18 @@ BEGIN
     COMMIT;
 
     FOR v_todo IN SELECT m.parent, m.month FROM cxm.months_to_make() AS m LOOP
+        v_moved := NULL;
         -- whoever uses the table goes first; a busy one is tried for some seconds and then left to the next run
+        v_moved := NULL;
         FOR v_try IN 1 .. 20 LOOP
             EXIT WHEN NOT cxm.lock_job('maintain_partitions');
             v_moved := cxm.make_partition(v_todo.parent, v_todo.month);
+            -- sleep before COMMIT: a second run must find this one at it
+            IF v_moved IS NULL THEN
+                PERFORM pg_catalog.pg_sleep(0.1);
+            END IF;
             COMMIT;
             EXIT WHEN v_moved IS NOT NULL;
-            PERFORM pg_catalog.pg_sleep(0.1);
         END LOOP;
         IF v_moved IS NULL THEN
             v_busy := v_busy OPERATOR(pg_catalog.+) 1;
@@ -254,6 +259,21 @@ $$;
 
 COMMENT ON FUNCTION cxm.forget_job_runs(interval) IS 'Deletes the log of finished jobs that began longer ago than this; returns the number of rows.';
 
+CREATE FUNCTION cxm.forget_notifications(older_than interval DEFAULT interval '30 days') RETURNS bigint
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_rows bigint;
+BEGIN
+    DELETE FROM cx.outbox AS o WHERE o.sent_at < now() - older_than;
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    RETURN v_rows;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.forget_notifications(interval) IS 'Deletes notifications that were sent longer ago than this from cx.outbox; returns the number of rows. The alerts themselves stay.';
+
 CREATE PROCEDURE cxm.upkeep()
 LANGUAGE plpgsql
 AS $$
@@ -263,12 +283,13 @@ BEGIN
     CALL cxm.replay_rejections();
     CALL cxm.refresh_statistics();
     PERFORM cxm.forget_job_runs();
+    PERFORM cxm.forget_notifications();
     COMMIT;
 END
 $$;
 
 COMMENT ON PROCEDURE cxm.upkeep() IS
-'All upkeep in one call: partitions, attached tables'' new partitions, rejections, statistics, the job log. Run by the owner of the store, outside a transaction; or have cxm.schedule_jobs() run the parts.';
+'All upkeep in one call: partitions, attached tables'' new partitions, rejections, statistics, the logs. Run by the owner of the store, outside a transaction; or have cxm.schedule_jobs() run the parts.';
 
 CREATE FUNCTION cxm.jobs(OUT job text, OUT schedule text, OUT command text) RETURNS SETOF record
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 5
@@ -278,7 +299,7 @@ AS $$
            ('cxm refresh_attachments', '*/5 * * * *', 'CALL cxm.refresh_attachments()'),
            ('cxm replay_rejections',   '*/15 * * * *', 'CALL cxm.replay_rejections()'),
            ('cxm refresh_statistics',  '47 2 * * *',  'CALL cxm.refresh_statistics()'),
-           ('cxm forget_job_runs',     '37 3 * * *',  'SELECT cxm.forget_job_runs()');
+           ('cxm forget_job_runs',     '37 3 * * *',  'SELECT cxm.forget_job_runs(), cxm.forget_notifications()');
 $$;
 
 COMMENT ON FUNCTION cxm.jobs() IS 'The upkeep jobs that cxm.schedule_jobs() gives to pg_cron: name, schedule (pg_cron''s zone, GMT unless set otherwise), command.';

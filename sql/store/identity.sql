@@ -97,7 +97,7 @@ CREATE TABLE cx.link (
     CONSTRAINT link_identifier_b_fkey FOREIGN KEY (identifier_b) REFERENCES cx.identifier (identifier_id)
 );
 
--- a source says a thing once while it is live; the same pair seen again changes nothing
+-- a source says a thing once while it is live; the same pair seen again changes nothing, unless it is verified now
 CREATE UNIQUE INDEX link_live_key ON cx.link (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL;
 CREATE INDEX link_live_b_idx ON cx.link (identifier_b) WHERE retired_at IS NULL;
 CREATE INDEX link_live_evidence_idx ON cx.link (source_id, evidence) WHERE retired_at IS NULL AND evidence <> '';
@@ -107,7 +107,7 @@ COMMENT ON COLUMN cx.link.link_id IS 'Key of the link.';
 COMMENT ON COLUMN cx.link.identifier_a IS 'The identifier with the smaller identifier_id.';
 COMMENT ON COLUMN cx.link.identifier_b IS 'The identifier with the greater identifier_id.';
 COMMENT ON COLUMN cx.link.kind IS 'seen (both came in one record), pinned (a person said so) or never (a person said that they are not one).';
-COMMENT ON COLUMN cx.link.verified IS 'Whether the person had proved the identifiers to be theirs, for example by signing in.';
+COMMENT ON COLUMN cx.link.verified IS 'Whether the person has ever proved the identifiers to be theirs to this source, for example by signing in.';
 COMMENT ON COLUMN cx.link.source_id IS 'Source that said so (cx.source).';
 COMMENT ON COLUMN cx.link.evidence IS 'message_id of the traits record that states the link, so that it is retired when the source takes the record back; empty for links seen in passing on events, feedback and purchases.';
 COMMENT ON COLUMN cx.link.observed_at IS 'Time of the record that (first) said so.';

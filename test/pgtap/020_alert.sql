@@ -3,13 +3,16 @@
 BEGIN;
 SET client_min_messages = warning;
 SET search_path = public, pg_catalog;
-SELECT plan(20);
+SELECT plan(21);
 -- settings are known once the library is loaded
 DO $$ BEGIN PERFORM cxm.version(); END $$;
 
 SELECT has_trigger('cx', 'feedback', 'feedback_alert_insert', 'inserts are watched');
 SELECT has_trigger('cx', 'feedback', 'feedback_alert_update', 'updates are watched');
 SELECT has_trigger('cx', 'feedback_default', 'feedback_alert_insert', 'inserts straight into the default partition are watched');
+SELECT is_empty('SELECT p.relid FROM pg_partition_tree(''cx.feedback'') AS p, (VALUES (''feedback_alert_insert''), (''feedback_alert_update'')) AS w(name)
+                 WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = p.relid AND t.tgname = w.name AND t.tgenabled = ''O'')',
+                'and so is every other partition');
 SELECT is((SELECT count(*)::integer FROM pg_trigger WHERE tgrelid = 'cx.feedback'::regclass AND tgname LIKE 'feedback\_alert%' AND tgtype & 1 = 1), 0, 'no trigger of ours fires a row at a time');
 SELECT col_is_unique('cx', 'alert', ARRAY['rule_id', 'feedback_id'], 'an alert is unique for rule and answer');
 SELECT is((SELECT setting FROM pg_settings WHERE name = 'cxm.alerts'), 'on', 'alerts are on unless turned off');

@@ -2,6 +2,8 @@
 \set SHOW_CONTEXT never
 \pset null '(null)'
 SET client_min_messages = warning;
+SET timezone = 'UTC';
+SET datestyle = 'ISO';
 SELECT cxm.create_store('UTC') IS NOT NULL AS made;
 
 -- what an answer raised: rule, answer, score

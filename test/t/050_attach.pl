@@ -206,7 +206,7 @@ my $attach_lines = q{CALL cxm.attach('lines', 'purchase', '{"at": "bought", "ord
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM cx.purchase}), '0', 'purged');
 	my $out = '';
 	my $attach = start([ 'psql', '-XAtq', '-c', $attach_lines, $node->connstr('postgres') . ' application_name=attacher' ], '>', \$out, '2>&1');
-	$node->poll_query_until('postgres', q{SELECT backfill_rows > 1000 FROM cx.source WHERE source = 'lines'});
+	$node->poll_query_until('postgres', q{SELECT backfill_rows > 1000 AND detached_at IS NULL FROM cx.source WHERE source = 'lines'});
 	$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'attacher'});
 	$attach->kill_kill(grace => 0);
 	is($node->safe_psql('postgres', q{SELECT state FROM cxm.source_status() WHERE source = 'lines'}), 'backfilling', 'the status of a backfill that was cut off');

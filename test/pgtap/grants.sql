@@ -1,0 +1,81 @@
+-- What cxm.grant_store() opens, and what stays shut
+BEGIN;
+SELECT plan(66);
+SET LOCAL timezone = 'UTC';
+SET LOCAL client_min_messages = error;
+CREATE ROLE cxm_test_reader;
+CREATE ROLE cxm_test_writer;
+CREATE ROLE cxm_test_agent;
+CREATE ROLE cxm_test_nobody;
+SELECT cxm.add_alert_rule('low', 'nps', 0, 6);
+SELECT cxm.track('before', '{"email": "g@x.org"}');
+SELECT cxm.grant_store('cxm_test_reader');
+SELECT cxm.grant_store('cxm_test_writer', 'writer');
+SELECT cxm.grant_store('cxm_test_agent', 'agent');
+SELECT lives_ok($$SELECT cxm.grant_store('cxm_test_writer', 'writer')$$, 'granting twice is no error');
+
+-- nobody
+SET LOCAL ROLE cxm_test_nobody;
+SELECT throws_ok('SELECT cxm.track(''x'')', '42501', NULL, 'without a grant nothing can be sent');
+SELECT throws_ok('SELECT * FROM cx.event', '42501', NULL, 'nor read');
+RESET ROLE;
+
+-- a reader reads every table and view, partitions to come included
+SELECT is((SELECT bool_and(has_table_privilege('cxm_test_reader', c.oid, 'SELECT')) FROM pg_class AS c
+           WHERE c.relnamespace = 'cx'::regnamespace AND c.relkind IN ('r', 'p', 'v')), true, 'a reader reads every table and view');
+SELECT is_empty($$SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'cx'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+                  AND has_table_privilege('cxm_test_reader', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')$$, 'and writes none');
+SELECT is_empty($$SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'cx'::regnamespace AND CASE c.relkind WHEN 'S' THEN has_sequence_privilege('cxm_test_reader', c.oid, 'USAGE, UPDATE') END$$, 'nor draws a number');
+SELECT is(has_schema_privilege('cxm_test_reader', 'cx', 'CREATE'), false, 'nor makes tables in the store');
+SELECT cxm.track('future', at => '1995-05-05Z');
+SET LOCAL ROLE cxm_test_reader;
+SELECT is((SELECT count(*) FROM cx.event), 2::bigint, 'a reader sees rows in a partition made since');
+SELECT isnt(cxm.customer('email', 'g@x.org'), NULL, 'looks customers up');
+SELECT lives_ok('SELECT cxm.identity_differences(), cxm.store_version()', 'checks');
+SELECT throws_ok(statement, '42501', NULL, 'a reader cannot: ' || statement) FROM unnest(ARRAY[
+    'SELECT cxm.track(''x'')', 'SELECT cxm.track(''x'', source => ''new'')', 'SELECT cxm.identify(''{"email": "a@b"}'')',
+    'SELECT cxm.record_feedback(''nps'', 1)', 'SELECT cxm.record_purchase(1)', 'SELECT cxm.track_batch(''[{"event": "x"}]'')',
+    'INSERT INTO cx.touchpoint (key) VALUES (''x'')', 'UPDATE cx.event SET properties = NULL', 'DELETE FROM cx.event', 'TRUNCATE cx.link',
+    'SELECT cxm.add_namespace(''wallet'', 25)', 'SELECT cxm.add_metric(''mood'', ''csat'', 1, 5)', 'SELECT cxm.upgrade_store()',
+    'DROP TABLE cx.event', 'SELECT cxm.grant_store(''cxm_test_nobody'')', 'CALL cxm.maintain_partitions()']) AS statement;
+RESET ROLE;
+
+-- a writer does all ingest, with everything new that this can bring
+SET LOCAL ROLE cxm_test_writer;
+SELECT lives_ok(statement, 'a writer can: ' || left(statement, 60)) FROM unnest(ARRAY[
+    $$SELECT cxm.track('e', '{"email": "w@x.org", "phone": "+4912345"}', '{"a": 1}', touchpoint => 't1', location => 'l1', product => 'p1', employee => 'e1', source => 's1', message_id => 'm')$$,
+    $$SELECT cxm.record_feedback('nps', 2, '{"email": "w@x.org"}', touchpoint => 't2', source => 's2', message_id => 'm')$$,
+    $$SELECT cxm.record_purchase(9.99, '{"email": "w@x.org"}', product => 'p2', message_id => 'm')$$,
+    $$SELECT cxm.identify('{"email": "w@x.org", "user_id": "1"}', '{"name": "W"}', message_id => 'm')$$,
+    $$SELECT cxm.identify('{"email": "w2@x.org", "user_id": "2"}'), cxm.identify('{"email": ["w@x.org", "w2@x.org"]}')$$,
+    $$SELECT cxm.track_batch('[{"event": "x"}, {}]')$$,
+    $$SELECT cxm.record_feedback_batch('[{"metric": "nps", "score": 3}, {"metric": "nps", "score": 11}]')$$,
+    $$SELECT cxm.record_purchase_batch('[{"amount": 1}, {}]')$$,
+    $$SELECT cxm.identify_batch('[{"identifiers": {"email": "w3@x.org"}}, {}]')$$,
+    $$SELECT cxm.track('old', at => '1996-01-01Z')$$,
+    $$SELECT cxm.store_events(cxm.source_id('t'), ARRAY[('k', now(), 'a', '{"user_id": "3"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL)]::cxm.event_input[], upsert => true)$$,
+    $$SELECT cxm.store_events(cxm.source_id('t'), ARRAY[('k', '1996-02-01Z', 'b', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)]::cxm.event_input[], upsert => true)$$,
+    $$SELECT cxm.remove_records(cxm.source_id('t'), 'event', ARRAY['k']), cxm.remove_records(cxm.source_id('app'), 'traits', ARRAY['m'])$$,
+    $$SELECT cxm.replay_rejection(rejection_id) FROM cx.rejection$$,
+    $$INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0)$$]) AS statement;
+SELECT throws_ok(statement, '42501', NULL, 'a writer cannot: ' || statement) FROM unnest(ARRAY[
+    'SELECT * FROM cx.customer_360', 'SELECT * FROM cx.scorecard', 'SELECT * FROM cx.job_run',
+    'UPDATE cx.store SET time_zone = ''UTC''', 'UPDATE cx.touchpoint SET name = ''x''', 'DELETE FROM cx.identifier', 'DELETE FROM cx.link', 'DELETE FROM cx.profile',
+    'UPDATE cx.alert SET note = ''x''', 'DELETE FROM cx.alert', 'DELETE FROM cx.rejection', 'UPDATE cx.alert_rule SET enabled = false',
+    'SELECT cxm.add_metric(''mood'', ''csat'', 1, 5)', 'SELECT cxm.upgrade_store()', 'TRUNCATE cx.event']) AS statement;
+RESET ROLE;
+SELECT is((SELECT count(*) FROM cx.alert), 3::bigint, 'what a writer sends raises alerts');
+SELECT is_empty('SELECT * FROM cxm.store_check()', 'and leaves a sound store');
+
+-- an agent reads, and works on alerts
+SET LOCAL ROLE cxm_test_agent;
+SELECT is((SELECT count(*) FROM cxm.claim_alerts(10)), 3::bigint, 'an agent claims alerts');
+SELECT is(cxm.acknowledge_alert((SELECT min(alert_id) FROM cx.alert), 'called'), true, 'acknowledges one');
+SELECT is(cxm.release_alert((SELECT max(alert_id) FROM cx.alert)), true, 'gives one back');
+SELECT lives_ok('SELECT count(*) FROM cx.customer_360', 'sees the customer');
+SELECT throws_ok(statement, '42501', NULL, 'an agent cannot: ' || statement) FROM unnest(ARRAY[
+    'SELECT cxm.record_feedback(''nps'', 1)', 'DELETE FROM cx.alert', 'UPDATE cx.feedback SET score = 10', 'SELECT cxm.enable_alert_rule(''low'', false)']) AS statement;
+RESET ROLE;
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,142 @@
+-- Who is who: a function of the live links, whatever the order in which they came and went
+BEGIN;
+SELECT plan(55);
+SET LOCAL timezone = 'UTC';
+SET LOCAL client_min_messages = warning;
+
+-- one spelling
+SELECT is(cxm.normalize(namespace, value), answer, format('%s %L', namespace, value)) FROM (VALUES
+    ('email', E' \t Ann@Example.COM\n', 'ann@example.com'), ('email', 'a@b@c', NULL), ('email', '@', NULL), ('email', 'a b@c', NULL), ('email', '', NULL),
+    ('phone', '0049 (170) 123-45.67', '+491701234567'), ('phone', '+49170', '+49170'), ('phone', '1234', NULL), ('phone', '12345', '12345'),
+    ('phone', '123456789012345678901', NULL), ('phone', '12345x', NULL), ('user_id', '  ', NULL), ('user_id', ' A b ', 'A b'), ('any', '0', '0')) AS v(namespace, value, answer);
+-- the same form at the door and at the desk, whatever the collation of a column
+SELECT cxm.identify('{"email": "ÉVA@École.example"}') AS eva \gset
+SELECT is(cxm.customer('email', 'ÉVA@École.example'), :eva::bigint, 'letters beyond ASCII');
+SELECT ok(cxm.normalize('email', 'ÉVA@x' COLLATE "C") COLLATE "C" = (SELECT cxm.normalize('email', 'ÉVA@x')), 'one form for every collation');
+SELECT is(cxm.customer('email', 'nobody@example.com'), NULL, 'nobody');
+SELECT is(cxm.customer('email', 'not an address'), NULL, 'not an address');
+
+-- numbers, lists, repetitions
+SELECT cxm.identify('{"user_id": 42, "email": ["n1@x.org", "N1@x.org ", "n2@x.org"], "phone": null}') AS n \gset
+SELECT results_eq($$SELECT DISTINCT p FROM unnest(ARRAY[cxm.customer('user_id', '42'), cxm.customer('email', 'n1@x.org'), cxm.customer('email', 'n2@x.org')]) AS p$$,
+                  ARRAY[:n::bigint], 'a number and a list of identifiers are one person');
+SELECT is((SELECT count(*) FROM cx.link AS l JOIN cx.identifier AS i ON i.identifier_id = l.identifier_a JOIN cx.profile AS p USING (profile_id) WHERE p.canonical_id = :n::bigint), 2::bigint,
+          'linked to the strongest, each once');
+-- a record hangs on its strongest identifier, by rank and not by spelling
+SELECT cxm.track('x', '{"anonymous_id": "a-1", "email": "rank@x.org", "customer_id": "z-9"}') AS e \gset
+SELECT is((SELECT i.namespace || ' ' || i.value FROM cx.event AS e JOIN cx.identifier AS i USING (identifier_id) WHERE e.event_id = :e), 'customer_id z-9', 'the strongest identifier');
+
+-- the oldest profile stays, and the numbers of all stay valid
+SELECT cxm.identify('{"email": "o1@x.org"}') AS p1 \gset
+SELECT cxm.identify('{"email": "o2@x.org"}') AS p2 \gset
+SELECT cxm.identify('{"email": "o3@x.org"}') AS p3 \gset
+SELECT is(cxm.identify('{"email": ["o3@x.org", "o2@x.org"]}', message_id => 'o23'), :p2::bigint, 'the older of two');
+SELECT is(cxm.identify('{"email": ["o2@x.org", "o1@x.org"]}', message_id => 'o12'), :p1::bigint, 'the oldest of three');
+SELECT results_eq($$SELECT canonical_id FROM cx.profile WHERE profile_id IN ($$ || :p1::bigint || ',' || :p2::bigint || ',' || :p3::bigint || ')',
+                  ARRAY[:p1, :p1::bigint, :p1]::bigint[], 'all three numbers lead there');
+SELECT is(cxm.remove_records(cxm.source_id('app'), 'traits', ARRAY['o12']), 1::bigint, 'the statement is taken back');
+SELECT results_eq($$SELECT canonical_id FROM cx.profile WHERE profile_id IN ($$ || :p1::bigint || ',' || :p2::bigint || ',' || :p3::bigint || ') ORDER BY profile_id',
+                  ARRAY[:p1, :p2::bigint, :p2]::bigint[], 'and each number leads to its own people again');
+SELECT is(ARRAY[cxm.customer('email', 'o1@x.org'), cxm.customer('email', 'o2@x.org'), cxm.customer('email', 'o3@x.org')], ARRAY[:p1, :p2::bigint, :p2]::bigint[], 'and so do the identifiers');
+SELECT is((SELECT array_agg(DISTINCT retired_reason) FROM cx.link WHERE evidence = 'o12'), '{the source took the record back}'::text[], 'the link is retired, not deleted');
+
+-- what came in passing holds people together as well, whoever else takes back what he said
+SELECT cxm.identify('{"email": ["w1@x.org", "w2@x.org"]}', message_id => 'w');
+SELECT cxm.track('x', '{"email": ["w2@x.org", "w1@x.org"]}', source => 'other');
+SELECT cxm.remove_records(cxm.source_id('app'), 'traits', ARRAY['w']);
+SELECT is(cxm.customer('email', 'w1@x.org'), cxm.customer('email', 'w2@x.org'), 'another source still says so');
+
+-- 90 statements about identifiers in eight clumps, four ways
+CREATE TEMPORARY TABLE statement AS
+SELECT n, 40 + (h1 & 7) * 8 + (h2 & 7) AS a, 40 + (h1 & 7) * 8 + CASE WHEN h3 & 31 = 0 THEN h4 & 63 ELSE h4 & 7 END AS b
+FROM (SELECT n, hashint8extended(n, 1) AS h1, hashint8extended(n, 2) AS h2, hashint8extended(n, 3) AS h3, hashint8extended(n, 4) AS h4 FROM generate_series(1, 90) AS n) AS r;
+CREATE FUNCTION pg_temp.said(way text, n bigint, a bigint, b bigint) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object('message_id', n, 'identifiers', jsonb_build_object('device_id', jsonb_build_array(way || a, way || b)))
+$$;
+-- partition as a list of sets of numbers
+CREATE FUNCTION pg_temp.people(way text) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT string_agg(number::text, ' ' ORDER BY number)
+    FROM (SELECT substr(i.value, 2)::integer AS number, p.canonical_id FROM cx.identifier AS i JOIN cx.profile AS p USING (profile_id)
+          WHERE i.namespace = 'device_id' AND left(i.value, 1) = way) AS m
+    GROUP BY canonical_id ORDER BY min(number)
+$$;
+CREATE FUNCTION pg_temp.oracle(kept text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'WITH RECURSIVE edge AS (SELECT a, b FROM statement WHERE %1$s UNION SELECT b, a FROM statement WHERE %1$s),
+                        reach AS (SELECT a AS member, a AS other FROM statement UNION SELECT b, b FROM statement UNION SELECT r.member, e.b FROM reach AS r JOIN edge AS e ON e.a = r.other),
+                        named AS (SELECT member, min(other) AS name FROM reach GROUP BY member)
+         SELECT string_agg(member::text, '' '' ORDER BY member) FROM named GROUP BY name ORDER BY min(member)', kept);
+END
+$$;
+SELECT cxm.identify_batch((SELECT jsonb_agg(pg_temp.said('b', n, a, b) ORDER BY n) FROM statement));
+SELECT cxm.identify_batch((SELECT jsonb_agg(pg_temp.said('s', n, a, b) ORDER BY hashint8(n)) FROM statement), 'shuffled');
+DO $$ DECLARE s record; BEGIN
+    FOR s IN SELECT n, a, b FROM statement ORDER BY n DESC LOOP
+        PERFORM cxm.identify(pg_temp.said('1', s.n, s.a, s.b) -> 'identifiers', message_id => s.n::text, source => 'one by one');
+    END LOOP;
+    FOR s IN SELECT jsonb_agg(pg_temp.said('7', n, a, b)) AS batch FROM statement GROUP BY n % 13 ORDER BY n % 13 LOOP
+        PERFORM cxm.identify_batch(s.batch, 'some by some');
+    END LOOP;
+END $$;
+SELECT cmp_ok((SELECT count(*) FROM pg_temp.oracle('true')), '>', 5::bigint, 'there are several people');
+SELECT results_eq($$SELECT pg_temp.people('b')$$, $$SELECT pg_temp.oracle('true')$$, 'in one batch');
+SELECT results_eq($$SELECT pg_temp.people('s')$$, $$SELECT pg_temp.oracle('true')$$, 'shuffled');
+SELECT results_eq($$SELECT pg_temp.people('1')$$, $$SELECT pg_temp.oracle('true')$$, 'one by one, backwards');
+SELECT results_eq($$SELECT pg_temp.people('7')$$, $$SELECT pg_temp.oracle('true')$$, 'some by some');
+SELECT is(cxm.identity_differences(), 0::bigint, 'link by link is all at once');
+SELECT is_empty($$SELECT FROM cx.profile AS p WHERE p.canonical_id <> (SELECT min(o.profile_id) FROM cx.profile AS o WHERE o.canonical_id = p.canonical_id)$$, 'the canonical profile is the oldest');
+
+-- taken back one after another, a third of them: each time what never-merged would be
+CREATE FUNCTION pg_temp.take_back() RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    s record;
+BEGIN
+    FOR s IN SELECT n FROM statement WHERE n % 3 = 0 ORDER BY hashint8(n) LOOP
+        PERFORM cxm.remove_records(cxm.source_id('one by one'), 'traits', ARRAY[s.n::text]);
+        IF cxm.identity_differences() <> 0 THEN
+            RETURN NEXT format('after %s', s.n);
+        END IF;
+    END LOOP;
+END
+$$;
+SELECT is_empty('SELECT pg_temp.take_back()', 'after each removal the profiles are what the links say');
+SELECT results_eq($$SELECT pg_temp.people('1')$$, $$SELECT pg_temp.oracle('n % 3 <> 0')$$, 'and in the end what never-merged would be');
+SELECT cmp_ok((SELECT count(*) FROM pg_temp.people('1')), '>', (SELECT count(*) FROM pg_temp.people('b')), 'which is more people');
+SELECT cxm.remove_records(cxm.source_id('shuffled'), 'traits', ARRAY(SELECT n::text FROM statement WHERE n % 3 = 0));
+SELECT results_eq($$SELECT pg_temp.people('s')$$, $$SELECT pg_temp.oracle('n % 3 <> 0')$$, 'all at once as well');
+SELECT is_empty($$SELECT FROM cx.profile AS p WHERE p.canonical_id <> (SELECT min(o.profile_id) FROM cx.profile AS o WHERE o.canonical_id = p.canonical_id)$$, 'the canonical profile is still the oldest');
+SELECT is_empty($$SELECT FROM cx.profile AS p JOIN cx.profile AS c ON c.profile_id = p.canonical_id WHERE c.canonical_id <> c.profile_id$$, 'and stands itself');
+-- said again they are as before
+SELECT cxm.identify_batch((SELECT jsonb_agg(pg_temp.said('s', n, a, b)) FROM statement), 'shuffled');
+SELECT results_eq($$SELECT pg_temp.people('s')$$, $$SELECT pg_temp.oracle('true')$$, 'said again, merged again');
+
+-- a changed record: links that it no longer states are retired, and only those
+CREATE FUNCTION pg_temp.row_says(key text, identifiers jsonb) RETURNS cxm.ingest_result LANGUAGE sql AS $$
+    SELECT cxm.store_traits(cxm.source_id('table'), ARRAY[(key, now(), identifiers, '{"a": null}', false, NULL, NULL)]::cxm.traits_input[], upsert => true)
+$$;
+SELECT pg_temp.row_says('r1', '{"email": ["c1@x.org", "c2@x.org", "c3@x.org"]}');
+SELECT pg_temp.row_says('r1', '{"email": ["c1@x.org", "c3@x.org"]}');
+SELECT ok(cxm.customer('email', 'c1@x.org') = cxm.customer('email', 'c3@x.org') AND cxm.customer('email', 'c1@x.org') <> cxm.customer('email', 'c2@x.org'), 'who is no longer named goes');
+SELECT is((pg_temp.row_says('r1', '{"email": []}')).rejected, 1::bigint, 'a row that names nobody is refused');
+SELECT ok(cxm.customer('email', 'c1@x.org') <> cxm.customer('email', 'c3@x.org'), 'and says nothing any more');
+SELECT is((SELECT record FROM cx.rejection WHERE source_id = cxm.source_id('table')) -> 'traits', '{"a": null}'::jsonb, 'its rejection is whole');
+SELECT is(cxm.identity_differences(), 0::bigint, 'in the end, too, the profiles are what the links say');
+
+-- what was proved once stays proved
+SELECT cxm.identify('{"email": ["v1@x.org", "v2@x.org"]}');
+SELECT cxm.identify('{"email": ["v1@x.org", "v2@x.org"]}', verified => true);
+SELECT cxm.identify('{"email": ["v1@x.org", "v2@x.org"]}', verified => NULL);
+SELECT results_eq($$SELECT l.verified FROM cx.link AS l JOIN cx.identifier AS i ON i.identifier_id = l.identifier_a WHERE i.value IN ('v1@x.org', 'v2@x.org')$$,
+                  ARRAY[true], 'a link that is verified later is verified, and one');
+
+-- namespaces
+SELECT throws_ok($$SELECT cxm.add_namespace('Wallet', 1)$$, '42602', NULL, 'a name has lower-case letters');
+SELECT throws_ok($$SELECT cxm.add_namespace('wallet', 50)$$, '23505', NULL, 'a rank is given once');
+SELECT throws_ok($$SELECT cxm.add_namespace('wallet', NULL)$$, '22023', NULL, 'and not left out');
+SELECT throws_ok($$SELECT cxm.add_namespace('wallet', 0)$$, '22023', NULL, 'and counts from 1');
+SELECT lives_ok($$SELECT cxm.add_namespace('wallet', 25, 'Wallet pass')$$, 'a namespace of yours');
+SELECT throws_ok($$SELECT cxm.add_namespace('wallet', 26)$$, '23505', NULL, 'added once');
+
+SELECT * FROM finish();
+ROLLBACK;
