@@ -18,7 +18,7 @@
 ---- what a mapping can say
 
 CREATE FUNCTION cxm.attach_fields(kind text) RETURNS text[]
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE kind
     WHEN 'event' THEN ARRAY[
         ['at', 'time'], ['event', 'text'], ['identifiers', 'identifiers'], ['touchpoint', 'text'], ['location', 'text'],
@@ -39,23 +39,27 @@ COMMENT ON FUNCTION cxm.attach_fields(text) IS
 'What the mapping of an attached table may say for a kind of record, as {{field, form}, ...} in the order of the fields of cxm.<kind>_input. NULL for an unknown kind.';
 
 CREATE FUNCTION cxm.attach_columns(mapping jsonb, OUT field text, OUT column_name text) RETURNS SETOF record
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT f.key, f.value #>> '{}' FROM jsonb_each(mapping) AS f WHERE jsonb_typeof(f.value) = 'string'
-    UNION ALL
-    SELECT f.key, a.value #>> '{}'
-    FROM jsonb_each(mapping) AS f
-    CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(f.value) WHEN 'array' THEN f.value ELSE '[]' END) AS a
-    UNION ALL
-    SELECT f.key || '.' || o.key, o.value #>> '{}'
-    FROM jsonb_each(mapping) AS f
-    CROSS JOIN LATERAL jsonb_each(CASE jsonb_typeof(f.value) WHEN 'object' THEN f.value ELSE '{}' END) AS o
-    WHERE jsonb_typeof(o.value) = 'string' AND (o.key <> 'constant' OR f.key IN ('identifiers', 'properties', 'traits'))
-    UNION ALL
-    SELECT f.key, a.value #>> '{}'
-    FROM jsonb_each(mapping) AS f
-    CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN jsonb_typeof(f.value -> 'multiply') = 'array' THEN f.value -> 'multiply' ELSE '[]' END) AS a
+-- every column once a statement: in PL/pgSQL, where the plan is kept
+BEGIN
+    RETURN QUERY
+        SELECT f.key, f.value #>> '{}' FROM jsonb_each(mapping) AS f WHERE jsonb_typeof(f.value) = 'string'
+        UNION ALL
+        SELECT f.key, a.value #>> '{}'
+        FROM jsonb_each(mapping) AS f
+        CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(f.value) WHEN 'array' THEN f.value ELSE '[]' END) AS a
+        UNION ALL
+        SELECT f.key || '.' || o.key, o.value #>> '{}'
+        FROM jsonb_each(mapping) AS f
+        CROSS JOIN LATERAL jsonb_each(CASE jsonb_typeof(f.value) WHEN 'object' THEN f.value ELSE '{}' END) AS o
+        WHERE jsonb_typeof(o.value) = 'string' AND (o.key <> 'constant' OR f.key IN ('identifiers', 'properties', 'traits'))
+        UNION ALL
+        SELECT f.key, a.value #>> '{}'
+        FROM jsonb_each(mapping) AS f
+        CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN jsonb_typeof(f.value -> 'multiply') = 'array' THEN f.value -> 'multiply' ELSE '[]' END) AS a;
+END
 $$;
 
 COMMENT ON FUNCTION cxm.attach_columns(jsonb) IS
@@ -270,10 +274,11 @@ COMMENT ON FUNCTION cxm.attach_object(jsonb, jsonb) IS
 'The SQL for a JSON object of columns, {"name": "column" or {"constant": value}, ...}, of a row t; a column that is NULL is left out. types: what cxm.attach_types() says of the columns.';
 
 CREATE FUNCTION cxm.attach_types(relation oid) RETURNS jsonb
-LANGUAGE sql STABLE STRICT PARALLEL SAFE
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT jsonb_object_agg(a.attname, jsonb_build_object(
+BEGIN
+    RETURN (SELECT jsonb_object_agg(a.attname, jsonb_build_object(
                'cast', format_type(a.atttypid, -1),
                'type', CASE WHEN t.typtype = 'd' THEN format_type(cxm.base_type(t.oid), -1) ELSE format_type(a.atttypid, -1) END,
                'category', t.typcategory,
@@ -281,7 +286,8 @@ AS $$
                                 THEN 'OPERATOR(pg_catalog.=)' ELSE cxm.equality_operator(cxm.base_type(t.oid)) END))
     FROM pg_attribute AS a
     JOIN pg_type AS t ON t.oid = a.atttypid
-    WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped);
+END
 $$;
 
 COMMENT ON FUNCTION cxm.attach_types(oid) IS
@@ -1254,17 +1260,19 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_plan json;
+    v_rows bigint;
 BEGIN
-    EXECUTE format('EXPLAIN (FORMAT json) SELECT FROM %s', relation::regclass) INTO v_plan;
-    RETURN round((v_plan -> 0 -> 'Plan' ->> 'Plan Rows')::numeric);
-EXCEPTION
-    WHEN insufficient_privilege THEN
-        RETURN NULL;
+    v_rows := (SELECT CASE WHEN bool_and(c.reltuples >= 0) THEN sum(c.reltuples)::bigint END
+               FROM cxm.table_members(relation) AS m JOIN pg_class AS c ON c.oid = m.member WHERE m.is_leaf);
+    -- without statistics the planner only guesses; next to reading the rows in, counting them is nothing
+    IF v_rows IS NULL THEN
+        EXECUTE format('SELECT count(*) FROM %s', relation::regclass) INTO v_rows;
+    END IF;
+    RETURN v_rows;
 END
 $$;
 
-COMMENT ON FUNCTION cxm.estimated_rows(oid) IS 'The planner''s estimate of the rows of a table with its partitions; NULL when the caller may not read it.';
+COMMENT ON FUNCTION cxm.estimated_rows(oid) IS 'The rows of a table with its partitions as statistics have them, or counted where there are none.';
 
 CREATE FUNCTION cxm.remove_orphans(source_id integer, relation oid, patient boolean, size integer) RETURNS boolean
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
