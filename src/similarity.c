@@ -25,7 +25,7 @@
 #define MAX_GRAM			64
 
 /* working space above this is given back after the call */
-#define KEPT_SPACE			(1024 * 1024)
+#define KEPT_SPACE			((size_t) 1024 * 1024)
 
 /* Damerau's is the plain one; the restricted one is called optimal string alignment */
 typedef enum Distance
