@@ -12,7 +12,9 @@ SELECT d.classid, d.objid, i.type, i.identity
   FROM pg_extension AS e
   JOIN pg_depend AS d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'
  CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) AS i
- WHERE e.extname = 'cxm';
+ WHERE e.extname = 'cxm'
+   -- array types are members from 17 on
+   AND NOT EXISTS (SELECT 1 FROM pg_type AS t WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid AND t.typcategory = 'A');
 
 CREATE TEMPORARY VIEW routine AS
 SELECT p.*, m.identity, l.lanname
