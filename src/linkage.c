@@ -35,6 +35,10 @@
 #define FETCH_ROWS		1000
 #define BATCH_PAIRS		1024
 
+/* how many pairs ahead memory is asked for */
+#define ROWS_AHEAD		16
+#define VALUES_AHEAD	4
+
 #define DEFAULT_SAMPLE	1000000.0
 #define DEFAULT_MAX_PAIRS 1e9
 #define DEFAULT_RECALL	0.8
@@ -588,17 +592,36 @@ number_of(Datum value, Oid type)
 	}
 }
 
-/* A value as text, by the output function of its type */
+/* A value as text, the same whatever DateStyle, TimeZone and extra_float_digits are */
 static char *
 output_of(Datum value, Oid type)
 {
+	static const int utc = 0;
 	Oid			function;
 	bool		is_varlena;
+	char	   *digits;
 
-	if (type == TEXTOID || type == VARCHAROID)
-		return TextDatumGetCString(value);
-	getTypeOutputInfo(type, &function, &is_varlena);
-	return OidOutputFunctionCall(function, value);
+	switch (type)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+			return TextDatumGetCString(value);
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return JsonEncodeDateTime(NULL, value, type, type == TIMESTAMPTZOID ? &utc : NULL);
+		case FLOAT4OID:
+			digits = palloc(FLOAT_SHORTEST_DECIMAL_LEN);
+			float_to_shortest_decimal_buf(DatumGetFloat4(value), digits);
+			return digits;
+		case FLOAT8OID:
+			digits = palloc(DOUBLE_SHORTEST_DECIMAL_LEN);
+			double_to_shortest_decimal_buf(DatumGetFloat8(value), digits);
+			return digits;
+		default:
+			getTypeOutputInfo(type, &function, &is_varlena);
+			return OidOutputFunctionCall(function, value);
+	}
 }
 
 static uint32
@@ -829,6 +852,16 @@ begin_pairs(Linkage *l, CxmPairs *pairs, const CxmRule *rules, int nrules)
 	return 0;
 }
 
+/* Ask for the memory that the pairs after pair i are going to need */
+static inline void
+look_ahead(const Linkage *l, const uint32 *a, const uint32 *b, int i, int n)
+{
+	if (i + ROWS_AHEAD < n)
+		cxm_linkage_prefetch_row(&l->core, b[i + ROWS_AHEAD]);
+	if (i + VALUES_AHEAD < n)
+		cxm_linkage_prefetch(&l->core, a[i + VALUES_AHEAD], b[i + VALUES_AHEAD]);
+}
+
 /* How many pairs some rules bring together, each pair once */
 static double
 count_pairs(Linkage *l, const RuleSet *set)
@@ -896,7 +929,10 @@ run_session(Linkage *l, const CxmRule *rule, Session *session)
 	while ((n = cxm_next_pairs(&pairs, a, b, BATCH_PAIRS)) >= 0)
 	{
 		for (int i = 0; i < n; i++)
+		{
+			look_ahead(l, a, b, i, n);
 			cxm_histogram_add(&l->core, &histogram, cxm_linkage_compare(&l->core, a[i], b[i]), 1);
+		}
 		session->pairs += n;
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -990,22 +1026,21 @@ train(Linkage *l, Session *sessions, uint64 seed, uint64 *sampled)
 		l->core.lambda = count_pairs(l, &l->deterministic) / l->recall / all;
 
 	for (int i = 0; i < l->training.n; i++)
-		run_session(l, &l->training.rules[i], &sessions[i]);
-	average_m(l, sessions);
-
-	for (int i = 0; i < l->training.n; i++)
 	{
-		if (sessions[i].pairs > 0)
-		{
-			sum += lambda_of_session(l, &l->training.rules[i], &sessions[i]);
-			n++;
-		}
+		run_session(l, &l->training.rules[i], &sessions[i]);
+		n += sessions[i].pairs > 0;
 	}
 	if (n == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("no training rule gives a pair"),
 				 errhint("Choose rules of columns in which records agree.")));
+	average_m(l, sessions);
+	for (int i = 0; i < l->training.n; i++)
+	{
+		if (sessions[i].pairs > 0)
+			sum += lambda_of_session(l, &l->training.rules[i], &sessions[i]);
+	}
 	if (l->core.lambda <= 0)
 		l->core.lambda = sum / n;
 	l->core.lambda = Min(Max(l->core.lambda, 0.1 / all), 0.999);
@@ -1269,11 +1304,10 @@ score_pairs(Linkage *l, Rows *rows, double least_weight, Candidates *candidates)
 			{
 				Scored		pair;
 
+				look_ahead(l, a, b, i, n);
 				pair.a = a[i];
 				pair.b = b[i];
-				pair.vector = cxm_linkage_compare(&l->core, a[i], b[i]);
-				pair.weight = cxm_linkage_weight(&l->core, a[i], pair.vector);
-				if (pair.weight < least_weight)
+				if (!cxm_linkage_score_pair(&l->core, a[i], b[i], least_weight, &pair.vector, &pair.weight))
 					continue;
 				if (candidates)
 					keep_pair(l, candidates, &pair);

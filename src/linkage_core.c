@@ -53,17 +53,23 @@ greater(double a, double b)
 	return a > b ? a : b;
 }
 
+/* Bits that are set.  Inline, because without an option for the machine the compiler's own one is a call. */
 static inline int
 count_bits(uint64_t word)
 {
-#if defined(__GNUC__)
-	return __builtin_popcountll(word);
-#else
-	int			n = 0;
+	word -= (word >> 1) & UINT64_C(0x5555555555555555);
+	word = (word & UINT64_C(0x3333333333333333)) + ((word >> 2) & UINT64_C(0x3333333333333333));
+	word = (word + (word >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F);
+	return (int) ((word * UINT64_C(0x0101010101010101)) >> 56);
+}
 
-	for (; word != 0; word &= word - 1)
-		n++;
-	return n;
+static inline void
+prefetch(const void *address)
+{
+#if defined(__GNUC__)
+	__builtin_prefetch(address);
+#else
+	(void) address;
 #endif
 }
 
@@ -90,7 +96,7 @@ resize(CxmLinkage *l, void *space, size_t size)
 static void *
 keep(CxmLinkage *l, const void *bytes, size_t size)
 {
-	size_t		aligned = (size + 7) & ~(size_t) 7;
+	size_t		aligned = size > 0 ? (size + 7) & ~(size_t) 7 : 8;	/* nothing has a place, too */
 	char	   *copy;
 
 	if (aligned > CHUNK_SIZE / 8)
@@ -1137,8 +1143,13 @@ cxm_linkage_weights(CxmLinkage *l)
 		const CxmComparison *c = &l->comparisons[i];
 
 		l->weight[i][0] = 0;
+		l->best_unequal[i] = -INFINITY;
 		for (int k = 0; k < c->nlevels; k++)
+		{
 			l->weight[i][k + 1] = log2(c->levels[k].m / c->levels[k].u);
+			if (k + 1 != c->exact)
+				l->best_unequal[i] = greater(l->best_unequal[i], l->weight[i][k + 1]);
+		}
 	}
 }
 
@@ -1168,6 +1179,86 @@ cxm_linkage_weight(const CxmLinkage *l, uint32_t a, uint64_t vector)
 			weight += cxm_tf_weight(l, c, l->rows[(size_t) a * l->ncolumns + c->column]);
 	}
 	return weight;
+}
+
+/*
+ * Score a pair.  Returns false as soon as it is certain that its weight is below least: what is equal or missing is
+ * seen at once, and the strings are compared only while the best that they could add is enough.
+ */
+bool
+cxm_linkage_score_pair(CxmLinkage *l, uint32_t a, uint32_t b, double least, uint64_t *vector, double *weight)
+{
+	const uint32_t *x = &l->rows[(size_t) a * l->ncolumns];
+	const uint32_t *y = &l->rows[(size_t) b * l->ncolumns];
+	uint64_t	known = 0;
+	uint32_t	open = 0;
+	double		best = l->prior;
+
+	for (int i = 0; i < l->ncomparisons; i++)
+	{
+		const CxmComparison *c = &l->comparisons[i];
+		uint32_t	id = x[c->column];
+		uint32_t	other = y[c->column];
+
+		if (id == 0 || other == 0)
+			continue;
+		if (id == other)
+		{
+			int			code = cxm_linkage_level(l, c, id, other);
+
+			known |= (uint64_t) code << (4 * i);
+			best += l->weight[i][code];
+			if (c->tf_weight > 0 && code == c->exact)
+				best += cxm_tf_weight(l, c, id);
+		}
+		else
+		{
+			open |= UINT32_C(1) << i;
+			best += l->best_unequal[i];
+		}
+	}
+	/* the sum is made in another order at the end, so leave room for its rounding */
+	for (int i = 0; i < l->ncomparisons; i++)
+	{
+		const CxmComparison *c = &l->comparisons[i];
+		int			code;
+
+		if (best < least - 1e-6)
+			return false;
+		if ((open & (UINT32_C(1) << i)) == 0)
+			continue;
+		code = cxm_linkage_level(l, c, x[c->column], y[c->column]);
+		known |= (uint64_t) code << (4 * i);
+		best += l->weight[i][code] - l->best_unequal[i];
+	}
+	*vector = known;
+	*weight = cxm_linkage_weight(l, a, known);
+	return *weight >= least;
+}
+
+/* Ask for the memory that some pairs are going to need: they are strewn over all records */
+void
+cxm_linkage_prefetch(const CxmLinkage *l, uint32_t a, uint32_t b)
+{
+	const uint32_t *x = &l->rows[(size_t) a * l->ncolumns];
+	const uint32_t *y = &l->rows[(size_t) b * l->ncolumns];
+
+	for (int i = 0; i < l->ncomparisons; i++)
+	{
+		int			column = l->comparisons[i].column;
+
+		if (x[column] != y[column])
+		{
+			prefetch(&l->columns[column].values[x[column]]);
+			prefetch(&l->columns[column].values[y[column]]);
+		}
+	}
+}
+
+void
+cxm_linkage_prefetch_row(const CxmLinkage *l, uint32_t record)
+{
+	prefetch(&l->rows[(size_t) record * l->ncolumns]);
 }
 
 /* The probability that belongs to a weight */
