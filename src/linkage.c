@@ -1,6 +1,6 @@
 /*
  * src/linkage.c
- *		Record linkage for SQL: records from any query, settings and model as jsonb.
+ *		Record linkage for SQL: reading the records, training, scores and explanations.
  *
  * The query runs under the caller's rights through a cursor, and what is needed of its rows is interned as they come
  * (src/linkage_core.c).  Then the records are put into the order of their ids, so that neither the order of the rows
@@ -20,7 +20,7 @@
 #include "cxm.h"
 #include "executor/spi.h"
 #include "funcapi.h"
-#include "linkage_core.h"
+#include "linkage.h"
 #include "miscadmin.h"
 #include "similarity.h"
 #include "utils/array.h"
@@ -39,449 +39,12 @@
 #define ROWS_AHEAD		16
 #define VALUES_AHEAD	4
 
-#define DEFAULT_SAMPLE	1000000.0
-#define DEFAULT_MAX_PAIRS 1e9
-#define DEFAULT_RECALL	0.8
-
 /* how near the parameters must come to rest, and how long they may take */
 #define TOLERANCE		1e-7
 #define MAX_ITERATIONS	5000
 
 /* iterations between two looks for an interrupt */
 #define EM_SLICE		10
-
-typedef struct RuleSet
-{
-	int			n;
-	CxmRule		rules[CXM_MAX_RULES];
-} RuleSet;
-
-/* the settings, and the records once they are read */
-typedef struct Linkage
-{
-	CxmLinkage	core;
-	MemoryContext context;
-
-	bool		link_only;
-	char	   *id_column;
-	char	   *source_column;
-	char	   *columns[CXM_MAX_COLUMNS];	/* names, by number in core */
-	char	   *names[CXM_MAX_COMPARISONS];
-	RuleSet		blocking;
-	RuleSet		training;
-	RuleSet		deterministic;
-	double		recall;
-	double		sample;
-	double		max_pairs;
-	double		lambda;			/* 0: not given */
-	bool		correct_u;
-	bool		has_m;			/* every level has m and u: a model */
-
-	/* of the query */
-	int			id_attribute;
-	int			source_attribute;
-	int			attributes[CXM_MAX_COLUMNS];
-	Oid			types[CXM_MAX_COLUMNS];		/* base types */
-	Oid			element_types[CXM_MAX_COLUMNS]; /* of sets, or 0 */
-
-	/* of the records, in their order */
-	char	  **ids;
-	uint8	   *sides;			/* 0: left, 1: right */
-	char	   *sources[2];
-} Linkage;
-
-/* what the levels are called in the settings */
-static const struct
-{
-	const char *name;
-	CxmLevelKind kind;
-	double		lowest;
-	double		highest;
-	const char *relation;		/* in explanations */
-}			level_kinds[] = {
-	{"exact", CXM_EXACT, 0, 0, "equal"},
-	{"jaro_winkler", CXM_JARO_WINKLER, 0, 1, "jaro_winkler >= "},
-	{"levenshtein", CXM_LEVENSHTEIN, 0, 1000000, "levenshtein <= "},
-	{"damerau", CXM_DAMERAU, 0, 1000000, "damerau <= "},
-	{"jaccard", CXM_JACCARD, 0, 1, "jaccard >= "},
-	{"intersect", CXM_INTERSECT, 1, 1000000, "elements in common >= "},
-	{"days", CXM_DIFFERENCE, 0, 1e9, "days apart <= "},
-	{"difference", CXM_DIFFERENCE, 0, 1e300, "difference <= "},
-	{"relative", CXM_RELATIVE, 0, 1, "relative difference <= "},
-	{"else", CXM_ELSE, 0, 0, "all other"}
-};
-
-/*
- * ---- Settings
- */
-
-static void
-settings_error(const char *message, const char *detail)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("%s", message),
-			 errdetail("%s", detail)));
-}
-
-/* The value of a key of an object, or NULL */
-static JsonbValue *
-member(JsonbContainer *object, const char *key)
-{
-	JsonbValue	k;
-
-	k.type = jbvString;
-	k.val.string.val = unconstify(char *, key);
-	k.val.string.len = strlen(key);
-	return findJsonbValueFromContainer(object, JB_FOBJECT, &k);
-}
-
-/* Refuse keys that mean nothing: most are slips that would silently change the answer */
-static void
-check_keys(JsonbContainer *object, const char *where, const char *const *known, int nknown)
-{
-	JsonbIterator *it = JsonbIteratorInit(object);
-	JsonbValue	v;
-	JsonbIteratorToken token;
-
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		bool		found = false;
-		StringInfoData all;
-
-		if (token != WJB_KEY)
-			continue;
-		initStringInfo(&all);
-		for (int i = 0; i < nknown; i++)
-		{
-			found |= strlen(known[i]) == v.val.string.len && memcmp(known[i], v.val.string.val, v.val.string.len) == 0;
-			appendStringInfo(&all, "%s%s", i > 0 ? ", " : "", known[i]);
-		}
-		if (!found)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("unknown key \"%s\" in %s", pnstrdup(v.val.string.val, v.val.string.len), where),
-					 errdetail("Known keys are: %s.", all.data)));
-	}
-}
-
-static char *
-string_value(const JsonbValue *v, const char *what)
-{
-	if (v->type != jbvString || v->val.string.len == 0)
-		settings_error(psprintf("%s must be a string", what), "It is empty or of another type.");
-	return pnstrdup(v->val.string.val, v->val.string.len);
-}
-
-static double
-number_value(const JsonbValue *v, const char *what, double lowest, double highest)
-{
-	double		number;
-
-	if (v->type != jbvNumeric)
-		settings_error(psprintf("%s must be a number", what), "It is of another type.");
-	number = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(v->val.numeric)));
-	/* written so that NaN is refused */
-	if (!(number >= lowest && number <= highest))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be between %g and %g", what, lowest, highest),
-				 errdetail("It is %g.", number)));
-	return number;
-}
-
-static double
-number_member(JsonbContainer *object, const char *key, double otherwise, double lowest, double highest)
-{
-	JsonbValue *v = member(object, key);
-
-	return v ? number_value(v, psprintf("\"%s\"", key), lowest, highest) : otherwise;
-}
-
-static JsonbContainer *
-container_value(JsonbValue *v, bool array, const char *what)
-{
-	if (v == NULL || v->type != jbvBinary ||
-		!(array ? JsonContainerIsArray(v->val.binary.data) : JsonContainerIsObject(v->val.binary.data)))
-		settings_error(psprintf("%s must be %s", what, array ? "an array" : "an object"),
-					   v ? "It is of another type." : "It is missing.");
-	return v->val.binary.data;
-}
-
-/* The number of a column of the records, a new one when it has not been named before */
-static int
-column_number(Linkage *l, char *name)
-{
-	for (int i = 0; i < l->core.ncolumns; i++)
-	{
-		if (strcmp(l->columns[i], name) == 0)
-			return i;
-	}
-	if (l->core.ncolumns == CXM_MAX_COLUMNS)
-		settings_error("too many columns", psprintf("There may be %d.", CXM_MAX_COLUMNS));
-	l->columns[l->core.ncolumns] = name;
-	return l->core.ncolumns++;
-}
-
-/* A rule is a column, or an array of columns */
-static void
-read_rule(Linkage *l, JsonbValue *v, const char *key, CxmRule *rule)
-{
-	const char *what = psprintf("each rule of \"%s\"", key);
-	JsonbContainer *columns;
-	int			n;
-
-	rule->ncolumns = 1;
-	if (v->type == jbvString)
-	{
-		rule->columns[0] = column_number(l, string_value(v, what));
-		return;
-	}
-	columns = container_value(v, true, what);
-	n = JsonContainerSize(columns);
-	if (n < 1 || n > CXM_MAX_RULE_COLUMNS)
-		settings_error(psprintf("%s must name 1 to %d columns", what, CXM_MAX_RULE_COLUMNS), psprintf("One names %d.", n));
-	for (int i = 0; i < n; i++)
-		rule->columns[i] = column_number(l, string_value(getIthJsonbValueFromContainer(columns, i),
-														 psprintf("each column of \"%s\"", key)));
-	rule->ncolumns = n;
-}
-
-static void
-read_rules(Linkage *l, JsonbContainer *settings, const char *key, RuleSet *set)
-{
-	JsonbValue *v = member(settings, key);
-	JsonbContainer *rules;
-
-	set->n = 0;
-	if (v == NULL)
-		return;
-	rules = container_value(v, true, psprintf("\"%s\"", key));
-	set->n = JsonContainerSize(rules);
-	if (set->n > CXM_MAX_RULES)
-		settings_error(psprintf("\"%s\" has too many rules", key), psprintf("It has %d, and may have %d.", set->n, CXM_MAX_RULES));
-	for (int i = 0; i < set->n; i++)
-		read_rule(l, getIthJsonbValueFromContainer(rules, i), key, &set->rules[i]);
-}
-
-/* A level is the name of a kind without a limit, or {"kind": limit, "m": ..., "u": ...} */
-static void
-read_level(Linkage *l, JsonbValue *v, const char *name, CxmLevel *level)
-{
-	const char *what = psprintf("each level of comparison \"%s\"", name);
-	JsonbContainer *object = v->type == jbvString ? NULL : container_value(v, false, what);
-	char	   *text = object ? NULL : string_value(v, what);
-	const char *known[lengthof(level_kinds) + 2] = {"m", "u"};
-	int			kinds = 0;
-
-	level->m = 0;
-	level->u = 0;
-	for (int i = 0; i < lengthof(level_kinds); i++)
-	{
-		JsonbValue *limit = object ? member(object, level_kinds[i].name) : NULL;
-		bool		bare = level_kinds[i].kind == CXM_EXACT || level_kinds[i].kind == CXM_ELSE;
-
-		known[i + 2] = level_kinds[i].name;
-		if (limit == NULL && (object || strcmp(text, level_kinds[i].name) != 0))
-			continue;
-		kinds++;
-		level->kind = level_kinds[i].kind;
-		level->limit = 0;
-		if (bare && limit && !(limit->type == jbvBool && limit->val.boolean))
-			settings_error(psprintf("level \"%s\" of comparison \"%s\" must be true", level_kinds[i].name, name),
-						   "It has no limit.");
-		if (!bare && limit == NULL)
-			settings_error(psprintf("level \"%s\" of comparison \"%s\" needs a limit", level_kinds[i].name, name),
-						   psprintf("Write {\"%s\": limit}.", level_kinds[i].name));
-		if (!bare)
-			level->limit = number_value(limit, psprintf("limit of level \"%s\" of comparison \"%s\"", level_kinds[i].name, name),
-										level_kinds[i].lowest, level_kinds[i].highest);
-	}
-	if (object)
-		check_keys(object, psprintf("a level of comparison \"%s\"", name), known, lengthof(known));
-	if (kinds != 1)
-		settings_error(psprintf("%s must have one kind", what),
-					   object ? psprintf("One has %d.", kinds) : psprintf("There is no kind \"%s\".", text));
-	if (object && (member(object, "m") || member(object, "u")))
-	{
-		/* 0 or 1 would make one field decide alone */
-		level->m = number_member(object, "m", 0, 1e-12, 1);
-		level->u = number_member(object, "u", 0, 1e-12, 1);
-	}
-	l->has_m &= level->m > 0 && level->u > 0;
-}
-
-static void
-read_levels(Linkage *l, JsonbContainer *levels, const char *name, CxmComparison *c)
-{
-	int			n = JsonContainerSize(levels);
-
-	c->nlevels = 0;
-	for (int i = 0; i < n; i++)
-	{
-		/* the last level may be left out, and so needs room */
-		if (c->nlevels == CXM_MAX_LEVELS - (i < n - 1 ? 1 : 0))
-			settings_error(psprintf("comparison \"%s\" has too many levels", name),
-						   psprintf("It may have %d besides \"else\".", CXM_MAX_LEVELS - 1));
-		read_level(l, getIthJsonbValueFromContainer(levels, i), name, &c->levels[c->nlevels++]);
-		if (c->levels[i].kind == CXM_ELSE && i < n - 1)
-			settings_error(psprintf("\"else\" must be the last level of comparison \"%s\"", name), "There are levels after it.");
-	}
-	if (n > 0 && c->levels[n - 1].kind == CXM_ELSE)
-		n--;
-	else
-	{
-		CxmLevel	rest = {CXM_ELSE};
-
-		if (c->nlevels == CXM_MAX_LEVELS)
-			settings_error(psprintf("comparison \"%s\" has too many levels", name),
-						   psprintf("It may have %d besides \"else\".", CXM_MAX_LEVELS - 1));
-		c->levels[c->nlevels++] = rest;
-		l->has_m = false;
-	}
-	if (n == 0)
-		settings_error(psprintf("comparison \"%s\" must have a level besides \"else\"", name), "Otherwise it says nothing.");
-}
-
-static void
-read_comparison(Linkage *l, JsonbValue *v, int number)
-{
-	static const char *const known[] = {"column", "name", "levels", "term_frequency", "trained"};
-	JsonbContainer *object = container_value(v, false, "each comparison");
-	CxmComparison *c = &l->core.comparisons[number];
-	JsonbValue *column = member(object, "column");
-	JsonbValue *name = member(object, "name");
-	JsonbValue *tf = member(object, "term_frequency");
-	bool		exact = false;
-
-	check_keys(object, "a comparison", known, lengthof(known));
-	if (column == NULL)
-		settings_error("each comparison must name its column", "\"column\" is missing.");
-	c->column = column_number(l, string_value(column, "\"column\" of a comparison"));
-	l->names[number] = name ? string_value(name, "\"name\" of a comparison") : l->columns[c->column];
-	read_levels(l, container_value(member(object, "levels"), true, psprintf("\"levels\" of comparison \"%s\"", l->names[number])),
-				l->names[number], c);
-
-	c->tf_weight = 0;
-	if (tf && tf->type == jbvBool)
-		c->tf_weight = tf->val.boolean;
-	else if (tf)
-		c->tf_weight = number_value(tf, psprintf("\"term_frequency\" of comparison \"%s\"", l->names[number]), 0, 1);
-	for (int k = 0; k < c->nlevels; k++)
-		exact |= c->levels[k].kind == CXM_EXACT;
-	if (c->tf_weight > 0 && !exact)
-		settings_error(psprintf("\"term_frequency\" of comparison \"%s\" needs a level \"exact\"", l->names[number]),
-					   "Only equal values have a frequency in common.");
-}
-
-static void *
-resize_space(void *arena, void *space, size_t size)
-{
-	if (size > MaxAllocHugeSize)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("too many records for the memory of this machine")));
-	if (size == 0)
-	{
-		if (space)
-			pfree(space);
-		return NULL;
-	}
-	return space ? repalloc_huge(space, size) : MemoryContextAllocHuge((MemoryContext) arena, size);
-}
-
-static void *
-resize_scratch(void *space, size_t size)
-{
-	return repalloc_huge(space, size);
-}
-
-static void
-poll_interrupts(void)
-{
-	CHECK_FOR_INTERRUPTS();
-}
-
-/* Read settings or a model; what it returns lives in a context of its own under the current one */
-static Linkage *
-read_settings(Jsonb *settings)
-{
-	static const char *const known[] = {"link_type", "id", "source", "comparisons", "blocking", "training", "deterministic",
-		"recall", "sample", "max_pairs", "correct_u", "lambda", "training_result"};
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "cxm linkage", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	Linkage    *l = palloc0(sizeof(Linkage));
-	JsonbContainer *root = &settings->root;
-	JsonbContainer *comparisons;
-	JsonbValue *v;
-
-	l->context = context;
-	l->core.arena = context;
-	l->core.resize = resize_space;
-	l->core.poll = poll_interrupts;
-	l->core.similarity.resize = resize_scratch;
-	l->core.similarity.poll = poll_interrupts;
-	l->core.similarity.size = 1024;
-	l->core.similarity.scratch = palloc(l->core.similarity.size);
-
-	if (!JsonContainerIsObject(root))
-		settings_error("settings must be an object", "They are of another type.");
-	check_keys(root, "the settings", known, lengthof(known));
-
-	v = member(root, "link_type");
-	if (v)
-	{
-		char	   *type = string_value(v, "\"link_type\"");
-
-		if (strcmp(type, "dedupe") != 0 && strcmp(type, "link_only") != 0)
-			settings_error(psprintf("unknown link type \"%s\"", type), "Known are: dedupe, link_only.");
-		l->link_only = strcmp(type, "link_only") == 0;
-	}
-	v = member(root, "id");
-	l->id_column = v ? string_value(v, "\"id\"") : "id";
-	v = member(root, "source");
-	l->source_column = v ? string_value(v, "\"source\"") : "source";
-	v = member(root, "correct_u");
-	if (v && v->type != jbvBool)
-		settings_error("\"correct_u\" must be true or false", "It is of another type.");
-	l->correct_u = v ? v->val.boolean : true;
-	l->recall = number_member(root, "recall", DEFAULT_RECALL, 0.01, 1);
-	l->sample = number_member(root, "sample", DEFAULT_SAMPLE, 1, 1e12);
-	l->max_pairs = number_member(root, "max_pairs", DEFAULT_MAX_PAIRS, 1, 1e15);
-	l->lambda = number_member(root, "lambda", 0, 1e-15, 1 - 1e-9);
-
-	comparisons = container_value(member(root, "comparisons"), true, "\"comparisons\"");
-	l->core.ncomparisons = JsonContainerSize(comparisons);
-	if (l->core.ncomparisons < 1 || l->core.ncomparisons > CXM_MAX_COMPARISONS)
-		settings_error(psprintf("there must be 1 to %d comparisons", CXM_MAX_COMPARISONS), psprintf("There are %d.", l->core.ncomparisons));
-	l->has_m = true;
-	for (int i = 0; i < l->core.ncomparisons; i++)
-		read_comparison(l, getIthJsonbValueFromContainer(comparisons, i), i);
-	read_rules(l, root, "blocking", &l->blocking);
-	read_rules(l, root, "training", &l->training);
-	read_rules(l, root, "deterministic", &l->deterministic);
-	cxm_linkage_prepare(&l->core);
-
-	MemoryContextSwitchTo(old);
-	return l;
-}
-
-/* Settings that have been trained, or filled in by hand */
-static Linkage *
-read_model(Jsonb *model)
-{
-	Linkage    *l = read_settings(model);
-
-	if (!l->has_m || l->lambda == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("settings are not a model yet"),
-				 errdetail("A model has \"lambda\", and \"m\" and \"u\" at each level of each comparison, \"else\" included."),
-				 errhint("Train them with cxm.linkage_train(), or fill them in.")));
-	l->core.lambda = l->lambda;
-	cxm_linkage_weights(&l->core);
-	return l;
-}
 
 /*
  * ---- Records
@@ -490,7 +53,8 @@ read_model(Jsonb *model)
 static bool
 is_number(Oid type)
 {
-	return type == INT2OID || type == INT4OID || type == INT8OID || type == FLOAT4OID || type == FLOAT8OID || type == NUMERICOID;
+	return type == INT2OID || type == INT4OID || type == INT8OID ||
+		type == FLOAT4OID || type == FLOAT8OID || type == NUMERICOID;
 }
 
 static bool
@@ -663,7 +227,8 @@ intern(Linkage *l, int column, Datum value)
 		return intern_set(l, column, DatumGetArrayTypeP(value));
 	text = output_of(value, l->types[column]);
 	characters = cxm_text_characters(text, strlen(text), &length);
-	return cxm_intern_text(&l->core, column, text, strlen(text), characters, length, number_of(value, l->types[column]));
+	return cxm_intern_text(&l->core, column, text, strlen(text), characters, length,
+						   number_of(value, l->types[column]));
 }
 
 /* Which of the two sets a record belongs to: the first or the second name that came up, put in order later */
@@ -680,7 +245,8 @@ side_of(Linkage *l, const char *source)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("records to be linked must come from two sources"),
-			 errdetail("Column \"%s\" has \"%s\", \"%s\" and \"%s\".", l->source_column, l->sources[0], l->sources[1], source)));
+			 errdetail("Column \"%s\" has \"%s\", \"%s\" and \"%s\".",
+					   l->source_column, l->sources[0], l->sources[1], source)));
 	return 0;
 }
 
@@ -714,8 +280,8 @@ add_record(Linkage *l, HeapTuple tuple, TupleDesc desc)
 	row = cxm_linkage_add(&l->core);
 	if (l->core.room != room)
 	{
-		l->ids = resize_space(l->context, l->ids, l->core.room * sizeof(char *));
-		l->sides = resize_space(l->context, l->sides, l->core.room);
+		l->ids = cxm_resize_space(l->context, l->ids, l->core.room * sizeof(char *));
+		l->sides = cxm_resize_space(l->context, l->sides, l->core.room);
 	}
 	l->ids[r] = MemoryContextStrdup(l->context, key_value(tuple, desc, l->id_attribute, l->id_column));
 	l->sides[r] = l->link_only ? side_of(l, key_value(tuple, desc, l->source_attribute, l->source_column)) : 0;
@@ -745,8 +311,9 @@ static void
 order_records(Linkage *l)
 {
 	uint32		n = l->core.nrecords;
+	Size		ncolumns = l->core.ncolumns;
 	uint32	   *order = MemoryContextAllocHuge(l->context, sizeof(uint32) * Max(n, 1));
-	uint32	   *rows = MemoryContextAllocHuge(l->context, sizeof(uint32) * (Size) Max(n, 1) * Max(l->core.ncolumns, 1));
+	uint32	   *rows = MemoryContextAllocHuge(l->context, sizeof(uint32) * Max(n, 1) * Max(ncolumns, 1));
 	char	  **ids = MemoryContextAllocHuge(l->context, sizeof(char *) * Max(n, 1));
 
 	if (l->sources[1] && strcmp(l->sources[0], l->sources[1]) > 0)
@@ -765,8 +332,9 @@ order_records(Linkage *l)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNIQUE_VIOLATION),
 					 errmsg("record id \"%s\" is not unique", l->ids[order[r]]),
-					 errdetail("Column \"%s\" must tell the records apart%s.", l->id_column, l->link_only ? " within their source" : "")));
-		memcpy(&rows[(Size) r * l->core.ncolumns], &l->core.rows[(Size) order[r] * l->core.ncolumns], sizeof(uint32) * l->core.ncolumns);
+					 errdetail("Column \"%s\" must tell the records apart%s.",
+							   l->id_column, l->link_only ? " within their source" : "")));
+		memcpy(&rows[(Size) r * ncolumns], &l->core.rows[(Size) order[r] * ncolumns], sizeof(uint32) * ncolumns);
 		ids[r] = l->ids[order[r]];
 		l->core.nleft += l->link_only && l->sides[order[r]] == 0;
 	}
@@ -940,8 +508,13 @@ run_session(Linkage *l, const CxmRule *rule, Session *session)
 	if (session->pairs == 0)
 		return;
 	cxm_histogram_sort(&histogram);
-	session->em.lambda = l->core.lambda > 0
-		? Min(0.9, Max(0.001, l->core.lambda * cxm_linkage_all_pairs(&l->core) * DEFAULT_RECALL / session->pairs)) : 0.2;
+	session->em.lambda = 0.2;
+	if (l->core.lambda > 0)
+	{
+		double		share = l->core.lambda * cxm_linkage_all_pairs(&l->core) * CXM_DEFAULT_RECALL / session->pairs;
+
+		session->em.lambda = Min(0.9, Max(0.001, share));
+	}
 	cxm_em(&session->em, &histogram, TOLERANCE, MAX_ITERATIONS);
 	pfree(pairs.order);
 	pfree(pairs.spare);
@@ -1062,14 +635,15 @@ append_number(StringInfo out, double number)
 	appendStringInfoString(out, digits);
 }
 
-/* The entry of level_kinds that a level was written with */
+/* The entry of cxm_level_kinds that a level was written with */
 static int
 kind_of_level(const Linkage *l, const CxmComparison *c, const CxmLevel *level)
 {
 	int			i = 0;
 
-	while (level_kinds[i].kind != level->kind ||
-		   (level->kind == CXM_DIFFERENCE && (strcmp(level_kinds[i].name, "days") == 0) != is_time(l->types[c->column])))
+	while (cxm_level_kinds[i].kind != level->kind ||
+		   (level->kind == CXM_DIFFERENCE &&
+			(strcmp(cxm_level_kinds[i].name, "days") == 0) != is_time(l->types[c->column])))
 		i++;
 	return i;
 }
@@ -1090,7 +664,7 @@ append_comparison(StringInfo out, const Linkage *l, int number)
 	{
 		const CxmLevel *level = &c->levels[k];
 
-		appendStringInfo(out, "%s{\"%s\":", k > 0 ? "," : "", level_kinds[kind_of_level(l, c, level)].name);
+		appendStringInfo(out, "%s{\"%s\":", k > 0 ? "," : "", cxm_level_kinds[kind_of_level(l, c, level)].name);
 		if (level->kind == CXM_EXACT || level->kind == CXM_ELSE)
 			appendStringInfoString(out, "true");
 		else
@@ -1141,7 +715,7 @@ cxm_linkage_train(PG_FUNCTION_ARGS)
 {
 	char	   *query = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	Jsonb	   *settings = PG_GETARG_JSONB_P(1);
-	Linkage    *l = read_settings(settings);
+	Linkage    *l = cxm_read_settings(settings);
 	Session    *sessions;
 	uint64		sampled;
 	char	   *trained;
@@ -1149,7 +723,7 @@ cxm_linkage_train(PG_FUNCTION_ARGS)
 	if (l->training.n == 0)
 		l->training = l->blocking;
 	if (l->training.n == 0)
-		settings_error("there must be a training rule", "Neither \"training\" nor \"blocking\" has one.");
+		cxm_settings_error("there must be a training rule", "Neither \"training\" nor \"blocking\" has one.");
 	read_records(l, query);
 	if (l->core.nrecords < 2)
 		ereport(ERROR,
@@ -1161,7 +735,8 @@ cxm_linkage_train(PG_FUNCTION_ARGS)
 	train(l, sessions, (uint64) PG_GETARG_INT64(2), &sampled);
 	trained = trained_settings(l, sessions, sampled);
 	MemoryContextDelete(l->context);
-	PG_RETURN_DATUM(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(settings), DirectFunctionCall1(jsonb_in, CStringGetDatum(trained))));
+	PG_RETURN_DATUM(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(settings),
+										DirectFunctionCall1(jsonb_in, CStringGetDatum(trained))));
 }
 
 /*
@@ -1227,7 +802,8 @@ put_pair(Linkage *l, Rows *rows, const Scored *pair)
 	values[1] = CStringGetTextDatum(l->ids[pair->b]);
 	values[2] = Float8GetDatum(pair->weight);
 	values[3] = Float8GetDatum(cxm_probability(pair->weight));
-	values[4] = PointerGetDatum(construct_array(levels, l->core.ncomparisons, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	values[4] = PointerGetDatum(construct_array(levels, l->core.ncomparisons, INT4OID,
+												sizeof(int32), true, TYPALIGN_INT));
 	tuplestore_putvalues(rows->store, rows->desc, values, nulls);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(rows->context);
@@ -1247,7 +823,7 @@ keep_pair(Linkage *l, Candidates *candidates, const Scored *pair)
 	if (candidates->n == candidates->room)
 	{
 		candidates->room = candidates->room ? candidates->room * 2 : 1024;
-		candidates->pairs = resize_space(l->context, candidates->pairs, candidates->room * sizeof(Scored));
+		candidates->pairs = cxm_resize_space(l->context, candidates->pairs, candidates->room * sizeof(Scored));
 	}
 	candidates->pairs[candidates->n++] = *pair;
 }
@@ -1326,7 +902,7 @@ Datum
 cxm_linkage_score(PG_FUNCTION_ARGS)
 {
 	char	   *query = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Linkage    *l = read_model(PG_GETARG_JSONB_P(1));
+	Linkage    *l = cxm_read_model(PG_GETARG_JSONB_P(1));
 	float8		threshold = PG_GETARG_FLOAT8(2);
 	bool		one_to_one = PG_GETARG_BOOL(3);
 	Candidates	candidates = {0};
@@ -1340,9 +916,9 @@ cxm_linkage_score(PG_FUNCTION_ARGS)
 				 errmsg("threshold must be at least 0 and less than 1"),
 				 errdetail("It is %g.", threshold)));
 	if (one_to_one && !l->link_only)
-		settings_error("one-to-one links need two sources", "\"link_type\" is not \"link_only\".");
+		cxm_settings_error("one-to-one links need two sources", "\"link_type\" is not \"link_only\".");
 	if (l->blocking.n == 0)
-		settings_error("there must be a blocking rule", "\"blocking\" is missing or empty.");
+		cxm_settings_error("there must be a blocking rule", "\"blocking\" is missing or empty.");
 
 	begin_rows(fcinfo, &rows);
 	read_records(l, query);
@@ -1411,7 +987,7 @@ static char *
 level_text(const Linkage *l, const CxmComparison *c, int code)
 {
 	const CxmLevel *level = &c->levels[code - 1];
-	const char *relation = level_kinds[kind_of_level(l, c, level)].relation;
+	const char *relation = cxm_level_kinds[kind_of_level(l, c, level)].relation;
 
 	if (level->kind == CXM_EXACT || level->kind == CXM_ELSE)
 		return pstrdup(relation);
@@ -1422,9 +998,9 @@ level_text(const Linkage *l, const CxmComparison *c, int code)
 typedef struct Step
 {
 	const char *comparison;
-	char	   *value_a;
-	char	   *value_b;
-	char	   *level;
+	const char *value_a;
+	const char *value_b;
+	const char *level;
 	double		m;
 	double		u;
 	double		weight;
@@ -1500,7 +1076,7 @@ Datum
 cxm_linkage_explain(PG_FUNCTION_ARGS)
 {
 	char	   *query = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Linkage    *l = read_model(PG_GETARG_JSONB_P(1));
+	Linkage    *l = cxm_read_model(PG_GETARG_JSONB_P(1));
 	char	   *record_a = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	char	   *record_b = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	Rows		rows;
@@ -1616,12 +1192,12 @@ cxm_em_sql(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	vectors = PG_GETARG_ARRAYTYPE_P(0);
 	if (max_iterations < 1 || max_iterations > 1000000)
-		settings_error("number of iterations must be between 1 and 1000000", "It is null or another number.");
+		cxm_settings_error("number of iterations must be between 1 and 1000000", "It is null or another number.");
 	if (!(tolerance >= 0 && tolerance < 1))
-		settings_error("tolerance must be at least 0 and less than 1", "It is null or another number.");
+		cxm_settings_error("tolerance must be at least 0 and less than 1", "It is null or another number.");
 
 	memory->arena = CurrentMemoryContext;
-	memory->resize = resize_space;
+	memory->resize = cxm_resize_space;
 	read_vectors(vectors, counts, memory, em, &histogram);
 	cxm_histogram_sort(&histogram);
 	if (histogram.n == 0)

@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_SIZE		(256 * 1024)
+#define CHUNK_SIZE		((size_t) 256 * 1024)
 
 /* pairs between two calls of poll */
 #define POLL_PAIRS		4096
@@ -1085,9 +1085,11 @@ cxm_linkage_estimate_u(CxmLinkage *l, uint64_t max_pairs, uint64_t seed)
 		while (n < max_pairs)
 		{
 			uint32_t	a = random_below(&state, l->nleft > 0 ? l->nleft : l->nrecords);
-			uint32_t	b = l->nleft > 0 ? l->nleft + random_below(&state, nright) : random_below(&state, l->nrecords - 1);
+			uint32_t	b = random_below(&state, l->nleft > 0 ? nright : l->nrecords - 1);
 
-			if (l->nleft == 0 && b >= a)
+			if (l->nleft > 0)
+				b += l->nleft;
+			else if (b >= a)
 				b++;			/* any other record */
 			count_levels(l, a, b, counts);
 			if (++n % POLL_PAIRS == 0 && l->poll)

@@ -210,7 +210,8 @@ extern void cxm_linkage_correct_u(CxmLinkage *l);
 extern void cxm_linkage_weights(CxmLinkage *l);
 extern double cxm_tf_weight(const CxmLinkage *l, const CxmComparison *c, uint32_t value);
 extern double cxm_linkage_weight(const CxmLinkage *l, uint32_t a, uint64_t vector);
-extern bool cxm_linkage_score_pair(CxmLinkage *l, uint32_t a, uint32_t b, double least, uint64_t *vector, double *weight);
+extern bool cxm_linkage_score_pair(CxmLinkage *l, uint32_t a, uint32_t b, double least,
+								   uint64_t *vector, double *weight);
 extern void cxm_linkage_prefetch(const CxmLinkage *l, uint32_t a, uint32_t b);
 extern void cxm_linkage_prefetch_row(const CxmLinkage *l, uint32_t record);
 extern double cxm_probability(double weight);

@@ -26,7 +26,7 @@
 #define MAX_GRAM			64
 
 /* working space above this is given back after the call */
-#define KEPT_SPACE			(1024 * 1024)
+#define KEPT_SPACE			((size_t) 1024 * 1024)
 
 /* Damerau's is the plain one; the restricted one is called optimal string alignment */
 typedef enum Distance
@@ -118,6 +118,7 @@ cxm_text_characters(const char *bytes, int nbytes, int *length)
 {
 	const uint8_t *p = (const uint8_t *) bytes;
 	const uint8_t *end = p + nbytes;
+	int			encoding = GetDatabaseEncoding();
 	bool		one_byte = pg_database_encoding_max_length() == 1;
 	uint32	   *characters = NULL;
 	int			n = 0;
@@ -130,9 +131,11 @@ cxm_text_characters(const char *bytes, int nbytes, int *length)
 		characters = palloc(sizeof(uint32) * Max(nbytes, 1));
 		while (p < end)
 		{
-			int			size = one_byte || *p < 0x80 ? 1 : Min(pg_mblen((const char *) p), (int) (end - p));
+			int			size = 1;
 			uint32		character = 0;
 
+			if (!one_byte && *p >= 0x80)
+				size = Min(pg_encoding_mblen(encoding, (const char *) p), (int) (end - p));
 			while (size-- > 0)
 				character = character << 8 | *p++;
 			characters[n++] = character;

@@ -43,6 +43,8 @@ maximum(int a, int b)
 static inline uint64_t
 low_bits(int n)
 {
+	if (n <= 0)
+		return 0;
 	return n >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1;
 }
 
@@ -108,10 +110,11 @@ static inline double
 jaro_value(int common, int out_of_order, int la, int lb)
 {
 	double		m = common;
+	int			transpositions = out_of_order / 2;
 
 	if (common == 0)
 		return 0;
-	return (m / la + m / lb + (m - (double) (out_of_order / 2)) / m) / 3;
+	return (m / la + m / lb + (m - transpositions) / m) / 3;
 }
 
 /*
@@ -659,13 +662,12 @@ int
 cxm_damerau(CxmSimilarity *s, const uint32_t *a, int la, const uint32_t *b, int lb, int max)
 {
 	NumberedPair pair;
-	size_t		rows = ((size_t) lb + 2) * 3;
+	size_t		rows;
 	int			distance;
 
 	if (distance_is_known(&a, &la, &b, &lb, &max, &distance))
 		return distance;
 
-	/* the sizes have changed: the longer string may be the other one now */
 	rows = ((size_t) lb + 2) * 3;
 	pair = number_characters(s, a, la, b, lb, (rows + la + 1) * sizeof(int));
 	return damerau_rows(s, pair.a, la, pair.b, lb, max, (int *) pair.rest + rows, pair.distinct, pair.rest);
