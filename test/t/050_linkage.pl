@@ -103,6 +103,25 @@ between("SELECT round(2.0 * count(*) FILTER (WHERE correct) / (count(*) + $fake_
 between('SELECT round(avg(correct::integer), 4) FROM fake_pair WHERE probability >= .95', .999, 1, 'precision at p >= .95');
 between("SELECT max(f1) FROM (SELECT 2.0 * sum(correct::integer) OVER w / (count(*) OVER w + $fake_true) AS f1 FROM fake_pair WINDOW w AS (ORDER BY weight DESC)) AS s", .837, 1, 'best F1 over all thresholds');
 
+# clusters: the closure of links, and what the guard against bridges makes of doubtful ones
+sub clusters
+{
+	my ($threshold, $density, $measure) = @_;
+	return <<"SQL";
+WITH c AS (
+    SELECT c.member, c.cluster, c.size, f.cluster AS who
+    FROM (SELECT array_agg(record_a) AS a, array_agg(record_b) AS b, array_agg(weight) AS w FROM fake_pair WHERE probability >= $threshold) AS l,
+         cxm.clusters(a, b, w, 100, $density) AS c JOIN fake AS f ON f.unique_id = c.member)
+SELECT round($measure, 4) FROM (SELECT count(*) FILTER (WHERE x.who = y.who)::numeric AS correct, count(*) AS found FROM c AS x JOIN c AS y ON x.cluster = y.cluster AND x.member < y.member) AS n
+SQL
+}
+my $cluster_f1 = "2 * correct / (found + $fake_true)";
+between(clusters(.95, 0, $cluster_f1), .876, 1, 'F1 of the closure of links of p >= .95');
+between(clusters(.95, .25, 'correct / found'), 1, 1, 'precision of its clusters at density .25');
+between(clusters(.1, 0, 'correct / found'), .9, .95, 'precision of the closure of doubtful links');
+between(clusters(.1, .25, 'correct / found'), .99, 1, 'and at density .25');
+between(clusters(.1, .25, $cluster_f1), .92, 1, 'F1 there');
+
 # the order of the records, and what they are called first, is nothing to it
 is(psql($database, "SELECT cxm.linkage_train('$fake ORDER BY md5(unique_id)', '$fake_settings') = m FROM fake_model"), 't', 'shuffled records give the same model');
 is(psql($database, "SELECT count(*) FROM (SELECT p.* FROM fake_model, cxm.linkage_score('$fake ORDER BY md5(unique_id)', m, 0) AS p EXCEPT SELECT record_a, record_b, weight, probability, levels FROM fake_pair) AS d"), '0', 'and the same scores');
