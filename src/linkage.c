@@ -416,7 +416,7 @@ begin_pairs(Linkage *l, CxmPairs *pairs, const CxmRule *rules, int nrules)
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 			 errmsg("blocking rule (%s) gives too many pairs", names.data),
 			 errdetail("It gives %.0f pairs, and \"max_pairs\" is %.0f.", n, l->max_pairs),
-			 errhint("Add a column to the rule, make its commonest values null, or raise \"max_pairs\".")));
+			 errhint("Add a column to the rule, leave common values out with \"max_block\", or raise \"max_pairs\".")));
 	return 0;
 }
 

@@ -645,6 +645,38 @@ radix_sort(CxmPairs *p)
 	}
 }
 
+/* Is a block left out for its size? */
+static inline bool
+is_large(const CxmPairs *p, uint32_t from, uint32_t to)
+{
+	return p->linkage->max_block > 0 && to - from > p->linkage->max_block;
+}
+
+/* Remember whose blocks the last rule leaves out: a later rule must not take their pairs for done */
+static void
+mark_large_blocks(CxmLinkage *l, CxmPairs *p)
+{
+	uint32_t	bit = UINT32_C(1) << (p->nrules - 1);
+	size_t		size = ((size_t) l->nrecords + 1) * sizeof(uint32_t);
+
+	if (l->max_block == 0)
+		return;
+	if (l->in_large_block == NULL)
+	{
+		l->in_large_block = resize(l, NULL, size);
+		memset(l->in_large_block, 0, size);
+	}
+	for (uint32_t r = 0; r < l->nrecords; r++)
+		l->in_large_block[r] &= ~bit;
+	for (uint32_t from = 0, to; from < p->n; from = to)
+	{
+		for (to = from + 1; to < p->n && p->order[to].key == p->order[from].key;)
+			to++;
+		for (uint32_t i = from; i < to && is_large(p, from, to); i++)
+			l->in_large_block[p->order[i].record] |= bit;
+	}
+}
+
 /* Find the block that begins at from: where it ends, and where its right side begins */
 static void
 find_block(CxmPairs *p, uint32_t from)
@@ -659,7 +691,7 @@ find_block(CxmPairs *p, uint32_t from)
 		to++;
 	}
 	p->to = to;
-	p->i = from;
+	p->i = is_large(p, from, to) ? to : from;
 	p->j = p->linkage->nleft > 0 ? p->middle : from + 1;
 }
 
@@ -696,12 +728,15 @@ cxm_block_size(CxmLinkage *l, CxmPairs *p, const CxmRule *rules, int nrules)
 		p->order[p->n++].record = r;
 	}
 	radix_sort(p);
+	mark_large_blocks(l, p);
 	if (l->poll)
 		l->poll();
 
 	for (uint32_t from = 0; from < p->n; from = p->to)
 	{
 		find_block(p, from);
+		if (is_large(p, p->from, p->to))
+			continue;
 		if (l->nleft > 0)
 			pairs += (double) (p->middle - p->from) * (p->to - p->middle);
 		else
@@ -747,7 +782,8 @@ cxm_next_pairs(CxmPairs *p, uint32_t *a, uint32_t *b, int room)
 			if (p->rules[p->nrules - 1].ncolumns > 1)
 				wanted = rule_holds(&p->rules[p->nrules - 1], row, other);
 			for (int r = 0; r < p->nrules - 1 && wanted; r++)
-				wanted = !rule_holds(&p->rules[r], row, other);
+				wanted = !rule_holds(&p->rules[r], row, other) ||
+					(l->max_block > 0 && (l->in_large_block[x] >> r & 1));
 			if (wanted)
 			{
 				a[n] = x;

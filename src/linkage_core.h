@@ -131,6 +131,8 @@ typedef struct CxmLinkage
 	uint32_t	nrecords;
 	size_t		room;
 	uint32_t   *rows;
+	uint32_t	max_block;		/* larger blocks are left out; 0: none is */
+	uint32_t   *in_large_block;	/* by record: bits of the rules whose block is left out */
 	uint32_t	nleft;			/* when two sets are linked: the first nleft records are one of them; 0: one set */
 
 	int			ncomparisons;

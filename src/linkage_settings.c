@@ -334,7 +334,7 @@ Linkage *
 cxm_read_settings(Jsonb *settings)
 {
 	static const char *const known[] = {"link_type", "id", "source", "comparisons", "blocking", "training",
-		"deterministic", "recall", "sample", "max_pairs", "correct_u", "lambda", "training_result"};
+		"deterministic", "recall", "sample", "max_block", "max_pairs", "correct_u", "lambda", "training_result"};
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "cxm linkage", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	Linkage    *l = palloc0(sizeof(Linkage));
@@ -374,6 +374,7 @@ cxm_read_settings(Jsonb *settings)
 	l->correct_u = v ? v->val.boolean : true;
 	l->recall = number_member(root, "recall", CXM_DEFAULT_RECALL, 0.01, 1);
 	l->sample = number_member(root, "sample", DEFAULT_SAMPLE, 1, 1e12);
+	l->core.max_block = (uint32) number_member(root, "max_block", 0, 2, 1e9);
 	l->max_pairs = number_member(root, "max_pairs", DEFAULT_MAX_PAIRS, 1, 1e15);
 	l->lambda = number_member(root, "lambda", 0, 1e-15, 1 - 1e-9);
 

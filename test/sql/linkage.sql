@@ -169,6 +169,10 @@ SELECT pg_temp.fails($$SELECT cxm.linkage_train('SELECT * FROM person WHERE id =
 SELECT pg_temp.fails($$SELECT cxm.linkage_train('TABLE person', m || '{"training": [["name", "city", "born"]]}') FROM model$$);
 SELECT pg_temp.fails($$SELECT cxm.linkage_score('TABLE people', m || '{"max_pairs": 100, "blocking": ["city"]}') FROM trained$$);
 
+-- or the commonest values are left out; another rule still brings their pairs together
+SELECT count(*) FILTER (WHERE b = 'city') AS of_city, count(*) FILTER (WHERE b = 'both') = (SELECT count(*) FROM people AS x JOIN people AS y USING (born) WHERE x.id < y.id) AS of_born
+FROM trained, (VALUES ('city', '["city"]'::jsonb), ('both', '["city", "born"]')) AS v (b, rules), cxm.linkage_score('TABLE people', m || jsonb_build_object('max_block', 30, 'blocking', rules), 0);
+
 -- hostile settings
 SELECT settings, pg_temp.fails(format('SELECT cxm.linkage_train(''TABLE person'', %L)', settings)) AS error
 FROM unnest(ARRAY[

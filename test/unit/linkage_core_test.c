@@ -342,6 +342,17 @@ plain_rule(const CxmLinkage *l, const CxmRule *rule, int a, int b)
 	return 1;
 }
 
+/* is the block of a record left out? */
+static int
+in_large_block(const CxmLinkage *l, const CxmRule *rule, int a)
+{
+	uint32_t	size = 0;
+
+	for (int r = 0; r < RECORDS; r++)
+		size += plain_rule(l, rule, a, r) != 0;
+	return l->max_block > 0 && size > l->max_block;
+}
+
 /* each pair that some rule blocks together comes once, and no other */
 static void
 blocking(CxmLinkage *l, int room)
@@ -364,7 +375,8 @@ blocking(CxmLinkage *l, int room)
 		for (int x = 0; x < RECORDS; x++)
 		{
 			for (int y = x + 1; y < RECORDS; y++)
-				expected += (l->nleft == 0 || (x < (int) l->nleft && y >= (int) l->nleft)) && plain_rule(l, &rules[r], x, y);
+				expected += (l->nleft == 0 || (x < (int) l->nleft && y >= (int) l->nleft)) &&
+					plain_rule(l, &rules[r], x, y) && !in_large_block(l, &rules[r], x);
 		}
 		check(size == expected, "pairs of a rule");
 		while ((n = cxm_next_pairs(&pairs, a, b, room)) >= 0)
@@ -380,7 +392,7 @@ blocking(CxmLinkage *l, int room)
 			int			wanted = 0;
 
 			for (int r = 0; r < 4; r++)
-				wanted |= plain_rule(l, &rules[r], x, y);
+				wanted |= plain_rule(l, &rules[r], x, y) && !in_large_block(l, &rules[r], x);
 			wanted = wanted && (l->nleft == 0 ? x < y : x < (int) l->nleft && y >= (int) l->nleft);
 			wrong += seen[x][y] != wanted;
 			found += wanted;
@@ -535,6 +547,9 @@ main(void)
 		make_linkage(&l, run % 2 ? 100 : 0);
 		all_pairs(&l);
 		blocking(&l, run < 2 ? 64 : 1);
+		l.max_block = 12;
+		blocking(&l, 64);
+		l.max_block = 0;
 		estimate_u(&l);
 		free(l.similarity.scratch);
 	}
