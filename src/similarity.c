@@ -13,6 +13,7 @@
 #include "cxm.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "similarity.h"
 #include "similarity_core.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -112,34 +113,47 @@ characters_of(text *t)
  * The number is made of the bytes of the character, whatever the encoding: it is enough that equal characters have
  * equal numbers.
  */
-static void
-widen(Characters *c)
+uint32 *
+cxm_text_characters(const char *bytes, int nbytes, int *length)
 {
-	const uint8_t *p = c->bytes;
-	const uint8_t *end = p + c->nbytes;
+	const uint8_t *p = (const uint8_t *) bytes;
+	const uint8_t *end = p + nbytes;
+	int			encoding = GetDatabaseEncoding();
 	bool		one_byte = pg_database_encoding_max_length() == 1;
+	uint32	   *characters = NULL;
+	int			n = 0;
 
-	/* a character has at most four bytes, so this many cannot be too few */
-	if (c->nbytes / 4 > MAX_CHARACTERS)
-		c->nwide = MAX_CHARACTERS + 1;
+	/* a character has at most four bytes, so that many cannot be too few */
+	if (nbytes / 4 > MAX_CHARACTERS)
+		n = MAX_CHARACTERS + 1;
 	else
 	{
-		c->wide = palloc(sizeof(uint32_t) * Max(c->nbytes, 1));
+		characters = palloc(sizeof(uint32) * Max(nbytes, 1));
 		while (p < end)
 		{
-			int			length = one_byte || *p < 0x80 ? 1 : Min(pg_mblen((const char *) p), (int) (end - p));
-			uint32_t	character = 0;
+			int			size = 1;
+			uint32		character = 0;
 
-			while (length-- > 0)
+			if (!one_byte && *p >= 0x80)
+				size = Min(pg_encoding_mblen(encoding, (const char *) p), (int) (end - p));
+			while (size-- > 0)
 				character = character << 8 | *p++;
-			c->wide[c->nwide++] = character;
+			characters[n++] = character;
 		}
 	}
-	if (c->nwide > MAX_CHARACTERS)
+	if (n > MAX_CHARACTERS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("text is too long to be compared"),
 				 errdetail("The longest that is compared has %d characters.", MAX_CHARACTERS)));
+	*length = n;
+	return characters;
+}
+
+static void
+widen(Characters *c)
+{
+	c->wide = cxm_text_characters((const char *) c->bytes, c->nbytes, &c->nwide);
 }
 
 static double

@@ -43,7 +43,9 @@ maximum(int a, int b)
 static inline uint64_t
 low_bits(int n)
 {
-	return n >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << (n & 63)) - 1;
+	if (n <= 0)
+		return 0;
+	return n >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1;
 }
 
 /* The number of the lowest bit that is set */
@@ -666,7 +668,6 @@ cxm_damerau(CxmSimilarity *s, const uint32_t *a, int la, const uint32_t *b, int 
 	if (distance_is_known(&a, &la, &b, &lb, &max, &distance))
 		return distance;
 
-	/* only now, for the longer string may be the other one by now */
 	rows = ((size_t) lb + 2) * 3;
 	pair = number_characters(s, a, la, b, lb, (rows + la + 1) * sizeof(int));
 	return damerau_rows(s, pair.a, la, pair.b, lb, max, (int *) pair.rest + rows, pair.distinct, pair.rest);
