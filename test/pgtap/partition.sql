@@ -1,6 +1,6 @@
 -- Monthly partitions: where rows go, and what users add to the tables goes on the new ones too
 BEGIN;
-SELECT plan(28);
+SELECT plan(31);
 SET LOCAL timezone = 'Pacific/Auckland';
 SET LOCAL client_min_messages = error;
 
@@ -71,6 +71,19 @@ SET LOCAL ROLE cxm_test_stranger;
 SELECT lives_ok($$SELECT cxm.track('p', at => '1994-01-01Z')$$, 'who does not own the table');
 RESET ROLE;
 SELECT is((SELECT count(*) FROM cx.event_default), 1::bigint, 'writes into the default partition');
+
+-- dropping a month, as docs/store.md has it
+SELECT cxm.make_partition('event', '1993-01-01');
+CREATE TABLE public.visit (id integer PRIMARY KEY, at timestamptz);
+INSERT INTO public.visit VALUES (1, '1993-01-05Z'), (2, '1993-01-06Z');
+CALL cxm.attach('public.visit', 'event', '{"at": "at", "event": {"constant": "visit"}}', commit => false);
+DROP TABLE cx.event_1993_01;
+SELECT is((SELECT sum(c.row_count) FROM cxm.store_check() AS c WHERE c.table_name = 'cx.message'), 2::numeric, 'messages of a month that was dropped are reported');
+DELETE FROM cx.message WHERE kind = 'event' AND occurred_at >= '1993-01-01Z' AND occurred_at < '1993-02-01Z';
+SELECT is_empty($$SELECT * FROM cxm.store_check() AS c WHERE c.table_name = 'cx.message'$$, 'until they are forgotten');
+UPDATE public.visit SET at = '1994-02-02Z' WHERE id = 1;
+SELECT is((SELECT array_agg(e.occurred_at) FROM cx.event AS e JOIN cx.message AS m ON m.record_id = e.event_id WHERE m.occurred_at < '1995-01-01Z' AND m.message_id = '1'),
+          ARRAY[timestamptz '1994-02-02Z'], 'and a row that moves out of the month is taken anew');
 
 SELECT * FROM finish();
 ROLLBACK;
