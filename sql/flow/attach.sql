@@ -1065,6 +1065,31 @@ $$;
 COMMENT ON FUNCTION cxm.register_table(oid, text, jsonb, text, text[], boolean, boolean, boolean) IS
 'The first part of cxm.attach(): checks, the row of cx.source, the triggers. Returns the name of the source; NULL when writers were in the way of the triggers (the caller rolls back and tries again), unless patient.';
 
+CREATE FUNCTION cxm.guard_mapping() RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_source text;
+    v_table oid;
+BEGIN
+    -- The triggers of the table read what the mapping names with the rights of whoever writes to the table. Writers of the
+    -- store may change cx.source, and must not learn by it what they may not read themselves.
+    FOREACH v_source IN ARRAY ARRAY[OLD.source, NEW.source] LOOP
+        v_table := cxm.attached_table(v_source);
+        IF v_table IS NOT NULL AND (NOT has_table_privilege(v_table, 'SELECT') OR row_security_active(v_table)) THEN
+            RAISE EXCEPTION 'permission denied to change what is read from table %', v_table::regclass
+                USING ERRCODE = 'insufficient_privilege',
+                      DETAIL = format('Source "%s" follows it, and role "%s" may not read all of it.', v_source, current_user);
+        END IF;
+    END LOOP;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.guard_mapping() IS
+'Trigger of cx.source: who changes what is read from an attached table must be able to read the table. Error insufficient_privilege otherwise.';
+
 CREATE FUNCTION cxm.set_short_timeout() RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
