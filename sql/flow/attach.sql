@@ -1065,6 +1065,31 @@ $$;
 COMMENT ON FUNCTION cxm.register_table(oid, text, jsonb, text, text[], boolean, boolean, boolean) IS
 'The first part of cxm.attach(): checks, the row of cx.source, the triggers. Returns the name of the source; NULL when writers were in the way of the triggers (the caller rolls back and tries again), unless patient.';
 
+CREATE FUNCTION cxm.guard_mapping() RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_source text;
+    v_table oid;
+BEGIN
+    -- The triggers of the table read what the mapping names with the rights of whoever writes to the table. Writers of the
+    -- store may change cx.source, and must not learn by it what they may not read themselves.
+    FOREACH v_source IN ARRAY ARRAY[OLD.source, NEW.source] LOOP
+        v_table := cxm.attached_table(v_source);
+        IF v_table IS NOT NULL AND (NOT has_table_privilege(v_table, 'SELECT') OR row_security_active(v_table)) THEN
+            RAISE EXCEPTION 'permission denied to change what is read from table %', v_table::regclass
+                USING ERRCODE = 'insufficient_privilege',
+                      DETAIL = format('Source "%s" follows it, and role "%s" may not read all of it.', v_source, current_user);
+        END IF;
+    END LOOP;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.guard_mapping() IS
+'Trigger of cx.source: who changes what is read from an attached table must be able to read the table. Error insufficient_privilege otherwise.';
+
 CREATE FUNCTION cxm.set_short_timeout() RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -1312,16 +1337,27 @@ CREATE FUNCTION cxm.restart_backfill(source text) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_source record;
+    v_table text;
 BEGIN
     PERFORM cxm.backfill_table(source);
     UPDATE cx.source AS s
     SET backfill_state = 'pending', backfill_table = NULL, backfill_key = NULL, backfill_done = '{}', backfill_rows = 0, backfill_total = NULL,
         backfill_repair = true, backfill_at = NULL, backfilled_at = NULL, blank_rows = 0
-    WHERE s.source = restart_backfill.source;
+    WHERE s.source = restart_backfill.source
+    RETURNING s.source_id, s.kind INTO v_source;
+
+    -- a record that was deleted from the store by hand: its message would say that it is there
+    v_table := CASE v_source.kind WHEN 'traits' THEN 'trait' ELSE v_source.kind END;
+    EXECUTE format('DELETE FROM cx.message AS m WHERE m.source_id = $1 AND m.kind = $2
+                    AND NOT EXISTS (SELECT FROM cx.%I AS r WHERE r.%I = m.record_id%s)',
+                   v_table, v_table || '_id', CASE v_source.kind WHEN 'traits' THEN '' ELSE ' AND r.occurred_at = m.occurred_at' END)
+    USING v_source.source_id, v_source.kind;
 END
 $$;
 
-COMMENT ON FUNCTION cxm.restart_backfill(text) IS 'Makes the backfill of a source begin anew and mend what is stored.';
+COMMENT ON FUNCTION cxm.restart_backfill(text) IS 'Makes the backfill of a source begin anew and mend what is stored, also records that were deleted from the store.';
 
 CREATE FUNCTION cxm.unfinished_backfills(source text, idle interval DEFAULT '0') RETURNS text[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -1427,6 +1463,10 @@ BEGIN
     END IF;
     IF backfill.restart THEN
         PERFORM cxm.restart_backfill(backfill.source);
+        IF backfill.commit THEN
+            COMMIT;
+            SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+        END IF;
     END IF;
     v_sources := cxm.unfinished_backfills(backfill.source, backfill.idle);
 
@@ -1479,7 +1519,7 @@ END
 $$;
 
 COMMENT ON PROCEDURE cxm.backfill(text, integer, boolean, boolean, interval) IS
-'Reads what was in an attached table before its triggers, or resumes that after a crash, a cancel or an error; of a source, or of all that are unfinished (NULL). batch_size: rows a batch at most (1 to 1000000); batches shrink so that rows are locked for less than half a second. commit: commit every batch (not inside a transaction block); false works in the caller''s transaction and waits for locks. restart: read the table again from the start, change stored records that differ and remove those whose row is gone, as after writes without triggers. idle: with source NULL, only those that have not moved for so long. Raises a notice every two seconds; cx.source has the state.';
+'Reads what was in an attached table before its triggers, or resumes that after a crash, a cancel or an error; of a source, or of all that are unfinished (NULL). batch_size: rows a batch at most (1 to 1000000); batches shrink so that rows are locked for less than half a second. commit: commit every batch (not inside a transaction block); false works in the caller''s transaction and waits for locks. restart: read the table again from the start, change stored records that differ, store those that were deleted from the store, and remove those whose row is gone, as after writes without triggers. idle: with source NULL, only those that have not moved for so long. Raises a notice every two seconds; cx.source has the state.';
 
 CREATE PROCEDURE cxm.attach(table_name regclass, kind text, mapping jsonb, source text DEFAULT NULL, key text[] DEFAULT NULL,
                             backfill boolean DEFAULT true, backfill_alerts boolean DEFAULT false, batch_size integer DEFAULT 10000, commit boolean DEFAULT true)

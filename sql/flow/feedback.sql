@@ -14,18 +14,18 @@ BEGIN
         RAISE EXCEPTION 'unknown family "%" of metric "%"', coalesce(family, 'NULL'), metric
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Families are nps, csat, ces and rating: how the scores are summed up.';
-    ELSIF coalesce(scale_max::bigint - scale_min NOT BETWEEN 1 AND 10, true) OR scale_min < -32768 OR scale_max > 32767
+    ELSIF coalesce(scale_max::bigint - scale_min NOT BETWEEN 1 AND 10, true) OR scale_min < -128 OR scale_max > 127
           OR (family = 'nps' AND (scale_min, scale_max) <> (0, 10)) THEN
         RAISE EXCEPTION 'metric "%" cannot have a scale from % to %', metric, coalesce(scale_min::text, 'NULL'), coalesce(scale_max::text, 'NULL')
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'A scale has 2 to 11 points; that of nps is 0 to 10.';
+                  HINT = 'A scale has 2 to 11 points between -128 and 127; that of nps is 0 to 10.';
     END IF;
     INSERT INTO cx.metric (metric, family, scale_min, scale_max, description) VALUES (metric, family, scale_min, scale_max, coalesce(description, ''));
 END
 $$;
 
 COMMENT ON FUNCTION cxm.add_metric(text, text, integer, integer, text) IS
-'Adds a metric of your own. family: how its scores are summed up (nps, csat, ces or rating); scale_min, scale_max: its usual scale of 2 to 11 points. Error on a malformed or known name, an unknown family or an impossible scale.';
+'Adds a metric of your own. family: how its scores are summed up (nps, csat, ces or rating); scale_min, scale_max: its usual scale of 2 to 11 points between -128 and 127. Error on a malformed or known name, an unknown family or an impossible scale.';
 
 CREATE FUNCTION cxm.metric_names() RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -68,8 +68,8 @@ BEGIN
     ELSIF NOT known THEN
         RETURN ('22023', format('unknown metric "%s"', coalesce(left(metric, 100), 'NULL')),
                 format('Known are %s; add others with cxm.add_metric().', cxm.metric_names()))::cxm.problem;
-    ELSIF hi::bigint - lo NOT BETWEEN 1 AND 10 OR lo < -32768 OR hi > 32767 THEN
-        RETURN ('22023', format('no scale goes from %s to %s', lo, hi), 'A scale has 2 to 11 points.')::cxm.problem;
+    ELSIF hi::bigint - lo NOT BETWEEN 1 AND 10 OR lo < -128 OR hi > 127 THEN
+        RETURN ('22023', format('no scale goes from %s to %s', lo, hi), 'A scale has 2 to 11 points between -128 and 127.')::cxm.problem;
     ELSIF score = 'NaN' OR score <> trunc(score) THEN
         RETURN ('22023', format('%s score %s is not a whole number', metric, left(score::text, 100)), format('Give a whole number from %s to %s.', lo, hi))::cxm.problem;
     ELSIF score NOT BETWEEN lo AND hi THEN

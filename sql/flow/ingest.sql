@@ -236,7 +236,7 @@ COMMENT ON FUNCTION cxm.identifiers_problem(jsonb, text[]) IS
 
 CREATE FUNCTION cxm.record_problem(reason text, message_id text, at timestamptz, latest timestamptz,
                                    identifiers jsonb, namespaces text[], properties jsonb, keys text[]) RETURNS cxm.problem
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -253,6 +253,9 @@ BEGIN
     ELSIF at > latest THEN
         RETURN ('22008', format('time %s lies too far in the future', at),
                 format('The latest that is taken now is %s: now and max_future of cx.store.', latest))::cxm.problem;
+    -- the limits of cx.event and its kin: beyond them dates and months cannot be computed
+    ELSIF at < '4000-01-01 00:00+00 BC' OR at >= '200000-01-01 00:00+00' THEN
+        RETURN ('22008', format('time %s is out of range', at), 'Times go from 4000 BC to the year 200000.')::cxm.problem;
     ELSIF jsonb_typeof(properties) <> 'object' THEN
         RETURN ('22023', format('properties must be an object, not %s', left(properties::text, 100)), 'Give {"name": value, ...}.')::cxm.problem;
     END IF;

@@ -45,7 +45,6 @@ COMMENT ON FUNCTION cxm.make_early_partition(text) IS
 CREATE FUNCTION cxm.make_partition(parent text, month timestamp) RETURNS bigint
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
-SET client_min_messages = warning
 SET lock_timeout = '50ms'
 AS $$
 DECLARE

@@ -118,6 +118,12 @@ BEGIN
             WHEN (NEW.scale_min IS NULL OR NEW.scale_max IS NULL)
             EXECUTE FUNCTION cxm.feedback_usual_scale();
     END IF;
+    IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.source'::regclass AND t.tgname = 'source_guard_mapping') THEN
+        CREATE TRIGGER source_guard_mapping
+            BEFORE INSERT OR UPDATE OF source, kind, key_columns, mapping ON cx.source
+            FOR EACH ROW
+            EXECUTE FUNCTION cxm.guard_mapping();
+    END IF;
     PERFORM cxm.add_alert_triggers(p.relid)
     FROM pg_partition_tree('cx.feedback') AS p
     WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = p.relid AND t.tgname = 'feedback_alert_insert');
@@ -126,7 +132,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.upgrade_store() IS
-'Brings the store to cxm.version(), makes its views anew (views of yours that are built on them stay) and puts back triggers of cx.feedback that are missing. Returns the version reached; running it again changes nothing. Error when there is no store, when it is newer than the library, and when no way leads from its version.';
+'Brings the store to cxm.version(), makes its views anew (views of yours that are built on them stay) and puts back triggers of cx.feedback and cx.source that are missing. Returns the version reached; running it again changes nothing. Error when there is no store, when it is newer than the library, and when no way leads from its version.';
 
 CREATE FUNCTION cxm.grant_store(role_name text, level text DEFAULT 'reader') RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE

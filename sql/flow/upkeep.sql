@@ -85,7 +85,6 @@ BEGIN
     COMMIT;
 
     FOR v_todo IN SELECT m.parent, m.month FROM cxm.months_to_make() AS m LOOP
-        v_moved := NULL;
         -- whoever uses the table goes first; a busy one is tried for some seconds and then left to the next run
         v_moved := NULL;
         FOR v_try IN 1 .. 20 LOOP

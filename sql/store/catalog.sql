@@ -15,7 +15,7 @@ CREATE TABLE cx.metric (
     CONSTRAINT metric_pkey PRIMARY KEY (metric),
     CONSTRAINT metric_metric_check CHECK (metric ~ '^[a-z][a-z0-9_]{0,62}$'),
     CONSTRAINT metric_family_check CHECK (family IN ('nps', 'csat', 'ces', 'rating')),
-    CONSTRAINT metric_scale_check CHECK (scale_max > scale_min AND scale_max - scale_min <= 10),
+    CONSTRAINT metric_scale_check CHECK (scale_min >= -128 AND scale_max <= 127 AND scale_max > scale_min AND scale_max - scale_min <= 10),
     CONSTRAINT metric_nps_scale_check CHECK (family <> 'nps' OR (scale_min = 0 AND scale_max = 10))
 );
 

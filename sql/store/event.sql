@@ -13,7 +13,7 @@ CREATE TABLE cx.event (
     received_at     timestamptz NOT NULL DEFAULT now(),
     properties      jsonb,
     CONSTRAINT event_pkey PRIMARY KEY (event_id, occurred_at),
-    CONSTRAINT event_occurred_at_check CHECK (isfinite(occurred_at))
+    CONSTRAINT event_occurred_at_check CHECK (occurred_at >= '4000-01-01 00:00+00 BC' AND occurred_at < '200000-01-01 00:00+00')
 ) PARTITION BY RANGE (occurred_at);
 
 CREATE TABLE cx.event_default PARTITION OF cx.event DEFAULT;

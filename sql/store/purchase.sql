@@ -16,7 +16,7 @@ CREATE TABLE cx.purchase (
     received_at     timestamptz NOT NULL DEFAULT now(),
     properties      jsonb,
     CONSTRAINT purchase_pkey PRIMARY KEY (purchase_id, occurred_at),
-    CONSTRAINT purchase_occurred_at_check CHECK (isfinite(occurred_at)),
+    CONSTRAINT purchase_occurred_at_check CHECK (occurred_at >= '4000-01-01 00:00+00 BC' AND occurred_at < '200000-01-01 00:00+00'),
     CONSTRAINT purchase_quantity_check CHECK (quantity > '-Infinity' AND quantity < 'Infinity'),
     CONSTRAINT purchase_amount_check CHECK (amount > '-Infinity' AND amount < 'Infinity'),
     CONSTRAINT purchase_currency_check CHECK (currency ~ '^[A-Z]{3}$')

@@ -55,6 +55,11 @@ COMMENT ON COLUMN cx.source.detached_at IS 'When the table was detached; NULL wh
 COMMENT ON COLUMN cx.source.backfilled_at IS 'When the backfill finished.';
 COMMENT ON COLUMN cx.source.created_at IS 'When the source was first heard of.';
 
+CREATE TRIGGER source_guard_mapping
+    BEFORE INSERT OR UPDATE OF source, kind, key_columns, mapping ON cx.source
+    FOR EACH ROW
+    EXECUTE FUNCTION cxm.guard_mapping();
+
 -- Every record that came with a message_id is claimed here first; the primary key is what makes a
 -- repeated message a no-op, under concurrency too. Partitioned tables cannot carry such a key.
 CREATE TABLE cx.message (

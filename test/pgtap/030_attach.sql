@@ -1,6 +1,6 @@
 -- What an attachment leaves in the catalogs, and that it leaves nothing behind.
 BEGIN;
-SELECT plan(16);
+SELECT plan(18);
 
 CREATE TABLE public.answers (id integer PRIMARY KEY, at timestamptz NOT NULL, score integer);
 CREATE TABLE public.parts (id integer PRIMARY KEY, at timestamptz NOT NULL, score integer) PARTITION BY RANGE (id);
@@ -22,6 +22,12 @@ SELECT hasnt_trigger('cx', 'message', 'cxm_1_insert', 'the store itself has none
 SELECT results_eq($$SELECT source, state, backfill_state, table_rows, stored_rows, lag_rows FROM cxm.source_status(true)$$,
     $$VALUES ('parts', 'ok', 'done', 50::bigint, 50::bigint, 0::bigint), ('public.answers', 'ok', 'done', 50, 50, 0)$$, 'the status');
 SELECT is((SELECT backfill_done FROM cx.source WHERE source = 'parts'), '{public.parts_1}', 'partitions are read one by one');
+
+DELETE FROM cx.feedback AS f USING cx.message AS m WHERE m.record_id = f.feedback_id AND m.message_id IN ('3', '4');
+CALL cxm.backfill('parts', commit => false, restart => true);
+CALL cxm.backfill('public.answers', commit => false, restart => true);
+SELECT is((SELECT count(*) FROM cx.feedback), 100::bigint, 'records that were deleted by hand come back when the table is read again');
+SELECT is_empty('SELECT * FROM cxm.store_check()', 'and the store is sound');
 
 SELECT throws_ok($$CALL cxm.attach('public.answers', 'feedback', '{"at": "at", "metric": {"constant": "nps"}, "score": "score"}', commit => false)$$, '42710', NULL, 'not twice under one name');
 SELECT lives_ok($$CALL cxm.attach('public.answers', 'event', '{"at": "at", "event": {"constant": "answered"}}', source => 'twice', commit => false)$$, 'but twice under two');

@@ -1,6 +1,6 @@
 -- What the ingest functions take, refuse and keep
 BEGIN;
-SELECT plan(128);
+SELECT plan(141);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 UPDATE cx.store SET time_zone = 'Europe/Berlin';
@@ -65,7 +65,8 @@ INSERT INTO verdict VALUES
     ('22023', 'track(''x'', properties => ''[1]'')', 'track_batch', '{"event": "x", "properties": [1]}', 'properties as a list'),
     ('22008', 'track(''x'', at => ''infinity'')', 'track_batch', '{"event": "x", "at": "infinity"}', 'the end of time'),
     ('22008', 'track(''x'', at => ''-infinity'')', 'track_batch', '{"event": "x", "at": "-infinity"}', 'the beginning of time'),
-    ('00000', 'track(''x'', at => ''4713-01-01 BC'')', 'track_batch', '{"event": "x", "at": "4713-01-01 BC"}', 'the far past'),
+    ('00000', 'track(''x'', at => ''4000-01-01 00:00Z BC'')', 'track_batch', '{"event": "x", "at": "4000-01-01 00:00Z BC"}', 'the far past'),
+    ('22008', 'track(''x'', at => ''4714-11-24 00:00Z BC'')', 'track_batch', '{"event": "x", "at": "4714-11-24 00:00Z BC"}', 'a time before all months'),
     ('00000', 'track(''x'', at => now() + interval ''1 day'')', 'track_batch', jsonb_build_object('event', 'x', 'at', now() + interval '1 day'), 'as far in the future as max_future'),
     ('22008', 'track(''x'', at => now() + interval ''1 day 1 microsecond'')', 'track_batch', jsonb_build_object('event', 'x', 'at', now() + interval '1 day 1 microsecond'), 'a microsecond farther'),
     ('22023', 'track(''x'', message_id => '''')', 'track_batch', '{"event": "x", "message_id": ""}', 'an empty message_id'),
@@ -92,6 +93,8 @@ INSERT INTO verdict VALUES
     ('22023', 'record_feedback(''csat'', 1, scale_max => 100)', 'record_feedback_batch', '{"metric": "csat", "score": 1, "scale_max": 100}', 'too long a scale'),
     ('22023', 'record_feedback(''csat'', 1, scale_min => -2147483648, scale_max => 2147483647)', 'record_feedback_batch', '{"metric": "csat", "score": 1, "scale_min": -2147483648, "scale_max": 2147483647}', 'a scale beyond integer'),
     ('22023', 'record_feedback(''csat'', 1, scale_min => 40000, scale_max => 40005)', 'record_feedback_batch', '{"metric": "csat", "score": 1, "scale_min": 40000, "scale_max": 40005}', 'a scale beyond smallint'),
+    ('22023', 'record_feedback(''csat'', 125, scale_min => 124, scale_max => 128)', 'record_feedback_batch', '{"metric": "csat", "score": 125, "scale_min": 124, "scale_max": 128}', 'a scale beyond that of ratings'),
+    ('00000', 'record_feedback(''csat'', 125, scale_min => 123, scale_max => 127)', 'record_feedback_batch', '{"metric": "csat", "score": 125, "scale_min": 123, "scale_max": 127}', 'the highest scale'),
     ('00000', 'record_purchase(0)', 'record_purchase_batch', '{"amount": 0}', 'a present'),
     ('00000', 'record_purchase(-9.99, quantity => -1)', 'record_purchase_batch', '{"amount": -9.99, "quantity": -1}', 'a return'),
     ('22004', 'record_purchase(NULL)', 'record_purchase_batch', '{"amount": null}', 'no amount'),
@@ -220,12 +223,21 @@ SELECT is_empty('SELECT * FROM cxm.store_check()', 'the store is sound after all
 SELECT throws_ok(format('SELECT cxm.add_metric(%s)', args), state, NULL, 'no metric: ' || args) FROM (VALUES
     ('''Mood'', ''csat'', 1, 5', '42602'), ('NULL, ''csat'', 1, 5', '42602'), ('''m'', ''ltv'', 1, 5', '22023'), ('''m'', NULL, 1, 5', '22023'),
     ('''m'', ''csat'', 5, 5', '22023'), ('''m'', ''csat'', 1, 12', '22023'), ('''m'', ''csat'', NULL, 5', '22023'), ('''m'', ''nps'', 1, 10', '22023'),
-    ('''m'', ''csat'', -2147483648, 2147483647', '22023'), ('''m'', ''csat'', 40000, 40005', '22023'), ('''csat'', ''csat'', 1, 5', '23505')) AS v(args, state);
+    ('''m'', ''csat'', -2147483648, 2147483647', '22023'), ('''m'', ''csat'', 40000, 40005', '22023'), ('''m'', ''rating'', 990, 1000', '22023'), ('''m'', ''rating'', -129, -120', '22023'), ('''csat'', ''csat'', 1, 5', '23505')) AS v(args, state);
 
 -- rows with nothing in them at all
 SELECT is((cxm.store_events(1, ARRAY[NULL]::cxm.event_input[])).rejected + (cxm.store_feedback(1, ARRAY[NULL]::cxm.feedback_input[])).rejected
           + (cxm.store_purchases(1, ARRAY[NULL]::cxm.purchase_input[])).rejected + (cxm.store_traits(1, ARRAY[NULL]::cxm.traits_input[])).rejected, 4::bigint, 'NULL rows are refused');
 SELECT is((cxm.store_events(1, '{}')).accepted + (cxm.store_events(1, NULL)).accepted, 0::bigint, 'no rows are no trouble');
+
+-- what is written straight into a table must not stop the views and the upkeep of everything else
+SELECT throws_ok(format('INSERT INTO cx.feedback (metric, score, scale_min, scale_max, occurred_at) VALUES (%s)', v.row), '23514', NULL, 'no feedback row: ' || v.row) FROM (VALUES
+    ('''rating'', 995, 990, 1000, now()'), ('''nps'', 1, 0, 10, ''infinity'''), ('''nps'', 1, 0, 10, ''-infinity'''),
+    ('''nps'', 1, 0, 10, ''294276-12-31'''), ('''nps'', 1, 0, 10, ''4714-11-24 BC''')) AS v(row);
+INSERT INTO cx.feedback (metric, score, occurred_at) VALUES ('nps', 1, '4000-01-01Z BC'), ('nps', 1, '199999-12-31Z');
+SELECT lives_ok('SELECT * FROM cx.nps_trend', 'a trend from the first time to the last');
+SELECT lives_ok('SELECT * FROM cx.scorecard', 'a scorecard with the highest scale');
+SELECT isnt(cxm.make_partition('feedback', '199999-12-01'), NULL, 'the last month can have a partition');
 
 SELECT * FROM finish();
 ROLLBACK;

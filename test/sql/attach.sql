@@ -578,6 +578,14 @@ UPDATE shop.t SET score = 10;
 DELETE FROM shop.t;
 INSERT INTO shop.t (id, score) VALUES (20, 9), (21, 99), (22, 5);
 RESET ROLE;
+-- nor learn what is in the table by having others send more of it
+SET ROLE regress_cxm_writer;
+SELECT has_table_privilege('shop.t', 'SELECT') AS may_read;
+UPDATE cx.source SET mapping = mapping || '{"comment": "note"}' WHERE source = 'rights';
+UPDATE cx.source SET key_columns = '{note}' WHERE source = 'rights';
+UPDATE cx.source SET source = 'rights, once', mapping = NULL WHERE source = 'rights';
+INSERT INTO cx.source (source, kind, table_schema, table_name, mapping) SELECT source, kind, table_schema, table_name, mapping FROM cx.source WHERE source = 'rights';
+RESET ROLE;
 SELECT id, score FROM shop.stored_feedback('rights') ORDER BY id;
 SELECT message_id, reason FROM cx.rejection JOIN cx.source USING (source_id) WHERE source = 'rights' AND state = 'open';
 -- who sees only some rows
