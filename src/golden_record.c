@@ -777,26 +777,37 @@ is_empty(const Entry *e)
 		(part.type == jbvBinary && JsonContainerSize(part.val.binary.data) == 0);
 }
 
-/* The order of jsonb */
+/*
+ * The order of jsonb: null, strings, numbers, booleans, arrays, objects. Taken at its word: core lets an empty array
+ * at the top go before null, "for historical reasons".
+ */
 static int
-compare_values(const Entry *a, const Entry *b)
+compare_jsonb(const Jsonb *a, const Jsonb *b)
 {
-	return compareJsonbContainers(&entry_value(a)->root, &entry_value(b)->root);
+	if (JB_ROOT_IS_SCALAR(a) != JB_ROOT_IS_SCALAR(b))
+		return JB_ROOT_IS_SCALAR(a) ? -1 : 1;
+	return compareJsonbContainers(&unconstify(Jsonb *, a)->root, &unconstify(Jsonb *, b)->root);
 }
 
 /* The same, and by their text where they are equal but written differently: 1 and 1.0 */
 static int
-compare_spellings(const Entry *a, const Entry *b)
+compare_spelled_jsonb(const Jsonb *a, const Jsonb *b)
 {
 	int			result;
 
-	if (a->value_size == b->value_size && memcmp(a->data, b->data, a->value_size) == 0)
+	if (VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0)
 		return 0;
-	result = compare_values(a, b);
+	result = compare_jsonb(a, b);
 	if (result == 0)
-		result = strcmp(JsonbToCString(NULL, &entry_value(a)->root, (int) a->value_size),
-						JsonbToCString(NULL, &entry_value(b)->root, (int) b->value_size));
+		result = strcmp(JsonbToCString(NULL, &unconstify(Jsonb *, a)->root, VARSIZE(a)),
+						JsonbToCString(NULL, &unconstify(Jsonb *, b)->root, VARSIZE(b)));
 	return result;
+}
+
+static int
+compare_values(const Entry *a, const Entry *b)
+{
+	return compare_jsonb(entry_value(a), entry_value(b));
 }
 
 /* Negative when a goes before b, both of one time: better source, greater value, name of the source */
@@ -806,7 +817,7 @@ compare_ties(const Candidate *a, const Candidate *b)
 	int			result = a->rank - b->rank;
 
 	if (result == 0)
-		result = compare_spellings(b->entry, a->entry);
+		result = compare_spelled_jsonb(entry_value(b->entry), entry_value(a->entry));
 	if (result == 0)
 		result = compare_sources(a->entry, b->entry);
 	return result;
@@ -959,17 +970,15 @@ sum_of_numbers(Outcome *o)
 	return any ? JsonbValueToJsonb(&sum) : NULL;
 }
 
+/* Of equal values the one whose text is the greatest goes first, and stays */
 static int
-compare_jsonb_pointers(const void *a, const void *b)
+sort_elements(const void *a, const void *b)
 {
-	Jsonb	   *x = *(Jsonb *const *) a;
-	Jsonb	   *y = *(Jsonb *const *) b;
-	int			result = compareJsonbContainers(&x->root, &y->root);
+	const Jsonb *x = *(Jsonb *const *) a;
+	const Jsonb *y = *(Jsonb *const *) b;
+	int			result = compare_jsonb(x, y);
 
-	/* of equal values the one whose text is the greatest goes first, and stays */
-	if (result == 0 && (VARSIZE(x) != VARSIZE(y) || memcmp(x, y, VARSIZE(x)) != 0))
-		result = strcmp(JsonbToCString(NULL, &y->root, VARSIZE(y)), JsonbToCString(NULL, &x->root, VARSIZE(x)));
-	return result;
+	return (result != 0) ? result : compare_spelled_jsonb(y, x);
 }
 
 /* Values, and the elements of values that are arrays, to be put together */
@@ -1036,11 +1045,11 @@ union_of_values(Outcome *o)
 	}
 	if (!any)
 		return NULL;
-	qsort(all.values, all.count, sizeof(Jsonb *), compare_jsonb_pointers);
+	qsort(all.values, all.count, sizeof(Jsonb *), sort_elements);
 	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 	for (Size i = 0; i < all.count; i++)
 	{
-		if (i > 0 && compareJsonbContainers(&all.values[i - 1]->root, &all.values[i]->root) == 0)
+		if (i > 0 && compare_jsonb(all.values[i - 1], all.values[i]) == 0)
 			continue;
 		as_part(all.values[i], &part);
 		(void) pushJsonbValue(&state, WJB_ELEM, &part);

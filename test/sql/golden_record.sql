@@ -57,7 +57,7 @@ FROM (VALUES ('{"a": 1, "b": 1, "c": 1, "d": 1}'::jsonb, timestamptz '2025-01-01
 SELECT v.traits, cxm.profile_merge(o.traits, o.at, 's', '{"*": {"policy": "non_empty"}}')
 FROM (VALUES ('{"x": null}'::jsonb), ('{"x": ""}'), ('{"x": []}'), ('{"x": {}}'), ('{"x": 0}'), ('{"x": false}'), ('{"x": " "}'), ('{"x": [null]}')) AS v(traits),
      LATERAL (VALUES ('{"x": "before"}'::jsonb, timestamptz '2025-01-01Z'), (v.traits, '2025-01-02Z')) AS o(traits, at)
-GROUP BY v.traits ORDER BY v.traits::text;
+GROUP BY v.traits ORDER BY v.traits::text COLLATE "C";
 -- nothing but nulls, and nothing but empties: no value
 SELECT p, cxm.profile_merge(traits, '2025-01-01Z', 's', jsonb_build_object('*', jsonb_build_object('policy', p, 'sources', '["s"]'::jsonb)))
 FROM unnest(ARRAY['most_recent', 'oldest', 'most_frequent', 'source_rank', 'max', 'min', 'sum', 'union', 'non_empty']) AS p, (VALUES ('{"x": null, "y": null}'::jsonb), ('{"x": null, "y": []}')) AS v(traits)
