@@ -8,7 +8,7 @@ CREATE TABLE cx.trait_policy (
     changed_by      text        NOT NULL DEFAULT session_user,
     CONSTRAINT trait_policy_pkey PRIMARY KEY (trait),
     CONSTRAINT trait_policy_policy_check CHECK (policy IN ('most_recent', 'oldest', 'most_frequent', 'source_rank', 'max', 'min', 'sum', 'union', 'non_empty')),
-    CONSTRAINT trait_policy_sources_check CHECK (array_ndims(sources) = 1 AND array_position(sources, NULL) IS NULL),
+    CONSTRAINT trait_policy_sources_check CHECK (cardinality(sources) > 0 AND array_ndims(sources) = 1 AND array_position(sources, NULL) IS NULL),
     CONSTRAINT trait_policy_source_rank_check CHECK (policy <> 'source_rank' OR sources IS NOT NULL)
 );
 
