@@ -25,8 +25,6 @@
  */
 #include "postgres.h"
 
-#include <limits.h>
-
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
@@ -913,8 +911,10 @@ most_frequent(Outcome *o)
 		int64		times = 0;
 
 		/* a run of equal values, its latest in front */
-		for (next = i; next < o->count && compare_values(o->candidates[next].entry, o->candidates[i].entry) == 0; next++)
+		for (next = i; next < o->count; next++)
 		{
+			if (compare_values(o->candidates[next].entry, o->candidates[i].entry) != 0)
+				break;
 			if (pg_add_s64_overflow(times, o->candidates[next].entry->times, &times))
 				times = PG_INT64_MAX;
 		}
