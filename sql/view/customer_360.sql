@@ -17,14 +17,10 @@ SELECT
         ) AS n
     ) AS identifiers,
     (
-        SELECT coalesce(jsonb_object_agg(latest.name, latest.value) FILTER (WHERE latest.value <> 'null'), '{}')
-        FROM (
-            SELECT DISTINCT ON (pair.key) pair.key AS name, pair.value
-            FROM cx.trait AS t
-            CROSS JOIN LATERAL jsonb_each(t.traits) AS pair
-            WHERE t.identifier_id = ANY (who.identifier_ids)
-            ORDER BY pair.key, t.observed_at DESC, t.trait_id DESC
-        ) AS latest
+        SELECT coalesce(cxm.profile_merge(t.traits, t.observed_at, s.source, (SELECT cxm.trait_policies())), '{}')
+        FROM cx.trait AS t
+        LEFT JOIN cx.source AS s ON s.source_id = t.source_id
+        WHERE t.identifier_id = ANY (who.identifier_ids)
     ) AS traits,
     least(did.first_at, bought.first_at, said.first_at) AS first_seen,
     greatest(did.last_at, bought.last_at, said.last_at) AS last_seen,
@@ -120,7 +116,7 @@ WHERE p.canonical_id = p.profile_id;
 COMMENT ON VIEW cx.customer_360 IS 'All that is known of a customer, one row a person (a profile that stands today). Fast for one customer (WHERE profile_id = ...); cxm.customer(namespace, value) finds the profile_id. Columns that are not selected cost nothing.';
 COMMENT ON COLUMN cx.customer_360.profile_id IS 'The customer: a profile that stands today (cx.profile with profile_id = canonical_id).';
 COMMENT ON COLUMN cx.customer_360.identifiers IS 'What the customer is called by, as {"namespace": ["value", ...]}.';
-COMMENT ON COLUMN cx.customer_360.traits IS 'What sources said of the customer: each trait as last observed. A trait last observed as JSON null is left out; {} when nothing is known.';
+COMMENT ON COLUMN cx.customer_360.traits IS 'The golden record: of each trait the value that holds by its policy (cx.trait_policy; most recent unless set otherwise). Traits without a value are left out; {} when nothing is known. cx.profile_trait says where each value comes from.';
 COMMENT ON COLUMN cx.customer_360.first_seen IS 'Time of the first event, purchase or answer; NULL when there is none.';
 COMMENT ON COLUMN cx.customer_360.last_seen IS 'Time of the last event, purchase or answer; NULL when there is none.';
 COMMENT ON COLUMN cx.customer_360.events IS 'Number of events.';
