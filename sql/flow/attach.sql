@@ -1373,12 +1373,14 @@ BEGIN
                  WHERE s.kind <> 'app' AND s.detached_at IS NULL AND s.backfill_state IN ('pending', 'running')
                    AND (coalesce(s.backfill_at, s.attached_at) <= clock_timestamp() - idle)
                    AND cxm.source_problem(s.source, cxm.attached_table(s.source)) IS NULL
+                   -- reading a table can run code of its owner (a cast), which nobody runs in passing with rights of his own
+                   AND current_user = (SELECT pg_get_userbyid(c.relowner) FROM pg_class AS c WHERE c.oid = cxm.attached_table(s.source))
                  ORDER BY s.source);
 END
 $$;
 
 COMMENT ON FUNCTION cxm.unfinished_backfills(text, interval) IS
-'Sources whose backfill is to be begun or resumed: the given one, unless it is done; for NULL all that were asked for, are not done, have nothing wrong with them, and have not moved for a while (idle).';
+'Sources whose backfill is to be begun or resumed: the given one, unless it is done; for NULL all of tables that the caller owns that were asked for, are not done, have nothing wrong with them, and have not moved for a while (idle).';
 
 CREATE FUNCTION cxm.analyze_records(kind text) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -1519,7 +1521,7 @@ END
 $$;
 
 COMMENT ON PROCEDURE cxm.backfill(text, integer, boolean, boolean, interval) IS
-'Reads what was in an attached table before its triggers, or resumes that after a crash, a cancel or an error; of a source, or of all that are unfinished (NULL). batch_size: rows a batch at most (1 to 1000000); batches shrink so that rows are locked for less than half a second. commit: commit every batch (not inside a transaction block); false works in the caller''s transaction and waits for locks. restart: read the table again from the start, change stored records that differ, store those that were deleted from the store, and remove those whose row is gone, as after writes without triggers. idle: with source NULL, only those that have not moved for so long. Raises a notice every two seconds; cx.source has the state.';
+'Reads what was in an attached table before its triggers, or resumes that after a crash, a cancel or an error; of a source, or of all of the caller''s own tables that are unfinished (NULL). batch_size: rows a batch at most (1 to 1000000); batches shrink so that rows are locked for less than half a second. commit: commit every batch (not inside a transaction block); false works in the caller''s transaction and waits for locks. restart: read the table again from the start, change stored records that differ, store those that were deleted from the store, and remove those whose row is gone, as after writes without triggers. idle: with source NULL, only those that have not moved for so long. Raises a notice every two seconds; cx.source has the state.';
 
 CREATE PROCEDURE cxm.attach(table_name regclass, kind text, mapping jsonb, source text DEFAULT NULL, key text[] DEFAULT NULL,
                             backfill boolean DEFAULT true, backfill_alerts boolean DEFAULT false, batch_size integer DEFAULT 10000, commit boolean DEFAULT true)
@@ -1691,7 +1693,7 @@ END
 $$;
 
 COMMENT ON PROCEDURE cxm.refresh_attachments() IS
-'cxm.refresh_attachment() for every attached partitioned table, then the backfills that were interrupted or left to do and have not moved for a minute; commits as it goes. A partition that is in use is left to the next run. Part of upkeep; to be run by the owner of the tables, outside a transaction.';
+'cxm.refresh_attachment() for every attached partitioned table, then the backfills of the caller''s own tables that were interrupted or left to do and have not moved for a minute; commits as it goes. A partition that is in use is left to the next run. Part of upkeep; to be run by the owner of the tables, outside a transaction.';
 
 CREATE FUNCTION cxm.partitioned_sources(OUT source text) RETURNS SETOF text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -1865,4 +1867,4 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.source_status(boolean) IS
-'How each attached table stands, one row a source. state: ok, backfilling, detached or broken: and why. table_rows, stored_rows: rows in the table and records of it in the store; blank_rows: rows with nothing to store; rejections: rows refused, to be found in cx.rejection; lag_rows: rows that the store has yet to take; last_received_at: when it last took one (only when exact); backfill_rows, backfill_percent: how far the backfill is; uncovered_partitions: partitions without triggers, see cxm.refresh_attachment(). exact counts the rows (reads the whole table) instead of estimating them; NULL where the caller may not read the table.';
+'How each attached table stands, one row a source. state: ok, backfilling, detached or broken: and why. table_rows, stored_rows: rows in the table and records of it in the store; blank_rows: rows with nothing to store; rejections: rows refused, to be found in cx.rejection; lag_rows: rows that the store has yet to take; last_received_at: when it last took one (only when exact); backfill_rows, backfill_percent: how far the backfill is; uncovered_partitions: partitions without triggers, see cxm.refresh_attachment(). exact counts the rows (reads the whole table, with the caller''s rights) instead of estimating them; NULL where the caller may not read the table.';

@@ -1,6 +1,6 @@
 -- What an attachment leaves in the catalogs, and that it leaves nothing behind.
 BEGIN;
-SELECT plan(18);
+SELECT plan(20);
 
 CREATE TABLE public.answers (id integer PRIMARY KEY, at timestamptz NOT NULL, score integer);
 CREATE TABLE public.parts (id integer PRIMARY KEY, at timestamptz NOT NULL, score integer) PARTITION BY RANGE (id);
@@ -34,6 +34,20 @@ SELECT lives_ok($$CALL cxm.attach('public.answers', 'event', '{"at": "at", "even
 SELECT is((SELECT count(*) FROM cx.event), 50::bigint, 'and both follow');
 UPDATE public.answers SET score = 0, at = '2020-01-02' WHERE id = 1;
 SELECT is((SELECT count(*) FROM cx.event AS e WHERE e.occurred_at = '2020-01-02'), 1::bigint, 'every change');
+
+-- upkeep reads nobody else's tables: a cast in one of them would run as whoever runs upkeep
+CREATE ROLE cxm_test_owner;
+SELECT cxm.grant_store('cxm_test_owner', 'writer');
+CREATE TABLE public.theirs (id integer PRIMARY KEY, at timestamptz);
+ALTER TABLE public.theirs OWNER TO cxm_test_owner;
+CALL cxm.attach('public.theirs', 'event', '{"at": "at", "event": {"constant": "x"}}', backfill => false, commit => false);
+UPDATE cx.source SET backfill_state = 'pending' WHERE source = 'public.theirs';
+SELECT is(cxm.unfinished_backfills(NULL), '{}', 'a backfill of a table of somebody else is left to its owner');
+SET LOCAL ROLE cxm_test_owner;
+SELECT is(cxm.unfinished_backfills(NULL), '{public.theirs}', 'who resumes it');
+RESET ROLE;
+DROP TABLE public.theirs;
+DELETE FROM cx.source WHERE source = 'public.theirs';
 
 SELECT cxm.detach('twice', purge => true);
 SELECT is((SELECT count(*) FROM cx.event), 0::bigint, 'purged');
