@@ -355,6 +355,16 @@ expanded_record(Datum datum)
 	return x;
 }
 
+/* Does an entry fit into the bytes that are left, and its parts into the entry? */
+static bool
+is_sound(const Entry *e, Size left)
+{
+	if (left < offsetof(Entry, data) || e->size > left || e->size != ALIGN8(e->size))
+		return false;
+	return offsetof(Entry, data) + (Size) e->value_size + (Size) e->trait_size +
+		(Size) Max(e->source_size, 0) <= e->size;
+}
+
 /* Read a flat record where it stands: refuse what another version of the library wrote, or what was damaged */
 static void
 read_flat(FlatRecord *flat, Record *r)
@@ -384,8 +394,7 @@ read_flat(FlatRecord *flat, Record *r)
 	{
 		Entry	   *e = (Entry *) next;
 
-		if ((Size) (end - next) < offsetof(Entry, data) || e->size > (Size) (end - next) ||
-			e->size < offsetof(Entry, data))
+		if (!is_sound(e, (Size) (end - next)))
 			break;
 		r->entries[r->count++] = e;
 		next += e->size;

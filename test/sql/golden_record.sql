@@ -91,7 +91,8 @@ SELECT cxm.traits(cxm.rollup(part.record)) = (SELECT cxm.profile_merge(traits, a
 FROM (SELECT cxm.profile_merge_agg(traits, at, source) AS record FROM said GROUP BY source) AS part;
 SELECT source, cxm.profile_merge(traits, at, source) -> 'name' AS name FROM said GROUP BY ROLLUP (source) ORDER BY source;
 SELECT at, cxm.traits(cxm.profile_merge_agg(traits, at, source) OVER (ORDER BY at)) -> 'name' AS so_far,
-       cxm.traits(cxm.profile_merge_agg(traits, at, source) OVER (ORDER BY at ROWS 1 PRECEDING)) -> 'city' AS of_two
+       cxm.traits(cxm.profile_merge_agg(traits, at, source) OVER (ORDER BY at ROWS 1 PRECEDING)) -> 'city' AS of_two,
+       cxm.profile_merge(traits, at, source, '{"*": {"policy": "max"}}') OVER (ORDER BY at ROWS BETWEEN CURRENT ROW AND 1 FOLLOWING) -> 'age' AS greatest_of_two
 FROM said ORDER BY at;
 SELECT cxm.traits(cxm.observe(cxm.observe(NULL, '{"a": 1}', '2025-01-01Z', 's'), '{"b": 2}', '2025-01-01Z', 's')),
        cxm.observe(NULL, NULL, NULL, NULL) IS NULL AS nothing, cxm.observe(NULL, NULL, NULL, NULL, NULL) IS NULL AS nothing_too,

@@ -164,6 +164,9 @@ BEGIN
     -- one group, and groups that spill
     EXECUTE 'EXPLAIN (ANALYZE, FORMAT JSON) SELECT cxm.traits(cxm.profile_merge_agg(traits, at, source)) FROM public.cxm_observation' INTO plan;
     ASSERT jsonb_path_exists(plan, '$.** ? (@."Partial Mode" == "Partial")'), plan;
+    -- workers that find nothing, and some that do
+    EXECUTE 'SELECT ARRAY[cxm.traits(cxm.profile_merge_agg(traits, at, source) FILTER (WHERE false))::text, cxm.profile_merge(traits, at, source) FILTER (WHERE traits ->> ''c'' = ''7'') ->> ''c''] FROM public.cxm_observation' INTO parallel;
+    ASSERT parallel[1] IS NULL AND parallel[2] = '7', parallel;
     SET LOCAL work_mem = '64kB';
     EXECUTE format('SELECT array_agg(record::text || cxm.traits(record) ORDER BY person) FROM (%s) AS g', query) INTO parallel;
     ASSERT serial = parallel;
