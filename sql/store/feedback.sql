@@ -35,7 +35,7 @@ COMMENT ON TABLE cx.feedback IS 'What customers said, one row an answered questi
 COMMENT ON COLUMN cx.feedback.feedback_id IS 'Key of the answer, unique in the store.';
 COMMENT ON COLUMN cx.feedback.occurred_at IS 'When it was given.';
 COMMENT ON COLUMN cx.feedback.identifier_id IS 'Who gave it: the strongest identifier that the answer carried (cx.identifier); NULL = anonymous.';
-COMMENT ON COLUMN cx.feedback.metric IS 'What the score measures (cx.metric): nps, csat, ces, rating or one of yours.';
+COMMENT ON COLUMN cx.feedback.metric IS 'What the score measures (cx.metric): nps, csat, ces, rating or one of yours. The ingest functions refuse an unknown one, and so does a plain INSERT that leaves the scale to it; for one that states both ends of the scale cxm.store_check() tells.';
 COMMENT ON COLUMN cx.feedback.score IS 'The score, a whole number on the scale; NULL = a comment without a score. Mind that PostgreSQL itself rounds a fraction that you INSERT into a smallint; the ingest functions refuse it.';
 COMMENT ON COLUMN cx.feedback.scale_min IS 'Lowest score of the scale that was shown; left out, the metric''s usual one.';
 COMMENT ON COLUMN cx.feedback.scale_max IS 'Highest score of the scale that was shown; left out, the metric''s usual one.';
