@@ -11,6 +11,7 @@ CREATE TABLE cx.store (
     time_zone       text        NOT NULL,
     week_start      smallint    NOT NULL DEFAULT 1,
     max_future      interval    NOT NULL DEFAULT interval '1 day',
+    rules_version   integer     NOT NULL DEFAULT 1,
     created_at      timestamptz NOT NULL DEFAULT now(),
     upgraded_at     timestamptz,
     CONSTRAINT store_pkey PRIMARY KEY (singleton),
@@ -25,5 +26,6 @@ COMMENT ON COLUMN cx.store.version IS 'Version of cxm whose shape the tables hav
 COMMENT ON COLUMN cx.store.time_zone IS 'Time zone, by IANA name, in which views cut days, weeks and months, and in which attached timestamps without a zone are read.';
 COMMENT ON COLUMN cx.store.week_start IS 'First day of the week in views: 1 = Monday ... 7 = Sunday (ISO day number).';
 COMMENT ON COLUMN cx.store.max_future IS 'How far in the future a record''s time may lie before it is refused: a clock may be wrong, but not by more than this.';
+COMMENT ON COLUMN cx.store.rules_version IS 'Raised by every change of the rules of identity resolution (cx.namespace, cx.blocked_value).';
 COMMENT ON COLUMN cx.store.created_at IS 'When cxm.create_store() was run.';
 COMMENT ON COLUMN cx.store.upgraded_at IS 'When cxm.upgrade_store() last changed the store; NULL when never.';
