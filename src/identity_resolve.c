@@ -474,7 +474,11 @@ read_lock(TupleTableSlot *slot, void *state)
 		return;
 	}
 	if (i == CXM_NOWHERE)
+	{
+		/* only shared locks are chosen one by one */
 		i = add_cluster(resolve, id);
+		cluster_at(resolve, i)->is_exclusive = true;
+	}
 	else if (cluster_at(resolve, i)->xmin != DatumGetTransactionId(row_value(slot, 3))
 			 || !ItemPointerEquals(&cluster_at(resolve, i)->ctid, (ItemPointer) DatumGetPointer(row_value(slot, 4))))
 		resolve->is_stale = true;
