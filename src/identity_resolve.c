@@ -1278,9 +1278,13 @@ solve_region(Resolve *resolve)
 		for (Size i = 0; i < resolve->links.n; i++)
 		{
 			const CxmIdentityLink *link = vector_at(&resolve->links, CxmIdentityLink, i);
+			const Member *a = member_at(resolve, link->a);
+			const Member *b = member_at(resolve, link->b);
 
-			if (!member_at(resolve, link->a)->is_outside && !member_at(resolve, link->b)->is_outside)
+			if (!a->is_outside && !b->is_outside)
 				graph.links[graph.nlinks++] = *link;
+			else if (!is_by_hand(link->kind) && (a->is != CXM_HOLDS || b->is != CXM_HOLDS))
+				vector_at(&resolve->rows, LinkRow, link->tag)->solved = a->is != CXM_HOLDS ? a->is : b->is;
 		}
 	}
 	note_links(resolve);
