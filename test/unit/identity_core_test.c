@@ -660,7 +660,7 @@ check_properties(Case *c)
 static void
 crowded_by_pins(void)
 {
-	Case		c = {.nnamespaces = 2, .namespaces = {{.rank = 1, .max_per_profile = 1, .max_window = 10}, {.rank = 2}},
+	Case		c = {.nnamespaces = 2, .namespaces = {{.rank = 2, .max_per_profile = 1, .max_window = 10}, {.rank = 1}},
 		.nnodes = 6, .namespace = {0, 0, 1, 1, 1, 0}, .hash = {1, 2, 3, 4, 5, 6}, .nlinks = 5,
 		.links = {
 			{.a = 0, .b = 1, .kind = CXM_PINNED, .probability = -1, .at = 0},
