@@ -20,9 +20,9 @@ BEGIN
     IF v_id IS NULL THEN
         RAISE EXCEPTION 'nobody has % "%"', coalesce(namespace, 'NULL'), coalesce(left(v_value, 100), 'NULL')
             USING ERRCODE = 'no_data_found',
-                  DETAIL = CASE WHEN NOT EXISTS (SELECT FROM cx.namespace AS n WHERE n.namespace = known_identifier.namespace COLLATE "C")
-                                THEN format('There is no namespace "%s".', coalesce(namespace, 'NULL')) END,
-                  HINT = 'Look for it in cx.identifier.';
+                  DETAIL = CASE WHEN EXISTS (SELECT FROM cx.namespace AS n WHERE n.namespace = known_identifier.namespace COLLATE "C")
+                                THEN 'The store has not seen this identifier.' ELSE 'There is no such namespace.' END,
+                  HINT = 'The identifiers of the store are in cx.identifier.';
     END IF;
     RETURN v_id;
 END
@@ -725,7 +725,7 @@ BEGIN
         FROM (SELECT p.profile_id FROM cx.profile AS p WHERE p.canonical_id = v_standing AND p.canonical_id <> p.profile_id ORDER BY 1 LIMIT 20) AS s;
         RAISE EXCEPTION 'profile % stands: it was not merged into another one', profile_id
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = coalesce('Merged into it were ' || v_merged || '.', 'Nor was another one merged into it.'),
+                  DETAIL = coalesce('Merged into it: ' || v_merged || '.', 'Nor was another one merged into it.'),
                   HINT = 'Name the profile that was merged away, or the links: cxm.explain_profile(profile_id) lists them.';
     END IF;
 
