@@ -646,12 +646,10 @@ BEGIN
     WHERE c.profile_id = merge_links.profile_id AND c.identifier_id IS NULL AND c.from_profile = merge_links.profile_id
     ORDER BY c.change_id DESC
     LIMIT 1;
+    -- one step of the solver writes its changes with one time
     SELECT min(c.change_id), array_agg(c.from_profile) || v_last.to_profile, max(c.link_id) INTO v_from, v_others, v_link
     FROM cx.identity_change AS c
-    WHERE c.transaction_id = v_last.transaction_id AND c.to_profile = v_last.to_profile AND c.identifier_id IS NULL
-      AND c.change_id > coalesce((SELECT max(b.change_id) FROM cx.identity_change AS b
-                                  WHERE b.transaction_id = v_last.transaction_id AND b.profile_id = merge_links.profile_id AND b.to_profile = merge_links.profile_id
-                                    AND b.identifier_id IS NULL AND b.change_id < v_last.change_id), 0);
+    WHERE c.transaction_id = v_last.transaction_id AND c.changed_at = v_last.changed_at AND c.to_profile = v_last.to_profile AND c.identifier_id IS NULL;
     SELECT l.created_at INTO v_started FROM cx.link AS l WHERE l.link_id = v_last.link_id;
 
     -- where the identifiers were just before the merge: the first change since then says from where they went
