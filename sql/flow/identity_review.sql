@@ -459,7 +459,6 @@ DECLARE
     v_strongest bigint[];
 BEGIN
     PERFORM cxm.check_reason(reason);
-    PERFORM cxm.lock_links(to_retire => false);
     v_a := cxm.standing_profile(merge.profile_id);
     v_b := cxm.standing_profile(merge.other_id);
     IF v_a = v_b THEN
@@ -497,7 +496,6 @@ DECLARE
     v_profiles bigint[];
 BEGIN
     PERFORM cxm.check_reason(reason);
-    PERFORM cxm.lock_links(to_retire => false);
     v_a := cxm.known_identifier(namespace_a, value_a);
     v_b := cxm.known_identifier(namespace_b, value_b);
     IF v_a = v_b THEN
@@ -571,7 +569,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.retire_and_report(bigint[], text, bigint, bigint, bigint) IS
-'Retires links, resolves the link that keeps two identifiers apart (apart; NULL = none), and says what came of it, as cxm.unmerge() does. identifier_a, identifier_b: the two that should be two people now. To be called by cxm.unmerge() under cxm.lock_links(true).';
+'Retires links, resolves the link that keeps two identifiers apart (apart; NULL = none), and says what came of it, as cxm.unmerge() does. identifier_a, identifier_b: the two that should be two people now. To be called by cxm.unmerge().';
 
 CREATE FUNCTION cxm.unmerge(link_ids bigint[], reason text,
                             OUT retired bigint[], OUT kept_apart bigint, OUT split_off bigint, OUT profiles bigint[],
@@ -588,7 +586,6 @@ DECLARE
 BEGIN
     PERFORM cxm.check_reason(reason);
     PERFORM cxm.store_version();
-    PERFORM cxm.lock_links(to_retire => true);
     IF coalesce(cardinality(link_ids), 0) = 0 THEN
         RAISE EXCEPTION 'no link is given'
             USING ERRCODE = 'invalid_parameter_value',
@@ -627,7 +624,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.unmerge(bigint[], text) IS
-'Takes links back: the profiles become what they would be had these links never come, later records included. One row: retired (their link_id), kept_apart (NULL here), split_off (how many people more there are), profiles (those that stand now, of all whom the links touched), still_linked (when the ends of the first link are one person all the same: the links that lead from one to the other, each of them to be looked at in turn; otherwise NULL), outcome (the same in words). A source that says the same again joins them again: cxm.unmerge(namespace_a, value_a, namespace_b, value_b, reason) keeps two apart from now on. Error P0002 for an unknown link, 55000 for a retired one, 42809 for one of kind never, 22023 for none or a blank reason, 0A000 above READ COMMITTED.';
+'Takes links back: the profiles become what they would be had these links never come, later records included. One row: retired (their link_id), kept_apart (NULL here), split_off (how many people more there are), profiles (those that stand now, of all whom the links touched), still_linked (when the ends of the first link are one person all the same: the links that lead from one to the other, each of them to be looked at in turn; otherwise NULL), outcome (the same in words). A source that says the same again joins them again: cxm.unmerge(namespace_a, value_a, namespace_b, value_b, reason) keeps two apart from now on. Error P0002 for an unknown link, 55000 for a retired one, 42809 for one of kind never, 22023 for none or a blank reason.';
 
 CREATE FUNCTION cxm.merge_links(profile_id bigint, OUT link_id bigint, OUT own_id bigint, OUT other_id bigint) RETURNS SETOF record
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
@@ -716,7 +713,6 @@ DECLARE
 BEGIN
     PERFORM cxm.check_reason(reason);
     PERFORM cxm.store_version();
-    PERFORM cxm.lock_links(to_retire => true);
     v_standing := cxm.standing_profile(profile_id);
     IF v_standing = profile_id THEN
         SELECT string_agg(s.profile_id::text, ', ' ORDER BY s.profile_id) INTO v_merged
@@ -746,7 +742,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.unmerge(bigint, text) IS
-'Undoes the merge by which a profile was last merged into another one: retires every live link between the identifiers that were its own then and those that it was brought together with. What either has been linked to since goes along with it. One row, as of cxm.unmerge(link_ids, reason). Error P0002 for an unknown profile, 55000 for one that stands or that no direct link holds, 22023 for a blank reason, 0A000 above READ COMMITTED.';
+'Undoes the merge by which a profile was last merged into another one: retires every live link between the identifiers that were its own then and those that it was brought together with. What either has been linked to since goes along with it. One row, as of cxm.unmerge(link_ids, reason). Error P0002 for an unknown profile, 55000 for one that stands or that no direct link holds, 22023 for a blank reason.';
 
 CREATE FUNCTION cxm.unmerge(namespace_a text, value_a text, namespace_b text, value_b text, reason text,
                             OUT retired bigint[], OUT kept_apart bigint, OUT split_off bigint, OUT profiles bigint[],
@@ -764,7 +760,6 @@ DECLARE
 BEGIN
     PERFORM cxm.check_reason(reason);
     PERFORM cxm.store_version();
-    PERFORM cxm.lock_links(to_retire => true);
     v_source := cxm.source_id('manual');
     v_a := cxm.known_identifier(namespace_a, value_a);
     v_b := cxm.known_identifier(namespace_b, value_b);
@@ -800,7 +795,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.unmerge(text, text, text, text, text) IS
-'Keeps two identifiers apart from now on, whatever links them: a link of kind never, which only cxm.retire_links() takes back. Pinned links between the two are retired; of the others on the way from one to the other the weakest gives way and is refused. One row, as of cxm.unmerge(link_ids, reason), with the link_id of the new link in kept_apart. Works as well when the two are not one person yet. Error P0002 for an unknown identifier, 22023 for the same one or a blank reason, 23505 when they are kept apart already, 0A000 above READ COMMITTED.';
+'Keeps two identifiers apart from now on, whatever links them: a link of kind never, which only cxm.retire_links() takes back. Pinned links between the two are retired; of the others on the way from one to the other the weakest gives way and is refused. One row, as of cxm.unmerge(link_ids, reason), with the link_id of the new link in kept_apart. Works as well when the two are not one person yet. Error P0002 for an unknown identifier, 22023 for the same one or a blank reason, 23505 when they are kept apart already.';
 
 ---- what was thought at another time
 
@@ -941,7 +936,7 @@ COMMENT ON FUNCTION cxm.identity_diff_summary() IS
 
 CREATE FUNCTION cxm.identity_check(OUT kind text, OUT profile_id bigint, OUT identifier_id bigint, OUT link_id bigint, OUT stored text, OUT expected text)
 RETURNS SETOF record
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column

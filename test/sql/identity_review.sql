@@ -43,9 +43,6 @@ SELECT cxm.unmerge(NULL::bigint[], 'why');
 SELECT cxm.unmerge(ARRAY[1, NULL], 'why');
 SELECT cxm.unmerge(:ann, NULL);
 SELECT cxm.unmerge('email', 'ann@example.com', 'email', 'ann@example.com', 'why');
-BEGIN ISOLATION LEVEL REPEATABLE READ;
-SELECT cxm.unmerge(ARRAY[1], 'why');
-ROLLBACK;
 
 -- a merge is a pinned link between the strongest identifiers, with who and why
 SELECT cxm.merge(:card, :ann, 'same card at the till') AS pinned \gset
@@ -331,4 +328,4 @@ SELECT count(DISTINCT o.story) AS stories, string_agg(DISTINCT t.key, ', ') FILT
        count(*) FILTER (WHERE t.value <> 'null' AND t.key IN ('identifier', 'profile', 'link', 'trait', 'event', 'purchase', 'feedback', 'customer_360', 'profile_trait')) AS filled
 FROM told AS o CROSS JOIN jsonb_each(o.undone) AS t;
 -- while it lasted, the merge did show
-SELECT count(*) FILTER (WHERE o.merged -> t = o.never -> t) AS unchanged FROM told AS o CROSS JOIN unnest('{profile,link,customer_360}'::text[]) AS t;
+SELECT count(*) FILTER (WHERE o.merged -> 'customer_360' <> o.never -> 'customer_360') > 2 AS it_showed FROM told AS o;
