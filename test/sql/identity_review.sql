@@ -83,7 +83,9 @@ SELECT count(*) FROM cxm.identity_check();
 -- Why
 --
 -- a way of several links: as few as possible
-SELECT step, from_namespace, from_value, to_namespace, to_value, kind, source, evidence, verdict, why FROM cxm.explain_pair('phone', '+491701234567', 'email', 'ann@example.com');
+SELECT cxm.identify('{"device_id": "d2", "anonymous_id": "a2"}', source => 'web') = :bob AS ok;
+SELECT cxm.identify('{"anonymous_id": ["a2", "a3"]}', source => 'web', message_id => 'a23') = :bob AS ok;
+SELECT step, from_namespace, from_value, to_namespace, to_value, kind, source, evidence, verdict, why FROM cxm.explain_pair('anonymous_id', 'a3', 'user_id', 'u2');
 SELECT * FROM cxm.explain_pair('phone', '+491701234567', 'phone', '0049 170 1234567');
 SELECT verdict, why FROM cxm.explain_pair('user_id', 'u2', 'email', 'jane@example1.com') AS e;
 SELECT * FROM cxm.explain_pair('user_id', 'u2', 'email', 'nobody@example.com');
