@@ -24,6 +24,9 @@
 #define PROBABILITY_BITS 32
 #define MAX_RANK ((1U << RANK_BITS) - 1)
 
+/* so many refusals are remembered at most */
+#define MAX_REFUSALS 1048576U
+
 /* how a limit is kept track of: a namespace that has one, its counts and, with a window, its trees */
 typedef struct Limit
 {
@@ -39,6 +42,16 @@ typedef struct Apart
 	uint32_t	other;
 	uint32_t	next;
 } Apart;
+
+/* two clusters that may not become one, how large they were then, and why */
+typedef struct Refusal
+{
+	uint32_t	x;
+	uint32_t	y;
+	uint32_t	size_x;
+	uint32_t	size_y;
+	CxmRefusal	reason;
+} Refusal;
 
 typedef struct Solver
 {
@@ -62,15 +75,19 @@ typedef struct Solver
 	uint32_t   *left;
 	uint32_t   *right;
 	uint32_t   *global;			/* identifier by local number */
-	int64_t    *times;			/* room for a window and a run to each side */
-	bool	   *sides;
+	bool	   *crowded;		/* by tree: has it more than max within a window? */
+	int64_t    *times;			/* room for a run to each side */
 
 	Apart	   *apart;
 	uint32_t   *apart_first;
 	uint32_t   *apart_last;
 	uint32_t   *napart;
+	bool		has_apart;
 
 	bool	   *is_known;
+
+	Refusal    *refusals;		/* the last ones, each at the place of its hash; NULL: the rules are quick to test */
+	uint32_t	nrefusals;
 } Solver;
 
 static inline void
@@ -514,20 +531,16 @@ neighbour(const Solver *solver, uint32_t tree, uint32_t node, bool after)
 
 /*
  * Would the two trees together have more than max within a window that
- * contains the node, which is in one of them, and a node of the other?
+ * contains the node, which is in one of them?
  */
 static bool
 is_crowded_around(Solver *solver, const Limit *limit, uint32_t own, uint32_t other, uint32_t node)
 {
-	int64_t		at = time_of(solver, node);
 	int64_t    *times = &solver->times[limit->max];
-	bool	   *is_other = &solver->sides[limit->max];
-	int			before = 0;
-	int			after = 0;
+	int64_t		before = 0;
+	int64_t		after = 0;
 
-	times[0] = at;
-	is_other[0] = false;
-
+	times[0] = time_of(solver, node);
 	for (int direction = 0; direction < 2; direction++)
 	{
 		uint32_t	x = neighbour(solver, own, node, direction);
@@ -536,12 +549,14 @@ is_crowded_around(Solver *solver, const Limit *limit, uint32_t own, uint32_t oth
 		for (uint32_t i = 1; i <= limit->max && (x != NONE || y != NONE); i++)
 		{
 			bool		take_y = x == NONE || (y != NONE && is_earlier(solver, y, x) == (direction == 1));
-			uint32_t	taken = take_y ? y : x;
-			int			place = direction == 1 ? ++after : -(++before);
+			int64_t		time = time_of(solver, take_y ? y : x);
 
 			step(solver);
-			times[place] = time_of(solver, taken);
-			is_other[place] = take_y;
+			/* by subtraction of unsigned numbers, for the ends of time are far apart */
+			if ((direction == 1 ? (uint64_t) time - (uint64_t) times[0] : (uint64_t) times[0] - (uint64_t) time)
+				>= (uint64_t) limit->window)
+				break;
+			times[direction == 1 ? ++after : -(++before)] = time;
 			if (take_y)
 				y = neighbour(solver, other, y, direction);
 			else
@@ -550,32 +565,30 @@ is_crowded_around(Solver *solver, const Limit *limit, uint32_t own, uint32_t oth
 	}
 
 	/* runs of max + 1 that contain place 0 */
-	for (int first = -before; first <= 0; first++)
+	for (int64_t first = -before; first <= 0 && first + limit->max <= after; first++)
 	{
-		int			last = first + (int) limit->max;
-		bool		mixed = false;
-
-		if (last > after)
-			break;
-		/* by subtraction of unsigned numbers, for the ends of time are far apart */
-		if ((uint64_t) times[last] - (uint64_t) times[first] >= (uint64_t) limit->window)
-			continue;
-		for (int i = first; i <= last && !mixed; i++)
-			mixed = is_other[i];
-		if (mixed)
+		if ((uint64_t) times[first + limit->max] - (uint64_t) times[first] < (uint64_t) limit->window)
 			return true;
 	}
 	return false;
 }
 
+/* Would the two clusters together have more than max within a window? */
 static bool
 is_crowded(Solver *solver, uint32_t l, uint32_t x, uint32_t y)
 {
 	const Limit *limit = &solver->limits[l];
-	uint32_t	own = solver->tree[(size_t) x * solver->ntrees + limit->tree];
-	uint32_t	other = solver->tree[(size_t) y * solver->ntrees + limit->tree];
+	size_t		tree_x = (size_t) x * solver->ntrees + limit->tree;
+	size_t		tree_y = (size_t) y * solver->ntrees + limit->tree;
+	uint32_t	own = solver->tree[tree_x];
+	uint32_t	other = solver->tree[tree_y];
 	uint32_t	node;
 
+	/* pinned links may have made one so by itself */
+	if (solver->crowded[tree_x] || solver->crowded[tree_y])
+		return true;
+
+	/* otherwise a window with too many has some of each, so some of the smaller one */
 	if (solver->counts[(size_t) x * solver->nlimits + l] > solver->counts[(size_t) y * solver->nlimits + l])
 	{
 		uint32_t	swap = own;
@@ -612,9 +625,13 @@ are_kept_apart(const Solver *solver, uint32_t x, uint32_t y)
 	return false;
 }
 
-/* May the clusters with these local numbers become one by this link? */
+/*
+ * May the clusters with these local numbers become one by this link?  What is
+ * known already is not tested again: before and CXM_LIMIT say that a limit
+ * forbids it.
+ */
 static CxmRefusal
-test_union(Solver *solver, const CxmIdentityLink *link, uint32_t x, uint32_t y)
+test_union(Solver *solver, const CxmIdentityLink *link, uint32_t x, uint32_t y, CxmRefusal before)
 {
 	const uint32_t *counts_x = &solver->counts[(size_t) x * solver->nlimits];
 	const uint32_t *counts_y = &solver->counts[(size_t) y * solver->nlimits];
@@ -629,6 +646,8 @@ test_union(Solver *solver, const CxmIdentityLink *link, uint32_t x, uint32_t y)
 	}
 	if (link->kind == CXM_PINNED)
 		return CXM_HOLDS;
+	if (before == CXM_LIMIT)
+		return CXM_LIMIT;
 
 	for (uint32_t l = 0; l < solver->nlimits; l++)
 	{
@@ -644,16 +663,51 @@ test_union(Solver *solver, const CxmIdentityLink *link, uint32_t x, uint32_t y)
 	return CXM_HOLDS;
 }
 
+/*
+ * The same, remembering refusals.  Two clusters that may not become one never
+ * may, however they grow; growth can only put an earlier reason in front.
+ */
+static CxmRefusal
+test_union_again(Solver *solver, const CxmIdentityLink *link, uint32_t x, uint32_t y)
+{
+	Refusal    *memory;
+	CxmRefusal	before = CXM_HOLDS;
+
+	if (solver->refusals == NULL)
+		return test_union(solver, link, x, y, before);
+
+	if (x > y)
+	{
+		uint32_t	swap = x;
+
+		x = y;
+		y = swap;
+	}
+	memory = &solver->refusals[(x * 0x9E3779B1U ^ y * 0x85EBCA77U) >> 7 & (solver->nrefusals - 1)];
+	if (memory->reason != CXM_HOLDS && memory->x == x && memory->y == y)
+	{
+		bool		same = memory->size_x == solver->size[x] && memory->size_y == solver->size[y];
+
+		if (memory->reason == CXM_KEPT_APART || (same && (memory->reason != CXM_UNVERIFIED || !link->is_verified)))
+			return memory->reason;
+		before = memory->reason;
+	}
+	before = test_union(solver, link, x, y, before);
+	if (before != CXM_HOLDS)
+		*memory = (Refusal) {.x = x, .y = y, .size_x = solver->size[x], .size_y = solver->size[y], .reason = before};
+	return before;
+}
+
 /* Put the smaller of two clusters, given by their roots, into the greater one */
 static void
-join(Solver *solver, uint32_t root_x, uint32_t root_y)
+join(Solver *solver, uint32_t root_x, uint32_t root_y, bool is_pinned)
 {
 	uint32_t	x = solver->local[root_x];
 	uint32_t	y = solver->local[root_y];
 
 	if (solver->size[x] < solver->size[y])
 	{
-		join(solver, root_y, root_x);
+		join(solver, root_y, root_x, is_pinned);
 		return;
 	}
 	solver->parent[root_y] = root_x;
@@ -667,9 +721,16 @@ join(Solver *solver, uint32_t root_x, uint32_t root_y)
 
 		if (solver->limits[l].window > 0 && *count_y > 0)
 		{
-			uint32_t   *tree_x = &solver->tree[(size_t) x * solver->ntrees + solver->limits[l].tree];
-			uint32_t   *tree_y = &solver->tree[(size_t) y * solver->ntrees + solver->limits[l].tree];
+			size_t		place_x = (size_t) x * solver->ntrees + solver->limits[l].tree;
+			size_t		place_y = (size_t) y * solver->ntrees + solver->limits[l].tree;
+			uint32_t   *tree_x = &solver->tree[place_x];
+			uint32_t   *tree_y = &solver->tree[place_y];
 
+			/* pinned links alone are not tested for it */
+			if (is_pinned && *count_x > 0)
+				solver->crowded[place_x] = is_crowded(solver, l, x, y);
+			else
+				solver->crowded[place_x] |= solver->crowded[place_y];
 			if (*count_x < *count_y)
 			{
 				uint32_t	swap = *tree_x;
@@ -768,7 +829,6 @@ find_limits(Solver *solver)
 			solver->limits[l].max = max;
 	}
 	solver->times = allocate(solver, 2 * (size_t) max + 1, sizeof(int64_t));
-	solver->sides = allocate(solver, 2 * (size_t) max + 1, sizeof(bool));
 }
 
 /* Mark the roots of the components in which a rule might bind; how many identifiers these have */
@@ -848,6 +908,8 @@ start_clusters(Solver *solver, const bool *is_bound)
 	solver->size = allocate_numbers(solver, m, 1);
 	solver->counts = allocate_numbers(solver, (size_t) m * solver->nlimits, 0);
 	solver->tree = allocate_numbers(solver, (size_t) m * solver->ntrees, NONE);
+	solver->crowded = allocate(solver, (size_t) m * solver->ntrees, sizeof(bool));
+	memset(solver->crowded, 0, (size_t) m * solver->ntrees);
 	solver->left = allocate_numbers(solver, solver->ntrees > 0 ? m : 0, NONE);
 	solver->right = allocate_numbers(solver, solver->ntrees > 0 ? m : 0, NONE);
 	solver->is_known = allocate(solver, m, sizeof(bool));
@@ -880,6 +942,7 @@ start_clusters(Solver *solver, const bool *is_bound)
 
 	for (size_t i = 0; i < graph->nlinks; i++)
 		napart += graph->links[i].kind == CXM_NEVER;
+	solver->has_apart = napart > 0;
 	solver->apart = allocate(solver, 2 * napart, sizeof(Apart));
 	napart = 0;
 	for (size_t i = 0; i < graph->nlinks; i++)
@@ -900,6 +963,19 @@ start_clusters(Solver *solver, const bool *is_bound)
 				solver->apart_last[node] = solver->apart_first[node];
 		}
 	}
+}
+
+/* Make room for refusals when testing one takes more than a few steps */
+static void
+begin_refusals(Solver *solver, size_t nlinks)
+{
+	if (solver->ntrees == 0 && !solver->has_apart)
+		return;
+	solver->nrefusals = 16;
+	while (solver->nrefusals < nlinks && solver->nrefusals < MAX_REFUSALS)
+		solver->nrefusals *= 2;
+	solver->refusals = allocate(solver, solver->nrefusals, sizeof(Refusal));
+	memset(solver->refusals, 0, solver->nrefusals * sizeof(Refusal));
 }
 
 /* Bring the open links of the bound components to the front, strongest first; how many there are */
@@ -941,6 +1017,7 @@ cxm_identity_solve(CxmIdentityGraph *graph)
 
 		start_clusters(&solver, is_bound);
 		nfront = order_links(&solver);
+		begin_refusals(&solver, nfront);
 		for (size_t i = 0; i < nfront; i++)
 		{
 			CxmIdentityLink *link = &graph->links[i];
@@ -950,9 +1027,9 @@ cxm_identity_solve(CxmIdentityGraph *graph)
 			step(&solver);
 			if (x == y)
 				continue;
-			link->refused = test_union(&solver, link, solver.local[x], solver.local[y]);
+			link->refused = test_union_again(&solver, link, solver.local[x], solver.local[y]);
 			if (link->refused == CXM_HOLDS)
-				join(&solver, x, y);
+				join(&solver, x, y, link->kind == CXM_PINNED);
 		}
 
 		/* what was refused then may have come together another way */
