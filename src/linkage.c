@@ -15,17 +15,22 @@
 
 #include <math.h>
 
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "common/shortest_dec.h"
 #include "cxm.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "linkage.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "parser/scansup.h"
 #include "similarity.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
+#include "utils/formatting.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -50,15 +55,15 @@
  * ---- Records
  */
 
-static bool
-is_number(Oid type)
+bool
+cxm_is_number(Oid type)
 {
 	return type == INT2OID || type == INT4OID || type == INT8OID ||
 		type == FLOAT4OID || type == FLOAT8OID || type == NUMERICOID;
 }
 
-static bool
-is_time(Oid type)
+bool
+cxm_is_time(Oid type)
 {
 	return type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID;
 }
@@ -80,7 +85,7 @@ check_level(const Linkage *l, int comparison, const CxmLevel *level)
 	}
 	else if (level->kind == CXM_DIFFERENCE || level->kind == CXM_RELATIVE)
 	{
-		fits = is_number(type) || (is_time(type) && level->kind == CXM_DIFFERENCE);
+		fits = cxm_is_number(type) || (cxm_is_time(type) && level->kind == CXM_DIFFERENCE);
 		needs = "a number or a date";
 	}
 	else if (level->kind == CXM_JARO_WINKLER || level->kind == CXM_LEVENSHTEIN || level->kind == CXM_DAMERAU)
@@ -110,9 +115,47 @@ attribute_number(TupleDesc desc, const char *name)
 	return 0;
 }
 
+static bool
+has_column(TupleDesc desc, const char *name)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Take all columns that have a text form to speak of, besides those that name the record */
+static void
+take_all_columns(Linkage *l, TupleDesc desc)
+{
+	static const char *const usual[] = {"unique_id", "record_id", "rec_id"};
+
+	for (int i = 0; i < lengthof(usual) && !l->id_given && !has_column(desc, l->id_column); i++)
+	{
+		if (has_column(desc, usual[i]))
+			l->id_column = MemoryContextStrdup(l->context, usual[i]);
+	}
+	for (int i = 0; i < desc->natts && l->core.ncolumns < CXM_MAX_COLUMNS; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		Oid			type = getBaseType(attribute->atttypid);
+		char	   *name = NameStr(attribute->attname);
+
+		if (strcmp(name, l->id_column) == 0 || strcmp(name, l->source_column) == 0)
+			continue;
+		if (type == BYTEAOID || type == JSONOID || type == JSONBOID || type == XMLOID || get_typtype(type) == TYPTYPE_COMPOSITE)
+			continue;
+		cxm_column_number(l, MemoryContextStrdup(l->context, name), 0);
+	}
+}
+
 static void
 find_columns(Linkage *l, TupleDesc desc)
 {
+	if (l->all_columns)
+		take_all_columns(l, desc);
 	l->id_attribute = attribute_number(desc, l->id_column);
 	l->source_attribute = l->link_only ? attribute_number(desc, l->source_column) : 0;
 	for (int i = 0; i < l->core.ncolumns; i++)
@@ -216,6 +259,26 @@ intern_set(Linkage *l, int column, ArrayType *array)
 	return cxm_intern_set(&l->core, column, numbers, count);
 }
 
+/* One form for texts that differ in letter case and blanks only */
+static char *
+clean_text(const char *text)
+{
+	char	   *lower = str_tolower(text, strlen(text), DEFAULT_COLLATION_OID);
+	char	   *to = lower;
+
+	for (const char *from = lower; *from; from++)
+	{
+		if (!scanner_isspace(*from))
+			*to++ = *from;
+		else if (to > lower && to[-1] != ' ')
+			*to++ = ' ';
+	}
+	if (to > lower && to[-1] == ' ')
+		to--;
+	*to = '\0';
+	return lower;
+}
+
 static uint32
 intern(Linkage *l, int column, Datum value)
 {
@@ -226,6 +289,12 @@ intern(Linkage *l, int column, Datum value)
 	if (OidIsValid(l->element_types[column]))
 		return intern_set(l, column, DatumGetArrayTypeP(value));
 	text = output_of(value, l->types[column]);
+	if (l->clean)
+		text = clean_text(text);
+	if (l->clean && text[0] == '\0')
+		return 0;
+	if (l->first[column] > 0)
+		text[pg_mbcharcliplen(text, strlen(text), l->first[column])] = '\0';
 	characters = cxm_text_characters(text, strlen(text), &length);
 	return cxm_intern_text(&l->core, column, text, strlen(text), characters, length,
 						   number_of(value, l->types[column]));
@@ -265,12 +334,24 @@ key_value(HeapTuple tuple, TupleDesc desc, int attribute, const char *name)
 	return output_of(value, getBaseType(SPI_gettypeid(desc, attribute)));
 }
 
+/* Is a record one of the share of all that is read? By its id, so whatever the order of the rows */
+static bool
+is_in_share(const Linkage *l, const char *id)
+{
+	return l->share <= 0 || l->share >= 1 ||
+		(double) hash_bytes_extended((const unsigned char *) id, strlen(id), 0) < l->share * 18446744073709551616.0;
+}
+
 static void
 add_record(Linkage *l, HeapTuple tuple, TupleDesc desc)
 {
 	uint32		r = l->core.nrecords;
 	size_t		room = l->core.room;
+	char	   *id = key_value(tuple, desc, l->id_attribute, l->id_column);
 	uint32	   *row;
+
+	if (!is_in_share(l, id))
+		return;
 
 	if (r == PG_UINT32_MAX / 2)
 		ereport(ERROR,
@@ -283,7 +364,7 @@ add_record(Linkage *l, HeapTuple tuple, TupleDesc desc)
 		l->ids = cxm_resize_space(l->context, l->ids, l->core.room * sizeof(char *));
 		l->sides = cxm_resize_space(l->context, l->sides, l->core.room);
 	}
-	l->ids[r] = MemoryContextStrdup(l->context, key_value(tuple, desc, l->id_attribute, l->id_column));
+	l->ids[r] = MemoryContextStrdup(l->context, id);
 	l->sides[r] = l->link_only ? side_of(l, key_value(tuple, desc, l->source_attribute, l->source_column)) : 0;
 	for (int i = 0; i < l->core.ncolumns; i++)
 	{
@@ -354,8 +435,8 @@ order_records(Linkage *l)
 }
 
 /* Run the query, as the caller, and take its records */
-static void
-read_records(Linkage *l, const char *query)
+void
+cxm_read_records(Linkage *l, const char *query)
 {
 	MemoryContext row_context;
 	MemoryContext old;
@@ -411,7 +492,11 @@ begin_pairs(Linkage *l, CxmPairs *pairs, const CxmRule *rules, int nrules)
 		return n;
 	initStringInfo(&names);
 	for (int k = 0; k < rule->ncolumns; k++)
+	{
 		appendStringInfo(&names, "%s%s", k > 0 ? ", " : "", l->columns[rule->columns[k]]);
+		if (l->first[rule->columns[k]] > 0)
+			appendStringInfo(&names, " first %d", l->first[rule->columns[k]]);
+	}
 	ereport(ERROR,
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 			 errmsg("blocking rule (%s) gives too many pairs", names.data),
@@ -460,6 +545,13 @@ typedef struct Session
 	double		pairs;
 } Session;
 
+/* Is it the same column of the query, or the beginning of it? */
+static bool
+same_column(const Linkage *l, int a, int b)
+{
+	return a == b || strcmp(l->columns[a], l->columns[b]) == 0;
+}
+
 static void
 start_session(const Linkage *l, const CxmRule *rule, CxmEm *em)
 {
@@ -479,7 +571,7 @@ start_session(const Linkage *l, const CxmRule *rule, CxmEm *em)
 		}
 		/* the pairs were chosen for being equal in these columns */
 		for (int k = 0; k < rule->ncolumns; k++)
-			em->unused[i] |= rule->columns[k] == c->column;
+			em->unused[i] |= same_column(l, rule->columns[k], c->column);
 	}
 }
 
@@ -576,7 +668,7 @@ lambda_of_session(const Linkage *l, const CxmRule *rule, const Session *session)
 		{
 			const CxmComparison *c = &l->core.comparisons[i];
 
-			if (c->column == rule->columns[k] && c->exact > 0)
+			if (same_column(l, rule->columns[k], c->column) && c->exact > 0)
 			{
 				share *= c->levels[c->exact - 1].m;
 				break;
@@ -643,7 +735,7 @@ kind_of_level(const Linkage *l, const CxmComparison *c, const CxmLevel *level)
 
 	while (cxm_level_kinds[i].kind != level->kind ||
 		   (level->kind == CXM_DIFFERENCE &&
-			(strcmp(cxm_level_kinds[i].name, "days") == 0) != is_time(l->types[c->column])))
+			(strcmp(cxm_level_kinds[i].name, "days") == 0) != cxm_is_time(l->types[c->column])))
 		i++;
 	return i;
 }
@@ -715,16 +807,19 @@ cxm_linkage_train(PG_FUNCTION_ARGS)
 {
 	char	   *query = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	Jsonb	   *settings = PG_GETARG_JSONB_P(1);
-	Linkage    *l = cxm_read_settings(settings);
+	Linkage    *l;
 	Session    *sessions;
 	uint64		sampled;
 	char	   *trained;
 
+	if (cxm_lacks_settings(settings))
+		settings = cxm_suggest_settings(query, settings);
+	l = cxm_read_settings(settings, false);
 	if (l->training.n == 0)
 		l->training = l->blocking;
 	if (l->training.n == 0)
 		cxm_settings_error("there must be a training rule", "Neither \"training\" nor \"blocking\" has one.");
-	read_records(l, query);
+	cxm_read_records(l, query);
 	if (l->core.nrecords < 2)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
@@ -921,7 +1016,7 @@ cxm_linkage_score(PG_FUNCTION_ARGS)
 		cxm_settings_error("there must be a blocking rule", "\"blocking\" is missing or empty.");
 
 	begin_rows(fcinfo, &rows);
-	read_records(l, query);
+	cxm_read_records(l, query);
 	least_weight = log2(threshold / (1 - threshold));	/* 0 makes it -infinity */
 	score_pairs(l, &rows, least_weight, one_to_one ? &candidates : NULL);
 	if (one_to_one)
@@ -1082,7 +1177,7 @@ cxm_linkage_explain(PG_FUNCTION_ARGS)
 	Rows		rows;
 
 	begin_rows(fcinfo, &rows);
-	read_records(l, query);
+	cxm_read_records(l, query);
 	explain(l, &rows, find_record(l, record_a, true), find_record(l, record_b, false));
 	MemoryContextDelete(l->context);
 	return (Datum) 0;

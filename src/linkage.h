@@ -36,6 +36,7 @@ typedef struct Linkage
 	char	   *id_column;
 	char	   *source_column;
 	char	   *columns[CXM_MAX_COLUMNS];	/* names, by number in core */
+	int			first[CXM_MAX_COLUMNS]; /* only so many characters of it; 0: all */
 	char	   *names[CXM_MAX_COMPARISONS];
 	RuleSet		blocking;
 	RuleSet		training;
@@ -45,6 +46,10 @@ typedef struct Linkage
 	double		max_pairs;
 	double		lambda;			/* 0: not given */
 	bool		correct_u;
+	bool		id_given;
+	bool		clean;			/* bring texts into one form */
+	bool		all_columns;	/* take every column of the query that can be compared */
+	double		share;			/* read this share of the records; 0: all of them */
 	bool		has_m;			/* every level has m and u: a model */
 
 	/* of the query */
@@ -72,8 +77,16 @@ typedef struct CxmLevelName
 
 extern const CxmLevelName cxm_level_kinds[];
 
-extern Linkage *cxm_read_settings(Jsonb *settings);
+extern Linkage *cxm_read_settings(Jsonb *settings, bool partial);
 extern Linkage *cxm_read_model(Jsonb *model);
+extern Linkage *cxm_new_linkage(void);
+extern void cxm_read_basics(Linkage *l, Jsonb *settings, bool clean);
+extern int	cxm_column_number(Linkage *l, char *name, int first);
+extern void cxm_read_records(Linkage *l, const char *query);
+extern Jsonb *cxm_suggest_settings(const char *query, Jsonb *settings);
+extern bool cxm_lacks_settings(Jsonb *settings);
+extern bool cxm_is_number(Oid type);
+extern bool cxm_is_time(Oid type);
 extern void cxm_settings_error(const char *message, const char *detail) CXM_NORETURN;
 extern void *cxm_resize_space(void *arena, void *space, size_t size);
 

@@ -649,7 +649,7 @@ radix_sort(CxmPairs *p)
 static inline bool
 is_large(const CxmPairs *p, uint32_t from, uint32_t to)
 {
-	return p->linkage->max_block > 0 && to - from > p->linkage->max_block;
+	return p->linkage->max_block > 0 && to - from > p->linkage->max_block && p->rules[p->nrules - 1].ncolumns > 0;
 }
 
 /* Remember whose blocks the last rule leaves out: a later rule must not take their pairs for done */
@@ -1025,8 +1025,8 @@ random_below(uint64_t *state, uint32_t bound)
 }
 
 /* Share of all pairs with both values whose values are equal; known without drawing any */
-static double
-share_of_equal(const CxmLinkage *l, int column)
+double
+cxm_share_of_equal(const CxmLinkage *l, int column)
 {
 	uint32_t   *left;
 	double		equal = 0;
@@ -1136,7 +1136,7 @@ cxm_linkage_estimate_u(CxmLinkage *l, uint64_t max_pairs, uint64_t seed)
 	{
 		CxmComparison *c = &l->comparisons[i];
 
-		set_u(c, counts[i], c->exact == 1 ? share_of_equal(l, c->column) : 0);
+		set_u(c, counts[i], c->exact == 1 ? cxm_share_of_equal(l, c->column) : 0);
 	}
 	return n;
 }
@@ -1171,6 +1171,32 @@ cxm_linkage_correct_u(CxmLinkage *l)
  * ---- Scores
  */
 
+/* How much a comparison of two different values usually takes away from the best that it could add, for its cost */
+static double
+disappointment(const CxmLinkage *l, int comparison)
+{
+	const CxmComparison *c = &l->comparisons[comparison];
+	double		cost = 1;
+
+	for (int k = 0; k < c->nlevels; k++)
+		cost += c->levels[k].kind == CXM_JACCARD ? 4 : c->levels[k].kind == CXM_JARO_WINKLER ? 0.5 : 0;
+	return (l->best_unequal[comparison] - l->weight[comparison][c->nlevels]) / cost;
+}
+
+/* Compare first what is likely to put a pair out */
+static void
+choose_order(CxmLinkage *l)
+{
+	for (int i = 0; i < l->ncomparisons; i++)
+	{
+		int			k = i;
+
+		for (; k > 0 && disappointment(l, l->order[k - 1]) < disappointment(l, i); k--)
+			l->order[k] = l->order[k - 1];
+		l->order[k] = i;
+	}
+}
+
 /* Make weights, in bits, of the probabilities */
 void
 cxm_linkage_weights(CxmLinkage *l)
@@ -1189,6 +1215,7 @@ cxm_linkage_weights(CxmLinkage *l)
 				l->best_unequal[i] = greater(l->best_unequal[i], l->weight[i][k + 1]);
 		}
 	}
+	choose_order(l);
 }
 
 /* What it adds that a value on which both agree exactly is rarer, or commoner, than values are on average */
@@ -1256,8 +1283,9 @@ cxm_linkage_score_pair(CxmLinkage *l, uint32_t a, uint32_t b, double least, uint
 		}
 	}
 	/* the sum is made in another order at the end, so leave room for its rounding */
-	for (int i = 0; i < l->ncomparisons; i++)
+	for (int k = 0; k < l->ncomparisons; k++)
 	{
+		int			i = l->order[k];
 		const CxmComparison *c = &l->comparisons[i];
 		int			code;
 

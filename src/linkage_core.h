@@ -142,6 +142,7 @@ typedef struct CxmLinkage
 	/* derived by cxm_linkage_weights() */
 	double		weight[CXM_MAX_COMPARISONS][CXM_LEVEL_CODES];
 	double		best_unequal[CXM_MAX_COMPARISONS];	/* the most that two different values can weigh */
+	int			order[CXM_MAX_COMPARISONS]; /* in which different values are compared */
 	double		prior;
 
 	char	   *chunk;			/* small things are cut from chunks */
@@ -207,6 +208,7 @@ extern void cxm_histogram_sort(CxmHistogram *h);
 extern void cxm_em(CxmEm *em, const CxmHistogram *h, double tolerance, int max_iterations);
 extern void cxm_em_start(CxmEm *em, int comparison);
 extern uint64_t cxm_linkage_estimate_u(CxmLinkage *l, uint64_t max_pairs, uint64_t seed);
+extern double cxm_share_of_equal(const CxmLinkage *l, int column);
 extern void cxm_linkage_correct_u(CxmLinkage *l);
 
 extern void cxm_linkage_weights(CxmLinkage *l);
