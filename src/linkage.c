@@ -47,9 +47,16 @@
 /* how near the parameters must come to rest, and how long they may take */
 #define TOLERANCE		1e-7
 #define MAX_ITERATIONS	5000
+#define MAX_RELATED_ITERATIONS 500
+
+/* fewer related pairs a match are taken for matches with many slips */
+#define LEAST_RELATED	0.1
 
 /* iterations between two looks for an interrupt */
 #define EM_SLICE		10
+
+/* as good as so many pairs spread over all levels, so that what has not been seen is not taken for impossible */
+#define UNSEEN			1.0
 
 /*
  * ---- Records
@@ -568,15 +575,38 @@ start_session(const Linkage *l, const CxmRule *rule, CxmEm *em)
 			em->u[i][k + 1] = c->levels[k].u;
 			if (l->has_m)
 				em->m[i][k + 1] = c->levels[k].m;
+			/* related people agree in much, but not in what is personal */
+			em->r[i][k + 1] = c->personal ? c->levels[k].u : (em->m[i][k + 1] + c->levels[k].u) / 2;
 		}
+		em->fixed[i] = c->personal;
 		/* the pairs were chosen for being equal in these columns */
 		for (int k = 0; k < rule->ncolumns; k++)
 			em->unused[i] |= same_column(l, rule->columns[k], c->column);
 	}
 }
 
+/* Can the pairs of a rule tell matches from related people? Not when they are equal in something personal */
+static bool
+tells_relations(const Linkage *l, const CxmRule *rule)
+{
+	bool		anchored = false;
+
+	for (int i = 0; i < l->core.ncomparisons; i++)
+	{
+		const CxmComparison *c = &l->core.comparisons[i];
+
+		anchored |= c->personal;
+		for (int k = 0; k < rule->ncolumns; k++)
+		{
+			if (c->personal && same_column(l, rule->columns[k], c->column))
+				return false;
+		}
+	}
+	return anchored;
+}
+
 static void
-run_session(Linkage *l, const CxmRule *rule, Session *session)
+run_session(Linkage *l, const CxmRule *rule, Session *session, bool relations)
 {
 	CxmPairs	pairs = {0};
 	CxmHistogram histogram = {0};
@@ -607,7 +637,10 @@ run_session(Linkage *l, const CxmRule *rule, Session *session)
 
 		session->em.lambda = Min(0.9, Max(0.001, share));
 	}
-	cxm_em(&session->em, &histogram, TOLERANCE, MAX_ITERATIONS);
+	if (relations && tells_relations(l, rule))
+		session->em.lambda_related = (1 - session->em.lambda) / 4;
+	/* relations that are not there never come to rest */
+	cxm_em(&session->em, &histogram, TOLERANCE, session->em.lambda_related > 0 ? MAX_RELATED_ITERATIONS : MAX_ITERATIONS);
 	pfree(pairs.order);
 	pfree(pairs.spare);
 	pfree(histogram.vectors);
@@ -622,6 +655,7 @@ average_m(Linkage *l, const Session *sessions)
 	{
 		CxmComparison *c = &l->core.comparisons[i];
 		double		sum[CXM_LEVEL_CODES] = {0};
+		double		matches = 0;
 		int			n = 0;
 
 		for (int s = 0; s < l->training.n; s++)
@@ -629,33 +663,38 @@ average_m(Linkage *l, const Session *sessions)
 			if (sessions[s].em.unused[i] || sessions[s].pairs == 0)
 				continue;
 			n++;
+			matches += sessions[s].em.lambda * sessions[s].pairs;
 			for (int k = 0; k < c->nlevels; k++)
 				sum[k] += sessions[s].em.m[i][k + 1];
 		}
 		c->trained = n > 0;
 		for (int k = 0; k < c->nlevels; k++)
 		{
+			/* what so many matches did not show may come all the same */
 			if (n > 0)
-				c->levels[k].m = sum[k] / n;
+				c->levels[k].m = (sum[k] / n * matches + UNSEEN / c->nlevels) / (matches + UNSEEN);
 			else if (!l->has_m)
 				c->levels[k].m = sessions[0].em.m[i][k + 1];
 		}
-		if (n == 0)
-			ereport(WARNING,
-					(errmsg("comparison \"%s\" could not be trained", l->names[i]),
-					 errdetail("Its column is in every training rule that gives pairs."),
-					 errhint("Add a training rule without column \"%s\".", l->columns[c->column])));
 	}
 }
 
-/*
- * The share of matches among all pairs, as a session sees it: the matches that its rule found, divided by the share of
- * matches that are equal in its columns
- */
-static double
-lambda_of_session(const Linkage *l, const CxmRule *rule, const Session *session)
+static void
+warn_untrained(const Linkage *l, int comparison)
 {
-	double		found = session->em.lambda * session->pairs;
+	const CxmComparison *c = &l->core.comparisons[comparison];
+
+	if (!c->trained)
+		ereport(WARNING,
+				(errmsg("comparison \"%s\" could not be trained", l->names[comparison]),
+				 errdetail("Its column is in every training rule that gives pairs."),
+				 errhint("Add a training rule without column \"%s\".", l->columns[c->column])));
+}
+
+/* The share of matches, or of related pairs, that a rule finds: those that are equal in its columns */
+static double
+share_found(const Linkage *l, const CxmRule *rule, bool related)
+{
 	double		share = 1;
 
 	for (int k = 0; k < rule->ncolumns; k++)
@@ -670,19 +709,105 @@ lambda_of_session(const Linkage *l, const CxmRule *rule, const Session *session)
 
 			if (same_column(l, rule->columns[k], c->column) && c->exact > 0)
 			{
-				share *= c->levels[c->exact - 1].m;
+				share *= related ? c->levels[c->exact - 1].r : c->levels[c->exact - 1].m;
 				break;
 			}
 		}
 	}
-	return found / Max(share, 0.01) / cxm_linkage_all_pairs(&l->core);
+	return Max(share, 0.01);
+}
+
+/* The share of matches among all pairs, as a session sees it */
+static double
+lambda_of_session(const Linkage *l, const CxmRule *rule, const Session *session)
+{
+	return session->em.lambda * session->pairs / share_found(l, rule, false) / cxm_linkage_all_pairs(&l->core);
+}
+
+/* How many related pairs a session saw */
+static double
+related_pairs(const Session *session)
+{
+	return session->em.lambda_related * session->pairs;
+}
+
+/*
+ * r of each comparison, the mean of the sessions that could learn it by how many related pairs they saw, and how many
+ * such pairs there are: those that a rule found by the share that is equal in its columns
+ */
+static void
+learn_relations(Linkage *l, const Session *sessions)
+{
+	double		found = 0;
+	double		shares = 0;
+
+	for (int i = 0; i < l->core.ncomparisons; i++)
+	{
+		CxmComparison *c = &l->core.comparisons[i];
+		double		sum[CXM_LEVEL_CODES] = {0};
+		double		seen = 0;
+
+		for (int s = 0; s < l->training.n; s++)
+		{
+			if (sessions[s].em.unused[i] || related_pairs(&sessions[s]) < 1)
+				continue;
+			seen += related_pairs(&sessions[s]);
+			for (int k = 0; k < c->nlevels; k++)
+				sum[k] += related_pairs(&sessions[s]) * sessions[s].em.r[i][k + 1];
+		}
+		for (int k = 0; k < c->nlevels; k++)
+			c->levels[k].r = (sum[k] + UNSEEN * (c->personal ? c->levels[k].u : (c->levels[k].m + c->levels[k].u) / 2)) / (seen + UNSEEN);
+	}
+	for (int s = 0; s < l->training.n; s++)
+	{
+		if (related_pairs(&sessions[s]) < 1)
+			continue;
+		found += related_pairs(&sessions[s]);
+		shares += share_found(l, &l->training.rules[s], true);
+	}
+	l->core.lambda_related = found > 0 ? Min(found / shares / cxm_linkage_all_pairs(&l->core), 0.5) : 0;
+}
+
+/*
+ * Are there related people among these records, or is what was found but strangers, or matches with many slips?
+ * Relations that are real tell more than it takes to find them among all pairs, and are no rare exception.
+ */
+static bool
+are_related(const Linkage *l, double lambda)
+{
+	double		bits = log2(Max(l->core.lambda_related, 1e-300));
+
+	for (int i = 0; i < l->core.ncomparisons; i++)
+	{
+		const CxmComparison *c = &l->core.comparisons[i];
+
+		for (int k = 0; k < c->nlevels; k++)
+			bits += c->levels[k].r * log2(c->levels[k].r / c->levels[k].u);
+	}
+	return bits > 0 && l->core.lambda_related > LEAST_RELATED * lambda;
+}
+
+/* lambda as the sessions see it, the mean of them */
+static double
+lambda_of_sessions(const Linkage *l, const Session *sessions)
+{
+	double		sum = 0;
+	int			n = 0;
+
+	for (int s = 0; s < l->training.n; s++)
+	{
+		if (sessions[s].pairs == 0)
+			continue;
+		sum += lambda_of_session(l, &l->training.rules[s], &sessions[s]);
+		n++;
+	}
+	return sum / Max(n, 1);
 }
 
 static void
 train(Linkage *l, Session *sessions, uint64 seed, uint64 *sampled)
 {
 	double		all = cxm_linkage_all_pairs(&l->core);
-	double		sum = 0;
 	int			n = 0;
 
 	*sampled = cxm_linkage_estimate_u(&l->core, (uint64) l->sample, seed);
@@ -692,7 +817,7 @@ train(Linkage *l, Session *sessions, uint64 seed, uint64 *sampled)
 
 	for (int i = 0; i < l->training.n; i++)
 	{
-		run_session(l, &l->training.rules[i], &sessions[i]);
+		run_session(l, &l->training.rules[i], &sessions[i], true);
 		n += sessions[i].pairs > 0;
 	}
 	if (n == 0)
@@ -701,13 +826,22 @@ train(Linkage *l, Session *sessions, uint64 seed, uint64 *sampled)
 				 errmsg("no training rule gives a pair"),
 				 errhint("Choose rules of columns in which records agree.")));
 	average_m(l, sessions);
-	for (int i = 0; i < l->training.n; i++)
+	learn_relations(l, sessions);
+	if (l->core.lambda_related > 0 &&
+		!are_related(l, l->core.lambda > 0 ? l->core.lambda : lambda_of_sessions(l, sessions)))
 	{
-		if (sessions[i].pairs > 0)
-			sum += lambda_of_session(l, &l->training.rules[i], &sessions[i]);
+		l->core.lambda_related = 0;
+		for (int i = 0; i < l->training.n; i++)
+		{
+			if (sessions[i].em.lambda_related > 0)
+				run_session(l, &l->training.rules[i], &sessions[i], false);
+		}
+		average_m(l, sessions);
 	}
+	for (int i = 0; i < l->core.ncomparisons; i++)
+		warn_untrained(l, i);
 	if (l->core.lambda <= 0)
-		l->core.lambda = sum / n;
+		l->core.lambda = lambda_of_sessions(l, sessions);
 	l->core.lambda = Min(Max(l->core.lambda, 0.1 / all), 0.999);
 	if (l->correct_u)
 		cxm_linkage_correct_u(&l->core);
@@ -751,7 +885,7 @@ append_comparison(StringInfo out, const Linkage *l, int number)
 	escape_json(out, l->names[number]);
 	appendStringInfoString(out, ",\"term_frequency\":");
 	append_number(out, c->tf_weight);
-	appendStringInfo(out, ",\"trained\":%s,\"levels\":[", c->trained ? "true" : "false");
+	appendStringInfo(out, ",\"personal\":%s,\"trained\":%s,\"levels\":[", c->personal ? "true" : "false", c->trained ? "true" : "false");
 	for (int k = 0; k < c->nlevels; k++)
 	{
 		const CxmLevel *level = &c->levels[k];
@@ -765,6 +899,11 @@ append_comparison(StringInfo out, const Linkage *l, int number)
 		append_number(out, level->m);
 		appendStringInfoString(out, ",\"u\":");
 		append_number(out, level->u);
+		if (l->core.lambda_related > 0)
+		{
+			appendStringInfoString(out, ",\"r\":");
+			append_number(out, level->r);
+		}
 		appendStringInfoChar(out, '}');
 	}
 	appendStringInfoString(out, "]}");
@@ -779,6 +918,8 @@ trained_settings(const Linkage *l, const Session *sessions, uint64 sampled)
 	initStringInfo(&out);
 	appendStringInfoString(&out, "{\"lambda\":");
 	append_number(&out, l->core.lambda);
+	appendStringInfoString(&out, ",\"lambda_related\":");
+	append_number(&out, l->core.lambda_related);
 	appendStringInfoString(&out, ",\"comparisons\":[");
 	for (int i = 0; i < l->core.ncomparisons; i++)
 	{
@@ -793,6 +934,11 @@ trained_settings(const Linkage *l, const Session *sessions, uint64 sampled)
 		appendStringInfo(&out, "%s{\"pairs\":%.0f,\"iterations\":%d,\"converged\":%s,\"lambda\":", i > 0 ? "," : "",
 						 sessions[i].pairs, sessions[i].em.iterations, sessions[i].em.converged ? "true" : "false");
 		append_number(&out, sessions[i].em.lambda);
+		if (sessions[i].em.lambda_related > 0)
+		{
+			appendStringInfoString(&out, ",\"lambda_related\":");
+			append_number(&out, sessions[i].em.lambda_related);
+		}
 		appendStringInfoChar(&out, '}');
 	}
 	appendStringInfoString(&out, "]}}");
@@ -1161,6 +1307,12 @@ explain(Linkage *l, Rows *rows, uint32 a, uint32 b)
 			tf.level = psprintf("%u of " UINT64_FORMAT " records", column->values[x[c->column]].count, column->present);
 			put_step(rows, &number, &total, &tf);
 		}
+	}
+	if (l->core.lambda_related > 0)
+	{
+		Step		related = {"related people", NULL, NULL, NULL, NAN, NAN, cxm_related_weight(&l->core, a, vector)};
+
+		put_step(rows, &number, &total, &related);
 	}
 }
 

@@ -45,12 +45,14 @@ typedef struct Linkage
 	double		sample;
 	double		max_pairs;
 	double		lambda;			/* 0: not given */
+	double		lambda_related;
 	bool		correct_u;
 	bool		id_given;
 	bool		clean;			/* bring texts into one form */
 	bool		all_columns;	/* take every column of the query that can be compared */
 	double		share;			/* read this share of the records; 0: all of them */
 	bool		has_m;			/* every level has m and u: a model */
+	bool		has_r;			/* and r */
 
 	/* of the query */
 	int			id_attribute;

@@ -117,6 +117,16 @@ number_member(JsonbContainer *object, const char *key, double otherwise, double 
 	return v ? number_value(v, psprintf("\"%s\"", key), lowest, highest) : otherwise;
 }
 
+static bool
+boolean_member(JsonbContainer *object, const char *key, bool otherwise)
+{
+	JsonbValue *v = member(object, key);
+
+	if (v && v->type != jbvBool)
+		cxm_settings_error(psprintf("\"%s\" must be true or false", key), "It is of another type.");
+	return v ? v->val.boolean : otherwise;
+}
+
 static JsonbContainer *
 container_value(JsonbValue *v, bool array, const char *what)
 {
@@ -206,17 +216,18 @@ read_level(Linkage *l, JsonbValue *v, const char *name, CxmLevel *level)
 	const char *what = psprintf("each level of comparison \"%s\"", name);
 	JsonbContainer *object = v->type == jbvString ? NULL : container_value(v, false, what);
 	char	   *text = object ? NULL : string_value(v, what);
-	const char *known[LEVEL_KINDS + 2] = {"m", "u"};
+	const char *known[LEVEL_KINDS + 3] = {"m", "u", "r"};
 	int			kinds = 0;
 
 	level->m = 0;
 	level->u = 0;
+	level->r = 0;
 	for (int i = 0; i < LEVEL_KINDS; i++)
 	{
 		JsonbValue *limit = object ? member(object, cxm_level_kinds[i].name) : NULL;
 		bool		bare = cxm_level_kinds[i].kind == CXM_EXACT || cxm_level_kinds[i].kind == CXM_ELSE;
 
-		known[i + 2] = cxm_level_kinds[i].name;
+		known[i + 3] = cxm_level_kinds[i].name;
 		if (limit == NULL && (object || strcmp(text, cxm_level_kinds[i].name) != 0))
 			continue;
 		kinds++;
@@ -243,7 +254,9 @@ read_level(Linkage *l, JsonbValue *v, const char *name, CxmLevel *level)
 		/* 0 or 1 would make one field decide alone */
 		level->m = number_member(object, "m", 0, 1e-12, 1);
 		level->u = number_member(object, "u", 0, 1e-12, 1);
+		level->r = number_member(object, "r", 0, 1e-12, 1);
 	}
+	l->has_r &= level->r > 0;
 	l->has_m &= level->m > 0 && level->u > 0;
 }
 
@@ -268,7 +281,7 @@ read_levels(Linkage *l, JsonbContainer *levels, const char *name, CxmComparison 
 		n--;
 	else
 	{
-		CxmLevel	rest = {CXM_ELSE, 0, 0, 0};
+		CxmLevel	rest = {CXM_ELSE, 0, 0, 0, 0};
 
 		if (c->nlevels == CXM_MAX_LEVELS)
 			cxm_settings_error(psprintf("comparison \"%s\" has too many levels", name),
@@ -284,7 +297,7 @@ read_levels(Linkage *l, JsonbContainer *levels, const char *name, CxmComparison 
 static void
 read_comparison(Linkage *l, JsonbValue *v, int number)
 {
-	static const char *const known[] = {"column", "name", "levels", "term_frequency", "trained"};
+	static const char *const known[] = {"column", "name", "levels", "term_frequency", "personal", "trained"};
 	JsonbContainer *object = container_value(v, false, "each comparison");
 	CxmComparison *c = &l->core.comparisons[number];
 	JsonbValue *column = member(object, "column");
@@ -302,6 +315,7 @@ read_comparison(Linkage *l, JsonbValue *v, int number)
 							 psprintf("\"levels\" of comparison \"%s\"", l->names[number]));
 	read_levels(l, levels, l->names[number], c);
 
+	c->personal = boolean_member(object, "personal", false);
 	c->tf_weight = 0;
 	if (tf && tf->type == jbvBool)
 		c->tf_weight = tf->val.boolean;
@@ -363,16 +377,6 @@ cxm_new_linkage(void)
 	return l;
 }
 
-static bool
-boolean_member(JsonbContainer *object, const char *key, bool otherwise)
-{
-	JsonbValue *v = member(object, key);
-
-	if (v && v->type != jbvBool)
-		cxm_settings_error(psprintf("\"%s\" must be true or false", key), "It is of another type.");
-	return v ? v->val.boolean : otherwise;
-}
-
 /* Are the settings to be completed by a look at the records? */
 bool
 cxm_lacks_settings(Jsonb *settings)
@@ -386,7 +390,7 @@ void
 cxm_read_basics(Linkage *l, Jsonb *settings, bool clean)
 {
 	static const char *const known[] = {"link_type", "id", "source", "comparisons", "blocking", "training",
-		"deterministic", "recall", "sample", "max_block", "max_pairs", "correct_u", "clean", "lambda", "training_result"};
+		"deterministic", "recall", "sample", "max_block", "max_pairs", "correct_u", "clean", "lambda", "lambda_related", "training_result"};
 	JsonbContainer *root = &settings->root;
 	JsonbValue *v;
 
@@ -415,6 +419,7 @@ cxm_read_basics(Linkage *l, Jsonb *settings, bool clean)
 	l->core.max_block = (uint32) number_member(root, "max_block", 0, 2, 1e9);
 	l->max_pairs = number_member(root, "max_pairs", DEFAULT_MAX_PAIRS, 1, 1e15);
 	l->lambda = number_member(root, "lambda", 0, 1e-15, 1 - 1e-9);
+	l->lambda_related = number_member(root, "lambda_related", 0, 0, 1 - 1e-9);
 }
 
 /* Read settings or a model, of which parts may be missing where they are to be completed */
@@ -435,6 +440,7 @@ cxm_read_settings(Jsonb *settings, bool partial)
 			cxm_settings_error(psprintf("there must be 1 to %d comparisons", CXM_MAX_COMPARISONS),
 							   psprintf("There are %d.", l->core.ncomparisons));
 		l->has_m = true;
+		l->has_r = true;
 		for (int i = 0; i < l->core.ncomparisons; i++)
 			read_comparison(l, getIthJsonbValueFromContainer(comparisons, i), i);
 	}
@@ -460,7 +466,13 @@ cxm_read_model(Jsonb *model)
 				 errdetail("A model has \"lambda\", and \"m\" and \"u\" at each level of each comparison, "
 						   "\"else\" included."),
 				 errhint("Train them with cxm.linkage_train(), or fill them in.")));
+	if (l->lambda_related > 0 && (!l->has_r || l->lambda + l->lambda_related >= 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"lambda_related\" needs \"r\" at each level of each comparison, and less than 1 with \"lambda\""),
+				 errdetail("It is %g, and \"lambda\" is %g.", l->lambda_related, l->lambda)));
 	l->core.lambda = l->lambda;
+	l->core.lambda_related = l->lambda_related;
 	cxm_linkage_weights(&l->core);
 	return l;
 }

@@ -19,6 +19,7 @@
 #include "linkage.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/formatting.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
@@ -65,6 +66,7 @@ typedef struct Sight
 	double		equal;			/* share of pairs that have the same one */
 	double		length;			/* characters on average */
 	bool		repeats;		/* some value comes twice */
+	bool		personal;		/* relatives have different ones */
 } Sight;
 
 /* a column, or the beginning of one, for rules */
@@ -199,6 +201,33 @@ kind_of_text(const Shapes *s)
 	return KIND_NAME;
 }
 
+/*
+ * Is it what tells the members of a household apart: the date of birth, the given name? That is the one thing which
+ * the values do not show, so it goes by the name of the column.
+ */
+static bool
+is_personal(const char *name, Kind kind)
+{
+	static const char *const births[] = {"birth", "born", "dob", "geb", "naiss", "nacim", "nascit"};
+	static const char *const names[] = {"first", "given", "fore", "fname", "vorname", "rufname", "prenom", "nombre"};
+	char	   *lower = asc_tolower(name, strlen(name));
+
+	if (kind == KIND_DATE || kind == KIND_DATE_TEXT)
+	{
+		for (int i = 0; i < lengthof(births); i++)
+		{
+			if (strstr(lower, births[i]))
+				return true;
+		}
+	}
+	for (int i = 0; i < lengthof(names) && kind == KIND_NAME; i++)
+	{
+		if (strstr(lower, names[i]))
+			return true;
+	}
+	return false;
+}
+
 static void
 look_at_column(const Linkage *l, int column, Sight *sight)
 {
@@ -230,6 +259,7 @@ look_at_column(const Linkage *l, int column, Sight *sight)
 		sight->kind = KIND_DATE;
 	else
 		sight->kind = kind_of_text(&shapes);
+	sight->personal = is_personal(sight->name, sight->kind);
 }
 
 /* The most telling columns first; those that say nothing are dropped */
@@ -512,57 +542,123 @@ append_blocking(StringInfo out, Suggestion *s)
 	appendStringInfoChar(out, ']');
 }
 
+/* The columns, as bits of sights, that a rule goes by */
+static uint32
+columns_of(const Suggestion *s, const Trial *t)
+{
+	uint32		columns = 0;
+
+	for (int k = 0; k < s->ncandidates; k++)
+	{
+		if (t->mask >> k & 1)
+			columns |= UINT32_C(1) << s->candidates[k].sight;
+	}
+	return columns;
+}
+
+/* what a training rule must be like */
+typedef struct Wanted
+{
+	uint32		columns;		/* it has only these */
+	uint32		unlearnt;		/* leaves out one of these */
+	int			most_columns;
+	double		most_pairs;
+} Wanted;
+
+/* The rule of that kind whose pairs are matches most often, of those with pairs enough to learn from; -1: none */
+static int
+best_training(const Suggestion *s, const bool *used, const Wanted *w)
+{
+	double		least = Max(20, s->records / 1000);
+	int			best = -1;
+
+	for (int r = 0; r < s->ntrials; r++)
+	{
+		const Trial *t = &s->trials[r];
+		uint32		columns = columns_of(s, t);
+
+		if (used[r] || !t->whole || t->ncolumns > w->most_columns || t->pairs < least || t->pairs > w->most_pairs)
+			continue;
+		if ((columns & ~w->columns) != 0 || (~columns & w->unlearnt) == 0)
+			continue;
+		if (best < 0 || t->share / t->pairs > s->trials[best].share / s->trials[best].pairs)
+			best = r;
+	}
+	return best;
+}
+
+/* Rules until each column has been left out by one, if they can be had, each of other columns than those before */
+static int
+add_purest(const Suggestion *s, bool *used, int *rules, int n)
+{
+	uint32		all = (UINT32_C(1) << s->nsights) - 1;
+	Wanted		w = {all, all, 2, s->most_rule};
+
+	for (int k = 0; k < 3 && w.unlearnt != 0; k++)
+	{
+		int			r = best_training(s, used, &w);
+
+		if (r < 0)
+		{
+			w.columns = all;
+			r = best_training(s, used, &w);
+		}
+		if (r < 0)
+			break;
+		rules[n++] = r;
+		used[r] = true;
+		w.columns &= ~columns_of(s, &s->trials[r]);
+		w.unlearnt &= columns_of(s, &s->trials[r]);
+	}
+	return n;
+}
+
+/* So many rules that have only the given columns */
+static int
+add_among(const Suggestion *s, bool *used, uint32 columns, int most_columns, int most, int *rules, int n)
+{
+	Wanted		w = {columns, ~UINT32_C(0), most_columns, s->most_rule};
+
+	for (int k = 0; k < most; k++)
+	{
+		int			r = best_training(s, used, &w);
+
+		if (r < 0)
+			break;
+		rules[n++] = r;
+		used[r] = true;
+	}
+	return n;
+}
+
 /*
- * Training rules: those whose pairs are matches most often, as long as each comparison is left out of one of them,
- * and there are enough pairs to learn from.
+ * Training rules: those whose pairs are matches most often; one of personal columns alone, which finds people who have
+ * moved; and some without any, whose pairs tell matches from relatives.
  */
 static void
 append_training(StringInfo out, const Suggestion *s)
 {
-	double		least = Max(20, s->records / 1000);
-	uint32		learnt = 0;
 	bool		used[MAX_TRIED] = {false};
-	int			n = 0;
+	uint32		personal = 0;
+	int			rules[16];
+	int			n;
 
-	appendStringInfoString(out, ",\"training\":[");
-	while (n < 4)
+	for (int i = 0; i < s->nsights; i++)
+		personal |= s->sights[i].personal ? UINT32_C(1) << i : 0;
+	n = add_purest(s, used, rules, 0);
+	if (personal)
 	{
-		int			best = -1;
-		uint32		best_columns = 0;
-
-		for (int r = 0; r < s->ntrials; r++)
-		{
-			const Trial *t = &s->trials[r];
-			uint32		columns = 0;
-
-			if (used[r] || !t->whole || t->ncolumns > 2 || t->pairs < least || t->pairs > s->most_rule)
-				continue;
-			for (int k = 0; k < s->ncandidates; k++)
-			{
-				if (t->mask >> k & 1)
-					columns |= UINT32_C(1) << s->candidates[k].sight;
-			}
-			/* it must teach something about a column that no rule before it did */
-			if (n > 0 && (~columns & ~learnt & ((UINT32_C(1) << s->nsights) - 1)) == 0)
-				continue;
-			if (best < 0 || t->share / t->pairs > s->trials[best].share / s->trials[best].pairs)
-			{
-				best = r;
-				best_columns = columns;
-			}
-		}
-		if (best < 0)
-			break;
-		if (n > 0)
-			appendStringInfoChar(out, ',');
-		append_rule(out, s, &s->trials[best]);
-		used[best] = true;
-		learnt |= ~best_columns;
-		n++;
+		n = add_among(s, used, personal, 2, 1, rules, n);
+		n = add_among(s, used, ~personal, 1, 4, rules, n);
 	}
-	if (n == 0)
-		appendStringInfoString(out, "[]");
-	appendStringInfoChar(out, ']');
+	appendStringInfoString(out, ",\"training\":[");
+	for (int k = 0; k < n; k++)
+	{
+		if (k > 0)
+			appendStringInfoChar(out, ',');
+		append_rule(out, s, &s->trials[rules[k]]);
+	}
+	appendStringInfoString(out, n == 0 ? "[]]" : "]");
 }
 
 /*
@@ -614,7 +710,8 @@ append_comparison(StringInfo out, const Sight *sight)
 	}
 	appendStringInfoString(out, "{\"column\":");
 	escape_json(out, sight->name);
-	appendStringInfo(out, ",\"levels\":[%s],\"term_frequency\":%s}", levels, frequency ? "true" : "false");
+	appendStringInfo(out, ",\"levels\":[%s],\"term_frequency\":%s", levels, frequency ? "true" : "false");
+	appendStringInfoString(out, sight->personal ? ",\"personal\":true}" : "}");
 }
 
 /*
