@@ -51,6 +51,7 @@
 
 /* fewer related pairs a match are taken for matches with many slips */
 #define LEAST_RELATED	0.1
+#define LEAST_RELATED_PAIRS 10
 
 /* iterations between two looks for an interrupt */
 #define EM_SLICE		10
@@ -647,7 +648,7 @@ run_session(Linkage *l, const CxmRule *rule, Session *session, bool relations)
 	pfree(histogram.counts);
 }
 
-/* m of each comparison: the mean of the sessions that could learn it */
+/* m of each comparison: the mean of the sessions that could learn it, by the share of matches among their pairs */
 static void
 average_m(Linkage *l, const Session *sessions)
 {
@@ -656,16 +657,16 @@ average_m(Linkage *l, const Session *sessions)
 		CxmComparison *c = &l->core.comparisons[i];
 		double		sum[CXM_LEVEL_CODES] = {0};
 		double		matches = 0;
-		int			n = 0;
+		double		n = 0;
 
 		for (int s = 0; s < l->training.n; s++)
 		{
 			if (sessions[s].em.unused[i] || sessions[s].pairs == 0)
 				continue;
-			n++;
+			n += sessions[s].em.lambda;
 			matches += sessions[s].em.lambda * sessions[s].pairs;
 			for (int k = 0; k < c->nlevels; k++)
-				sum[k] += sessions[s].em.m[i][k + 1];
+				sum[k] += sessions[s].em.lambda * sessions[s].em.m[i][k + 1];
 		}
 		c->trained = n > 0;
 		for (int k = 0; k < c->nlevels; k++)
@@ -731,16 +732,44 @@ related_pairs(const Session *session)
 	return session->em.lambda_related * session->pairs;
 }
 
+/* How many bits tell a related pair of a session from strangers */
+static double
+related_bits(const Linkage *l, const CxmEm *em)
+{
+	double		bits = 0;
+
+	for (int i = 0; i < l->core.ncomparisons && em->lambda_related > 0; i++)
+	{
+		for (int k = 1; k <= em->nlevels[i] && !em->unused[i]; k++)
+			bits += em->r[i][k] * log2(em->r[i][k] / em->u[i][k]);
+	}
+	return bits;
+}
+
+/* Are the related people of a session about as close as any? bits: what tells the closest ones from strangers */
+static bool
+is_close(const Linkage *l, const Session *session, double bits)
+{
+	return related_pairs(session) >= LEAST_RELATED_PAIRS && related_bits(l, &session->em) >= bits / 2;
+}
+
 /*
- * r of each comparison, the mean of the sessions that could learn it by how many related pairs they saw, and how many
- * such pairs there are: those that a rule found by the share that is equal in its columns
+ * r of each comparison, the mean of the sessions that could learn it, and how many related pairs there are: those that
+ * a rule found by the share that is equal in its columns.  Neighbours are related too, but less so, and more of them;
+ * sessions that saw mere neighbours are left out.
  */
 static void
 learn_relations(Linkage *l, const Session *sessions)
 {
+	double		bits = 0;
 	double		found = 0;
 	double		shares = 0;
 
+	for (int s = 0; s < l->training.n; s++)
+	{
+		if (related_pairs(&sessions[s]) >= LEAST_RELATED_PAIRS)
+			bits = Max(bits, related_bits(l, &sessions[s].em));
+	}
 	for (int i = 0; i < l->core.ncomparisons; i++)
 	{
 		CxmComparison *c = &l->core.comparisons[i];
@@ -749,7 +778,7 @@ learn_relations(Linkage *l, const Session *sessions)
 
 		for (int s = 0; s < l->training.n; s++)
 		{
-			if (sessions[s].em.unused[i] || related_pairs(&sessions[s]) < 1)
+			if (sessions[s].em.unused[i] || !is_close(l, &sessions[s], bits))
 				continue;
 			seen += related_pairs(&sessions[s]);
 			for (int k = 0; k < c->nlevels; k++)
@@ -760,7 +789,7 @@ learn_relations(Linkage *l, const Session *sessions)
 	}
 	for (int s = 0; s < l->training.n; s++)
 	{
-		if (related_pairs(&sessions[s]) < 1)
+		if (!is_close(l, &sessions[s], bits))
 			continue;
 		found += related_pairs(&sessions[s]);
 		shares += share_found(l, &l->training.rules[s], true);

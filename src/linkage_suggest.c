@@ -33,6 +33,7 @@
 /* pairs a record that all rules may give, and one; and what they may give at least */
 #define TOTAL_PER_RECORD 60.0
 #define RULE_PER_RECORD 20.0
+#define RELATED_PER_RECORD 3.0
 #define LEAST_TOTAL		2e7
 #define LEAST_RULE		5e6
 
@@ -615,9 +616,9 @@ add_purest(const Suggestion *s, bool *used, int *rules, int n)
 
 /* So many rules that have only the given columns */
 static int
-add_among(const Suggestion *s, bool *used, uint32 columns, int most_columns, int most, int *rules, int n)
+add_among(const Suggestion *s, bool *used, uint32 columns, int most_columns, double most_pairs, int most, int *rules, int n)
 {
-	Wanted		w = {columns, ~UINT32_C(0), most_columns, s->most_rule};
+	Wanted		w = {columns, ~UINT32_C(0), most_columns, Min(most_pairs, s->most_rule)};
 
 	for (int k = 0; k < most; k++)
 	{
@@ -648,8 +649,8 @@ append_training(StringInfo out, const Suggestion *s)
 	n = add_purest(s, used, rules, 0);
 	if (personal)
 	{
-		n = add_among(s, used, personal, 2, 1, rules, n);
-		n = add_among(s, used, ~personal, 1, 4, rules, n);
+		n = add_among(s, used, personal, 2, s->most_rule, 1, rules, n);
+		n = add_among(s, used, ~personal, 1, RELATED_PER_RECORD * s->records, 4, rules, n);
 	}
 	appendStringInfoString(out, ",\"training\":[");
 	for (int k = 0; k < n; k++)
