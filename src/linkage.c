@@ -134,6 +134,19 @@ has_column(TupleDesc desc, const char *name)
 	return false;
 }
 
+static bool
+is_ignored(const Linkage *l, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, l->ignored)
+	{
+		if (strcmp(lfirst(cell), name) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Take all columns that have a text form to speak of, besides those that name the record */
 static void
 take_all_columns(Linkage *l, TupleDesc desc)
@@ -151,7 +164,7 @@ take_all_columns(Linkage *l, TupleDesc desc)
 		Oid			type = getBaseType(attribute->atttypid);
 		char	   *name = NameStr(attribute->attname);
 
-		if (strcmp(name, l->id_column) == 0 || strcmp(name, l->source_column) == 0)
+		if (strcmp(name, l->id_column) == 0 || strcmp(name, l->source_column) == 0 || is_ignored(l, name))
 			continue;
 		if (type == BYTEAOID || type == JSONOID || type == JSONBOID || type == XMLOID || get_typtype(type) == TYPTYPE_COMPOSITE)
 			continue;

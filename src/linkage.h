@@ -8,6 +8,7 @@
 #define CXM_LINKAGE_H
 
 #include "linkage_core.h"
+#include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
 /* the name that PostgreSQL has for it changed in 18 */
@@ -47,6 +48,7 @@ typedef struct Linkage
 	double		lambda;			/* 0: not given */
 	double		lambda_related;
 	bool		correct_u;
+	List	   *ignored;		/* names of columns that are not to be compared */
 	bool		id_given;
 	bool		clean;			/* bring texts into one form */
 	bool		all_columns;	/* take every column of the query that can be compared */

@@ -390,7 +390,7 @@ void
 cxm_read_basics(Linkage *l, Jsonb *settings, bool clean)
 {
 	static const char *const known[] = {"link_type", "id", "source", "comparisons", "blocking", "training",
-		"deterministic", "recall", "sample", "max_block", "max_pairs", "correct_u", "clean", "lambda", "lambda_related", "training_result"};
+		"deterministic", "recall", "sample", "max_block", "max_pairs", "correct_u", "clean", "ignore", "lambda", "lambda_related", "training_result"};
 	JsonbContainer *root = &settings->root;
 	JsonbValue *v;
 
@@ -412,6 +412,14 @@ cxm_read_basics(Linkage *l, Jsonb *settings, bool clean)
 	l->id_column = v ? string_value(v, "\"id\"") : pstrdup("id");
 	v = member(root, "source");
 	l->source_column = v ? string_value(v, "\"source\"") : pstrdup("source");
+	v = member(root, "ignore");
+	if (v)
+	{
+		JsonbContainer *names = container_value(v, true, "\"ignore\"");
+
+		for (uint32 i = 0; i < JsonContainerSize(names); i++)
+			l->ignored = lappend(l->ignored, string_value(getIthJsonbValueFromContainer(names, i), "each name of \"ignore\""));
+	}
 	l->correct_u = boolean_member(root, "correct_u", true);
 	l->clean = boolean_member(root, "clean", clean);
 	l->recall = number_member(root, "recall", CXM_DEFAULT_RECALL, 0.01, 1);

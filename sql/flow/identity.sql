@@ -256,7 +256,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     UPDATE cx.link AS l
-    SET retired_at = now(), retired_by = session_user, retired_reason = reason
+    SET retired_at = now(), retired_by = session_user, retired_reason = retire_links.reason
     WHERE l.link_id = ANY (link_ids) AND l.retired_at IS NULL;
 
     PERFORM cxm.resolve_profiles(ARRAY(SELECT DISTINCT i.profile_id
