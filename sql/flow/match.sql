@@ -38,28 +38,33 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF to_regclass('pg_temp.cxm_match_pair') IS NOT NULL THEN
-        DROP TABLE pg_temp.cxm_match_pair;
+    -- IF EXISTS would say that there are none
+    IF to_regclass('pg_temp.cxm_match_input') IS NOT NULL THEN
+        DROP TABLE pg_temp.cxm_match_input;
     END IF;
-    IF to_regclass('pg_temp.cxm_match_record') IS NOT NULL THEN
-        DROP TABLE pg_temp.cxm_match_record;
+    IF to_regclass('pg_temp.cxm_match_pair') IS NOT NULL THEN
+        DROP TABLE pg_temp.cxm_match_pair, pg_temp.cxm_match_record;
     END IF;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.drop_match_tables() IS 'Drops the temporary tables of a matching.';
 
--- The pairs and their records, in temporary tables: a million of them fit in no argument.
-CREATE FUNCTION cxm.score_records(query text, search_path text, namespace text, model jsonb, review double precision, one_to_one boolean) RETURNS void
+-- What a run works on, in temporary tables: a million records fit in no argument.
+CREATE FUNCTION cxm.read_match_input(query text, search_path text) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_path constant text := current_setting('search_path');
-    v_id constant text := coalesce(model ->> 'id', 'id');
-    v_missing text;
 BEGIN
     PERFORM cxm.drop_match_tables();
+    -- once, so that an expensive query is not run for each step, and each step sees the same records; the query is the
+    -- caller's, and on a line of its own, for it may end in a comment
+    PERFORM set_config('search_path', search_path, true);
+    EXECUTE pg_catalog.format(E'CREATE TEMPORARY TABLE cxm_match_input ON COMMIT DROP AS SELECT q.* FROM (%s\n) AS q', query);
+    PERFORM pg_catalog.set_config('search_path', v_path, true);
+
     CREATE TEMPORARY TABLE cxm_match_pair (
         record_a text NOT NULL,
         record_b text NOT NULL,
@@ -76,43 +81,52 @@ BEGIN
         value text,
         identifier_id bigint
     ) ON COMMIT DROP;
+END
+$$;
 
-    -- the query is the caller's: between here and the setting back every name and operator is written out
-    PERFORM set_config('search_path', search_path, true);
+COMMENT ON FUNCTION cxm.read_match_input(text, text) IS
+'Runs the query of a matching under the given search_path into pg_temp.cxm_match_input, and makes the other temporary tables. A step of cxm.run_matching().';
+
+CREATE FUNCTION cxm.score_records(model jsonb, namespace text, review double precision, one_to_one boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_id constant text := coalesce(model ->> 'id', 'id');
+    v_bad text;
+BEGIN
     INSERT INTO pg_temp.cxm_match_pair (record_a, record_b, weight, probability)
     SELECT s.record_a, s.record_b, s.weight, s.probability
-    FROM cxm.linkage_score(query, model, review, one_to_one) AS s;
-    -- on a line of its own, for the query may end in a comment
-    EXECUTE pg_catalog.format(E'INSERT INTO pg_temp.cxm_match_record (record, namespace, value)\n'
-                              'SELECT q.%1$I::pg_catalog.text, %2$s, %3$s::pg_catalog.text\nFROM (%4$s\n) AS q\n'
-                              'JOIN (SELECT p.record_a AS record FROM pg_temp.cxm_match_pair AS p UNION SELECT p.record_b FROM pg_temp.cxm_match_pair AS p) AS e '
-                              'ON e.record OPERATOR(pg_catalog.=) q.%1$I::pg_catalog.text',
-                              v_id,
-                              CASE WHEN namespace IS NULL THEN 'q.namespace::pg_catalog.text' ELSE pg_catalog.quote_literal(namespace) END,
-                              CASE WHEN namespace IS NULL THEN 'q.value' ELSE pg_catalog.format('q.%I', v_id) END,
-                              query);
-    PERFORM pg_catalog.set_config('search_path', v_path, true);
+    FROM cxm.linkage_score('TABLE pg_temp.cxm_match_input', model, review, one_to_one) AS s;
+    EXECUTE format('INSERT INTO pg_temp.cxm_match_record (record, namespace, value) SELECT q.%1$I::text, %2$s, %3$s::text FROM pg_temp.cxm_match_input AS q '
+                   'WHERE EXISTS (SELECT FROM pg_temp.cxm_match_pair AS p WHERE p.record_a = q.%1$I::text) '
+                   'OR EXISTS (SELECT FROM pg_temp.cxm_match_pair AS p WHERE p.record_b = q.%1$I::text)',
+                   v_id,
+                   CASE WHEN namespace IS NULL THEN 'q.namespace::text' ELSE quote_literal(namespace) END,
+                   CASE WHEN namespace IS NULL THEN 'q.value' ELSE format('q.%I', v_id) END);
+    ANALYZE pg_temp.cxm_match_pair;
+    ANALYZE pg_temp.cxm_match_record;
 
-    SELECT r.record INTO v_missing FROM pg_temp.cxm_match_record AS r GROUP BY r.record HAVING count(*) > 1 LIMIT 1;
+    SELECT r.record INTO v_bad FROM pg_temp.cxm_match_record AS r GROUP BY r.record HAVING count(*) > 1 LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'record id "%" is not unique', v_missing
+        RAISE EXCEPTION 'record id "%" is not unique', v_bad
             USING ERRCODE = 'unique_violation',
                   DETAIL = 'Two sources of records may use the same id for linkage, but not where links are to be written.',
                   HINT = 'Make the id of each record of the query unique, with the name of its source before it, say.';
     END IF;
-    SELECT r.namespace INTO v_missing FROM pg_temp.cxm_match_record AS r
+    SELECT coalesce(r.namespace, 'NULL') INTO v_bad FROM pg_temp.cxm_match_record AS r
     WHERE r.value IS NOT NULL AND NOT EXISTS (SELECT FROM cx.namespace AS n WHERE n.namespace = r.namespace COLLATE "C")
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'unknown namespace "%"', coalesce(v_missing, 'NULL')
+        RAISE EXCEPTION 'unknown namespace "%"', v_bad
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'See SELECT * FROM cx.namespace ORDER BY rank; add one with cxm.add_namespace().';
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION cxm.score_records(text, text, text, jsonb, double precision, boolean) IS
-'Scores the records of a query, which is run under the given search_path, and leaves the pairs in pg_temp.cxm_match_pair and the identifiers of their records in pg_temp.cxm_match_record. A step of cxm.run_matching().';
+COMMENT ON FUNCTION cxm.score_records(jsonb, text, double precision, boolean) IS
+'Scores pg_temp.cxm_match_input and leaves the pairs in pg_temp.cxm_match_pair and the identifiers of their records in pg_temp.cxm_match_record. A step of cxm.run_matching().';
 
 CREATE FUNCTION cxm.hold_back_bridges(accept double precision, max_size integer, min_density double precision) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -361,7 +375,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    v_path constant text := current_setting('search_path');
     v_source integer;
     v_model jsonb := settings;
 BEGIN
@@ -379,15 +392,14 @@ BEGIN
     -- runs of one matching queue
     PERFORM pg_advisory_xact_lock(hashtextextended('cxm.match ' || matching, 0));
 
+    PERFORM cxm.read_match_input(query, search_path);
     IF NOT (settings ? 'lambda' AND jsonb_path_exists(settings, '$.comparisons[*].levels[*].m')) THEN
         IF namespace IS NULL AND NOT settings ? 'ignore' THEN
             v_model := v_model || '{"ignore": ["namespace", "value"]}';
         END IF;
-        PERFORM set_config('search_path', search_path, true);
-        v_model := cxm.linkage_train(query, v_model, seed);
-        PERFORM pg_catalog.set_config('search_path', v_path, true);
+        v_model := cxm.linkage_train('TABLE pg_temp.cxm_match_input', v_model, seed);
     END IF;
-    PERFORM cxm.score_records(query, search_path, namespace, v_model, review, one_to_one);
+    PERFORM cxm.score_records(v_model, namespace, review, one_to_one);
 
     SELECT count(*) INTO pairs FROM pg_temp.cxm_match_pair;
     accept_threshold := accept;
