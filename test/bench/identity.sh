@@ -343,12 +343,21 @@ verdict '  a new identifier at its end' "$(sql -c "SELECT bench.next_link('anony
 verdict '  an address at its middle' "$(sql -c "SELECT bench.next_link('anonymous_id', 'chain$((chain / 2))', 'email', 'middle@x', false, 1)")" ms
 verdict '  a merge with an ordinary profile' "$(sql -c "SELECT bench.next_link('anonymous_id', 'chain7', 'email', 'e77@x', false, 1)")" ms
 verdict '  said again' "$(sql -c "SELECT bench.next_link('anonymous_id', 'chain7', 'email', 'e77@x', false, 50)")" ms '<=' 5
+cut="SELECT cxm.retire_links(ARRAY(SELECT l.link_id FROM cx.link AS l JOIN cx.identifier AS a ON a.identifier_id = l.identifier_a JOIN cx.identifier AS b ON b.identifier_id = l.identifier_b
+     WHERE l.retired_at IS NULL AND a.value IN ('chain$((chain / 2))', 'chain$((chain / 2 + 1))') AND b.value IN ('chain$((chain / 2))', 'chain$((chain / 2 + 1))')), 'bench')"
+verdict '  cut in its midst' "$(sql -c '\timing on' -c "$cut" | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p')" ms
+verdict '  people in it then' "$(sql -c "SELECT count(DISTINCT canonical_id) FROM cx.identifier AS i JOIN cx.profile AS p USING (profile_id) WHERE i.value LIKE 'chain%'")" people '>=' 2
+verdict '  joined again' "$(sql -c "SELECT bench.next_link('anonymous_id', 'chain$((chain / 2))', 'anonymous_id', 'chain$((chain / 2 + 1))', false, 1)")" ms
 
 ms=$(sql -c "SELECT bench.link_set(array_agg(CASE WHEN g = 1 THEN 'device_id' ELSE 'email' END ORDER BY g), array_agg(CASE WHEN g = 1 THEN 'till' ELSE 'person' || g || '@x' END ORDER BY g), (array_agg(1))[1:$people], (array_agg(g ORDER BY g))[2:]) FROM generate_series(1, $people + 1) AS g")
 verdict "a device of $people people in one statement" "$(awk -v n="$people" -v ms="$ms" 'BEGIN { print n / ms * 1000 }')" links/s '>=' 30000
 verdict '  people in it' "$(sql -c "SELECT count(DISTINCT canonical_id) FROM cx.identifier AS i JOIN cx.profile AS p USING (profile_id) WHERE i.value LIKE 'person%'")" people '>=' "$people"
 verdict '  the next person at it' "$(sql -c "SELECT bench.next_link('device_id', 'till', 'email', 'next@x', true, 50)")" ms '<=' 5
-verdict '  something new of a person at it' "$(sql -c "SELECT bench.next_link('email', 'person7@x', 'anonymous_id', 'new', true, 50)")" ms '<=' 5
+verdict '  an address of a person at it' "$(sql -c "SELECT bench.next_link('email', 'person7@x', 'phone', '+49305550', true, 50)")" ms '<=' 5
+sql -c "UPDATE cx.namespace SET max_links = NULL" -c "UPDATE cx.store SET rules_version = rules_version + 1" -c '\timing on' -c "SELECT cxm.resolve_all()" > "$TEMP/all"
+verdict '  not generic, five people hold: working out all of the store again' "$(sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' "$TEMP/all" | tail -1)" ms
+verdict '  the next person at it then' "$(sql -c "SELECT bench.next_link('device_id', 'till', 'email', 'then@x', true, 5)")" ms
+verdict '  people who are not whom the links say' "$(sql -c 'SELECT cxm.identity_differences()')" people '<=' 0
 
 # ---- ten million
 
