@@ -138,10 +138,8 @@ BEGIN
     TRUNCATE bench.profile, bench.identifier, bench.edge;
     FOR first IN 0 .. identifiers / 3 - 1 BY v_size LOOP
         PERFORM cxm.link_identifiers(cxm.source_id('bench'), array_agg(n.namespace ORDER BY o), array_agg(n.value ORDER BY o), array_agg(false),
-                                     (SELECT array_agg(3 * (g / 2) + 1 ORDER BY g) FROM generate_series(0, 2 * v_size - 1) AS g),
-                                     (SELECT array_agg(3 * (g / 2) + 2 + g % 2 ORDER BY g) FROM generate_series(0, 2 * v_size - 1) AS g),
-                                     (SELECT array_agg(timestamptz '2024-01-01') FROM generate_series(1, 2 * v_size)), (SELECT array_agg('') FROM generate_series(1, 2 * v_size)),
-                                     (SELECT array_agg(false) FROM generate_series(1, 2 * v_size)))
+                                     (SELECT array_agg(1 + g / 3 ORDER BY g) FROM generate_series(0, 3 * v_size - 1) AS g), (SELECT array_agg(1 + g ORDER BY g) FROM generate_series(0, 3 * v_size - 1) AS g),
+                                     array_fill(timestamptz '2024-01-01', ARRAY[v_size]))
         FROM generate_series(0, v_size - 1) AS g, LATERAL (VALUES (3 * g, 'email', 'e' || first + g || '@x'), (3 * g + 1, 'anonymous_id', 'a' || first + g), (3 * g + 2, 'anonymous_id', 'b' || first + g)) AS n(o, namespace, value);
         COMMIT;
     END LOOP;
@@ -153,17 +151,17 @@ BEGIN
 END
 $$;
 
--- milliseconds that one call takes: identifiers v of namespaces n, edges a to b by their places
+-- milliseconds that one call takes: identifiers v of namespaces n, records of two of them each, by their places
 CREATE FUNCTION bench.link_set(n text[], v text[], a integer[], b integer[]) RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
     v_no boolean[] := array_fill(false, ARRAY[cardinality(n)]);
-    v_unverified boolean[] := array_fill(false, ARRAY[cardinality(a)]);
     v_at timestamptz[] := array_fill(timestamptz '2024-01-01', ARRAY[cardinality(a)]);
-    v_evidence text[] := array_fill(''::text, ARRAY[cardinality(a)]);
+    v_records integer[] := ARRAY(SELECT 1 + g / 2 FROM generate_series(0, 2 * cardinality(a) - 1) AS g);
+    v_places integer[] := ARRAY(SELECT p.place FROM unnest(a, b) WITH ORDINALITY AS e(a, b, o), LATERAL (VALUES (1, e.a), (2, e.b)) AS p(i, place) ORDER BY e.o, p.i);
     v_source integer := cxm.source_id('bench');
     v_began timestamptz := clock_timestamp();
 BEGIN
-    PERFORM cxm.link_identifiers(v_source, n, v, v_no, a, b, v_at, v_evidence, v_unverified);
+    PERFORM cxm.link_identifiers(v_source, n, v, v_no, v_records, v_places, v_at);
     RETURN 1000 * extract(epoch FROM clock_timestamp() - v_began);
 END
 $$;

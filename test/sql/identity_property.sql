@@ -322,12 +322,13 @@ BEGIN
             SELECT array_agg(d.namespace), array_agg(d.value) INTO v_names, v_values
             FROM (SELECT DISTINCT * FROM (SELECT * FROM oracle.identifiers(n + 1)
                                           UNION ALL SELECT * FROM (VALUES ('email', 'nobody'), ('phone', '0')) AS x(namespace, value) WHERE oracle.toss(0.3)) AS i) AS d;
-            n := cardinality(v_names);
+            -- records of one to three of them, in any order
             PERFORM cxm.link_identifiers(cxm.source_id('set'), v_names, v_values, (SELECT array_agg(cxm.normalize(u.n, u.v) IS NULL) FROM unnest(v_names, v_values) AS u(n, v)),
-                                         e.a, e.b, e.at, e.evidence, e.verified)
-            FROM (SELECT array_agg(p.a) AS a, array_agg(p.b) AS b, array_agg(oracle.time()) AS at, array_agg(CASE WHEN p.a % 3 = 0 THEN 'e' ELSE '' END) AS evidence,
-                         array_agg(p.a = p.b OR oracle.toss(0.2)) AS verified
-                  FROM (SELECT DISTINCT 1 + oracle.pick(n) AS a, 1 + oracle.pick(n) AS b FROM generate_series(1, n)) AS p) AS e;
+                                         e.records, e.places, r.times, r.evidence, r.verified)
+            FROM (SELECT array_agg(p.record ORDER BY p.record, p.place % 3, p.place) AS records, array_agg(p.place ORDER BY p.record, p.place % 3, p.place) AS places
+                  FROM (SELECT DISTINCT g AS record, 1 + oracle.pick(cardinality(v_names)) AS place FROM generate_series(1, n) AS g, generate_series(1, 3)) AS p) AS e,
+                 (SELECT array_agg(oracle.time()) AS times, array_agg(CASE WHEN oracle.toss(0.3) THEN 'e' ELSE '' END) AS evidence, array_agg(oracle.toss(0.2)) AS verified
+                  FROM generate_series(1, n)) AS r;
             RETURN format('link_identifiers %s %s', v_names, v_values);
         WHEN 8, 9 THEN
             PERFORM oracle.add_links();

@@ -72,8 +72,8 @@ SELECT cxm.identify_batch((SELECT jsonb_agg(jsonb_build_object('message_id', 'b'
        FROM generate_series(1, 20) AS g), 'load');
 SQL
 		'set@5' => <<'SQL',
-SELECT cxm.link_identifiers(cxm.source_id('load'), array_agg('email' ORDER BY v), array_agg(v ORDER BY v), array_agg(false), ARRAY[1, 1, 2], ARRAY[2, 3, 3],
-           ARRAY[load.at(:n), load.at(:n + 1), load.at(:n + 2)], ARRAY['', 's', ''], ARRAY[false, true, false])
+SELECT cxm.link_identifiers(cxm.source_id('load'), array_agg('email' ORDER BY v), array_agg(v ORDER BY v), array_agg(false), ARRAY[1, 1, 2, 2], ARRAY[2, 1, 1, 3],
+           ARRAY[load.at(:n), load.at(:n + 1)], ARRAY['', 's'], ARRAY[false, true])
 FROM (SELECT DISTINCT 'e' || 1 + x % :top || '@x' AS v FROM unnest(ARRAY[:a, :b, :n]) AS x) AS u HAVING count(*) = 3;
 SQL
 		'retire@15'  => "SELECT cxm.retire_links(ARRAY(SELECT l.link_id FROM cx.link AS l WHERE l.link_id BETWEEN x AND x + 2), 'test') FROM (SELECT floor(random() * last_value)::bigint AS x FROM cx.link_link_id_seq) AS s;\n",
@@ -163,11 +163,12 @@ SQL
 ask('DROP SCHEMA cx CASCADE');
 ask($setup);
 ask(<<'SQL');
-SELECT cxm.link_identifiers(cxm.source_id('load'), array_agg('email' ORDER BY g), array_agg('e' || g || '@x' ORDER BY g), array_agg(false),
-    (SELECT array_agg(1 + (g * 7919) % 20000 ORDER BY g) FROM generate_series(1, 40000) AS g), (SELECT array_agg(1 + (g * 104729 + g / 3) % 20000 ORDER BY g) FROM generate_series(1, 40000) AS g),
-    (SELECT array_agg(load.at(g) ORDER BY g) FROM generate_series(1, 40000) AS g), (SELECT array_agg('') FROM generate_series(1, 40000) AS g),
-    (SELECT array_agg(true) FROM generate_series(1, 40000) AS g))
-FROM generate_series(1, 20000) AS g
+SELECT cxm.link_identifiers(cxm.source_id('load'), array_agg('email' ORDER BY g), array_agg('e' || g || '@x' ORDER BY g), array_agg(false), r.records, r.places, r.times, NULL, r.verified)
+FROM generate_series(1, 20000) AS g,
+     (SELECT array_agg(1 + g / 2 ORDER BY g) AS records, array_agg(CASE g % 2 WHEN 0 THEN 1 + (g / 2 * 7919) % 20000 ELSE 1 + (g / 2 * 104729::bigint + g / 6) % 20000 END ORDER BY g)::integer[] AS places
+      FROM generate_series(0, 79999) AS g) AS e(records, places),
+     LATERAL (SELECT e.records, e.places, (SELECT array_agg(load.at(n) ORDER BY n) FROM generate_series(1, 40000) AS n) AS times, array_fill(true, ARRAY[40000]) AS verified) AS r
+GROUP BY r.records, r.places, r.times, r.verified
 SQL
 is_deeply([ identity_breaches(\&ask) ], [], 'before the kills people are who the links say');
 my @files = files('crash', 2000);
