@@ -3,30 +3,9 @@
 -- The profiles are a function of the live links. cxm.resolve_links() and cxm.resolve_profiles() are the only
 -- functions that write that down; whatever else decides who is who changes links and calls them.
 
-CREATE FUNCTION cxm.normalize(namespace text, value text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    -- the database's own collation, whatever that of the column a value comes from: one spelling, one answer
-    v_value text COLLATE "default" := regexp_replace(value COLLATE "default", '^[[:space:]]+|[[:space:]]+$', '', 'g');
-BEGIN
-    IF namespace = 'email' THEN
-        v_value := lower(v_value);
-        RETURN CASE WHEN v_value ~ '^[^@[:space:]]+@[^@[:space:]]+$' THEN v_value END;
-    ELSIF namespace = 'phone' THEN
-        v_value := regexp_replace(regexp_replace(v_value, '[-[:space:]().]', '', 'g'), '^00', '+');
-        RETURN CASE WHEN v_value ~ '^\+?[0-9]{5,20}$' THEN v_value END;
-    END IF;
-    RETURN nullif(v_value, '');
-END
-$$;
-
-COMMENT ON FUNCTION cxm.normalize(text, text) IS
-'The form in which an identifier is kept, so that one spelling means one person: white space around it removed; email in lower case; phone without spaces, dashes, dots and brackets and with 00 written as +. NULL when the value cannot be one of that namespace: empty, an email without one @, a phone that is not 5 to 20 digits.';
-
 CREATE FUNCTION cxm.add_namespace(namespace text, rank integer, description text DEFAULT '',
-                                  max_per_profile integer DEFAULT NULL, max_window interval DEFAULT NULL, is_unique boolean DEFAULT false)
+                                  max_per_profile integer DEFAULT NULL, max_window interval DEFAULT NULL, is_unique boolean DEFAULT false,
+                                  form text DEFAULT 'text', options jsonb DEFAULT '{}')
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -52,13 +31,15 @@ BEGIN
                   DETAIL = format('Namespace "%s" has it.', v_other),
                   HINT = 'Ranks are explicit so that a new namespace never reorders the others: see SELECT * FROM cx.namespace ORDER BY rank.';
     END IF;
-    INSERT INTO cx.namespace (namespace, rank, description, max_per_profile, max_window, is_unique)
-    VALUES (namespace, rank, coalesce(description, ''), max_per_profile, max_window, coalesce(is_unique, false));
+    PERFORM cxm.check_form(coalesce(form, 'text'), coalesce(options, '{}'));
+    INSERT INTO cx.namespace (namespace, rank, description, max_per_profile, max_window, is_unique, form, options)
+    VALUES (namespace, rank, coalesce(description, ''), max_per_profile, max_window, coalesce(is_unique, false), coalesce(form, 'text'), coalesce(options, '{}'));
+    UPDATE cx.store AS s SET rules_version = s.rules_version + 1;
 END
 $$;
 
-COMMENT ON FUNCTION cxm.add_namespace(text, integer, text, integer, interval, boolean) IS
-'Adds a kind of identifier. rank: 1 is the strongest, and no two have the same; max_per_profile, max_window, is_unique: rules for identity resolution (see cx.namespace). Error on a malformed or known name, a rank below 1 or a taken one.';
+COMMENT ON FUNCTION cxm.add_namespace(text, integer, text, integer, interval, boolean, text, jsonb) IS
+'Adds a kind of identifier. rank: 1 is the strongest, and no two have the same; max_per_profile, max_window, is_unique: rules for identity resolution (see cx.namespace); form, options: how its values are normalised (cxm.normalize_form()). Error on a malformed or known name, a rank below 1 or a taken one, an unknown form or option.';
 
 -- Links change under two advisory locks, held till the end of the transaction.
 --
@@ -355,26 +336,6 @@ $$;
 
 COMMENT ON FUNCTION cxm.customer(text, text) IS
 'profile_id of the person with this identifier today, for look-ups such as SELECT * FROM cx.customer_360 WHERE profile_id = cxm.customer(''email'', ''ann@example.com''). NULL when nobody has it.';
-
--- One row for each usable identifier on each record; a value may be a string, a number or an array of them.
-CREATE FUNCTION cxm.expand_identifiers(identifiers jsonb[], OUT record integer, OUT namespace text, OUT value text, OUT rank integer)
-RETURNS SETOF record
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN QUERY
-    SELECT DISTINCT r.ordinality::integer, n.namespace, cxm.normalize(n.namespace, v.value), n.rank
-    FROM unnest(identifiers) WITH ORDINALITY AS r(object, ordinality)
-    CROSS JOIN LATERAL jsonb_each(r.object) AS e(key, value)
-    JOIN cx.namespace AS n ON n.namespace = e.key COLLATE "C"
-    CROSS JOIN LATERAL jsonb_array_elements_text(CASE jsonb_typeof(e.value) WHEN 'array' THEN e.value ELSE jsonb_build_array(e.value) END) AS v(value)
-    WHERE v.value IS NOT NULL;
-END
-$$;
-
-COMMENT ON FUNCTION cxm.expand_identifiers(jsonb[]) IS
-'The identifiers on records, given as {"namespace": "value" or ["value", ...]} objects, one row each: the record''s place in the array, namespace, normalised value (NULL when it is not one) and the namespace''s rank. JSON nulls and NULL records give no row.';
 
 CREATE FUNCTION cxm.known_identifiers(namespaces text[], vals text[], OUT ordinality bigint, OUT identifier_id bigint, OUT canonical_id bigint)
 RETURNS SETOF record

@@ -166,7 +166,7 @@ BEGIN
 
     IF level = 'writer' THEN
         -- what the ingest functions, attached tables and alert rules read and write on a writer's behalf
-        FOREACH v_table IN ARRAY ARRAY['store', 'namespace', 'metric', 'alert_rule'] LOOP
+        FOREACH v_table IN ARRAY ARRAY['store', 'namespace', 'blocked_value', 'metric', 'alert_rule'] LOOP
             EXECUTE format('GRANT SELECT ON cx.%I TO %I', v_table, role_name);
         END LOOP;
         FOREACH v_table IN ARRAY ARRAY['touchpoint', 'location', 'employee', 'product', 'event_type', 'alert', 'outbox'] LOOP
