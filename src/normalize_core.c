@@ -181,7 +181,7 @@ cxm_before_decomposition(uint32_t c)
 static uint32_t
 small_letter(uint32_t c)
 {
-	if (c >= 0x391 && c <= 0x3A9)
+	if (c >= 0x391 && c <= 0x3A9 && c != 0x3A2)
 		return c + 0x20;
 	if (c == 0x3C2)
 		return 0x3C3;			/* the sigma that ends a word */
@@ -308,9 +308,10 @@ cxm_fold(const uint32_t *in, int n, uint32_t *out)
 static int
 compare_word(const char *sorted, const char *word, size_t length)
 {
-	int			order = strncmp(sorted, word, length);
+	size_t		sorted_length = strlen(sorted);
+	int			order = memcmp(sorted, word, sorted_length < length ? sorted_length : length);
 
-	return order != 0 ? order : sorted[length] != '\0';
+	return order != 0 ? order : (sorted_length > length) - (sorted_length < length);
 }
 
 static const char *

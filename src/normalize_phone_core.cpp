@@ -72,6 +72,9 @@ e164(const std::string &value, const std::string &region, bool must_be_valid, ch
 	if (library().Parse(value, region, &number) != PhoneNumberUtil::NO_PARSING_ERROR ||
 		!is_number(number, must_be_valid))
 		return CXM_PHONE_NONE;
+	/* elsewhere letters are a remark behind the number, and would become its digits */
+	if (number.country_code() != 1 && library().IsAlphaNumber(value))
+		return CXM_PHONE_NONE;
 
 	library().Format(number, PhoneNumberUtil::E164, &text);
 	if (number.has_extension() && !number.extension().empty())

@@ -154,7 +154,8 @@ BEGIN
                   HINT = 'Give a regular expression for the whole value in lower case, such as ''test[0-9]*''.';
     END IF;
     BEGIN
-        PERFORM '' ~ ('^(?:' || pattern || ')$');
+        -- by itself, too: a)|(b would only become one
+        PERFORM '' ~ pattern, '' ~ ('^(?:' || pattern || ')$');
     EXCEPTION
         WHEN invalid_regular_expression THEN
             RAISE EXCEPTION 'pattern "%" is not a regular expression', pattern

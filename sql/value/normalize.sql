@@ -24,7 +24,7 @@ LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
 COST 100;
 
 COMMENT ON FUNCTION cxm.normalize_phone(text, text, text) IS
-'A telephone number in E.164, such as +493012345678, by libphonenumber; with an extension, +493012345678;ext=12 (RFC 3966). region: ISO 3166 code of the country that a number without a country code is of; NULL: such a number is NULL. 00 goes for +, letters for the digits of a keypad. level: valid (the numbering plan has such numbers) or possible (the length is right; for numbers newer than the installed libphonenumber). NULL when it is no such number, when it has more than 250 bytes, when value or level is NULL. Normalising again changes nothing. Error 22023 on an unknown region or level.';
+'A telephone number in E.164, such as +493012345678, by libphonenumber; with an extension, +493012345678;ext=12 (RFC 3966). region: ISO 3166 code of the country that a number without a country code is of; NULL: such a number is NULL. 00 goes for +, letters for the digits of a keypad where that is the custom (country code 1). level: valid (the numbering plan has such numbers) or possible (the length is right; for numbers newer than the installed libphonenumber). NULL when it is no such number, when it has more than 250 bytes, when value or level is NULL. Normalising again changes nothing. Error 22023 on an unknown region or level.';
 
 CREATE FUNCTION cxm.phone_digits(value text) RETURNS text
 AS 'MODULE_PATHNAME', 'cxm_phone_digits_sql'
