@@ -62,24 +62,25 @@ must_be_valid(const text *level)
 static CxmPhoneResult
 normalize(const char *value, size_t length, const char *region, bool valid, char *out)
 {
-	CxmPhoneResult result = cxm_phone_e164(value, length, region, valid, out);
+	CxmPhoneResult result = CXM_PHONE_NONE;
 	size_t		begin = 0;
-
-	if (result != CXM_PHONE_NONE)
-		return result;
 
 	/* 00 goes for + in most of the world, but in the plan of some regions it does not */
 	while (begin < length && strchr(" \t(", value[begin]) != NULL)
 		begin++;
 	if (length - begin > 2 && value[begin] == '0' && value[begin + 1] == '0' && value[begin + 2] != '0')
 	{
-		char		international[CXM_PHONE_LONGEST + 1];
+		char		international[CXM_PHONE_LONGEST];
 
+		if (strcmp(region, "ZZ") != 0)
+			result = cxm_phone_e164(value, length, region, valid, out);
+		if (result != CXM_PHONE_NONE)
+			return result;
 		international[0] = '+';
 		memcpy(international + 1, value + begin + 2, length - begin - 2);
-		result = cxm_phone_e164(international, length - begin - 1, "ZZ", valid, out);
+		return cxm_phone_e164(international, length - begin - 1, "ZZ", valid, out);
 	}
-	return result;
+	return cxm_phone_e164(value, length, region, valid, out);
 }
 
 /* cxm.normalize_phone(value, region, level); region may be NULL */

@@ -61,6 +61,36 @@ is_number(const PhoneNumber &number, bool must_be_valid)
 		: library().IsPossibleNumberWithReason(number) == PhoneNumberUtil::IS_POSSIBLE;
 }
 
+/*
+ * A number that is nothing but digits in groups, without what groups them: read faster, and not otherwise.  Any other
+ * text, such as one with an extension, as it is.
+ */
+std::string
+compact(const std::string &value)
+{
+	std::string digits;
+
+	for (char c : value)
+	{
+		if ((c >= '0' && c <= '9') || (c == '+' && digits.empty()))
+			digits += c;
+		else if (c != ' ' && c != '-' && c != '.' && c != '(' && c != ')')
+			return value;
+	}
+	return digits;
+}
+
+bool
+has_letter(const std::string &value)
+{
+	for (char c : value)
+	{
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
+			return true;
+	}
+	return false;
+}
+
 CxmPhoneResult
 e164(const std::string &value, const std::string &region, bool must_be_valid, char *out)
 {
@@ -69,11 +99,11 @@ e164(const std::string &value, const std::string &region, bool must_be_valid, ch
 
 	if (region != "ZZ" && !is_region(region))
 		return CXM_PHONE_REGION;
-	if (library().Parse(value, region, &number) != PhoneNumberUtil::NO_PARSING_ERROR ||
+	if (library().Parse(compact(value), region, &number) != PhoneNumberUtil::NO_PARSING_ERROR ||
 		!is_number(number, must_be_valid))
 		return CXM_PHONE_NONE;
 	/* elsewhere letters are a remark behind the number, and would become its digits */
-	if (number.country_code() != 1 && library().IsAlphaNumber(value))
+	if (has_letter(value) && number.country_code() != 1 && library().IsAlphaNumber(value))
 		return CXM_PHONE_NONE;
 
 	library().Format(number, PhoneNumberUtil::E164, &text);
