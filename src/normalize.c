@@ -141,7 +141,7 @@ cxm_normalize_text(PG_FUNCTION_ARGS)
 
 	if (length == 0)
 		PG_RETURN_NULL();
-	if (length == VARSIZE_ANY_EXHDR(value))
+	if (length == (int) VARSIZE_ANY_EXHDR(value))
 		PG_RETURN_TEXT_P(value);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(bytes, length));
 }

@@ -381,6 +381,17 @@ cxm_is_street_ending(const char *word, size_t length)
 /* ---- e-mail addresses */
 
 static bool
+is_one_of(char c, const char *set)
+{
+	for (; *set != '\0'; set++)
+	{
+		if (*set == c)
+			return true;
+	}
+	return false;
+}
+
+static bool
 is_digit(char c)
 {
 	return c >= '0' && c <= '9';
@@ -424,7 +435,7 @@ cxm_is_email(const char *value, size_t length)
 	{
 		unsigned char c = (unsigned char) value[i];
 
-		if (c <= ' ' || c == 0x7F || memchr("\"(),:;<>[\\]", c, 11) != NULL)
+		if (c <= ' ' || c == 0x7F || is_one_of(value[i], "\"(),:;<>[\\]"))
 			return false;
 	}
 	return cxm_is_mail_domain(at + 1, length - local - 1);
@@ -460,7 +471,7 @@ cxm_is_international(const char *value, size_t length)
 {
 	size_t		i = 0;
 
-	while (i < length && memchr(" \t(.-/", value[i], 6) != NULL)
+	while (i < length && is_one_of(value[i], " \t(.-/"))
 		i++;
 	return i < length && (value[i] == '+' || (i + 1 < length && value[i] == '0' && value[i + 1] == '0'));
 }
@@ -479,7 +490,7 @@ cxm_phone_digits(const char *value, size_t length, char *out)
 				return 0;
 			out[n++] = value[i];
 		}
-		else if (memchr(" \t()./-", value[i], 7) == NULL)
+		else if (!is_one_of(value[i], " \t()./-"))
 			return 0;
 	}
 	return n >= 5 ? n : 0;
@@ -557,7 +568,7 @@ is_time(const char *value, size_t length)
 		return false;
 	for (; i < length; i++)
 	{
-		if (!is_digit(value[i]) && !is_letter(value[i]) && memchr(":.,+- ", value[i], 6) == NULL)
+		if (!is_digit(value[i]) && !is_letter(value[i]) && !is_one_of(value[i], ":.,+- "))
 			return false;
 	}
 	return true;
@@ -607,7 +618,8 @@ cxm_read_date(const char *value, size_t length, CxmDateOrder order, int first_ye
 				const char	a = value[i] | 0x20;
 				const char	b = value[i + 1] | 0x20;
 
-				if ((a == 's' && b == 't') || (a == 'n' && b == 'd') || (a == 'r' && b == 'd') || (a == 't' && b == 'h'))
+				if ((a == 's' && b == 't') || (a == 'n' && b == 'd') || (a == 'r' && b == 'd') ||
+					(a == 't' && b == 'h'))
 					i += 2;
 			}
 			n++;
@@ -636,7 +648,7 @@ cxm_read_date(const char *value, size_t length, CxmDateOrder order, int first_ye
 		if (n == 3)
 			break;
 		/* one mark between parts, with or without spaces around it */
-		for (; i < length && memchr(" .,/-", value[i], 5) != NULL; i++)
+		for (; i < length && is_one_of(value[i], " .,/-"); i++)
 		{
 			if (value[i] != ' ' && separator != 0 && separator != ' ' && !(separator == '.' && value[i] == ','))
 				return false;

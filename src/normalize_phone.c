@@ -66,7 +66,7 @@ normalize(const char *value, size_t length, const char *region, bool valid, char
 	size_t		begin = 0;
 
 	/* 00 goes for + in most of the world, but in the plan of some regions it does not */
-	while (begin < length && strchr(" \t(", value[begin]) != NULL)
+	while (begin < length && (value[begin] == ' ' || value[begin] == '\t' || value[begin] == '('))
 		begin++;
 	if (length - begin > 2 && value[begin] == '0' && value[begin + 1] == '0' && value[begin + 2] != '0')
 	{

@@ -1,8 +1,8 @@
 /*
  * src/normalize_words.h
- *		Nicknames, and the short forms of addresses: word, what it stands for.  Sorted by byte, for a binary search.
+ *		Nicknames, the short forms of addresses, titles: sorted by byte, for a binary search.
  *
- * A nickname that most people who bear it were given as it is (Linda, Robin) is left out: it would make strangers alike.
+ * A short form that most who bear it were given as it is (Linda, Robin) is left out: it would make strangers alike.
  *
  * Copyright (c) 2026, cxm developers
  */

@@ -39,7 +39,7 @@ LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
 COST 4;
 
 COMMENT ON FUNCTION cxm.normalize_name(text) IS
-'A name for comparison: small letters and digits, words parted by one space. Accents go (Élodie is elodie, Müller muller), letters that carry none are written out (ß is ss, ø o, æ ae), apostrophes go (O''Brien is obrien), other marks part words (Anne-Marie is anne marie), titles before a name go (Mr, Dr, Frau ...). Other scripts keep their letters. NULL when no letter or digit is left, and for NULL. In databases that are not UTF8 only ASCII is folded. Normalising again changes nothing. More than 1000000 bytes raise program_limit_exceeded (54000).';
+'A name for comparison: small letters and digits, words parted by one space. Accents and umlauts go (an e with an acute is e, a u with two dots u), Latin letters that have none to lose are written out (a sharp s is ss, an o with a stroke o), apostrophes go (O''Brien is obrien), other marks part words (Anne-Marie is anne marie), titles before a name go (Mr, Dr, Frau ...). Other scripts keep their letters. NULL when no letter or digit is left, and for NULL. In databases that are not UTF8 only ASCII is folded. Normalising again changes nothing. More than 1000000 bytes raise program_limit_exceeded (54000).';
 
 CREATE FUNCTION cxm.formal_names(value text, nicknames jsonb DEFAULT '{}') RETURNS text[]
 AS 'MODULE_PATHNAME', 'cxm_formal_names_sql'
