@@ -80,8 +80,8 @@ static CxmQuery add_query =
 {
 	"INSERT INTO cx.identifier (namespace, value, profile_id, quarantined)"
 	" SELECT k.namespace, k.value, k.profile_id,"
-	" CASE WHEN k.is_malformed THEN 'malformed' WHEN cxm.is_blocked(k.namespace, k.value) THEN 'blocked' END"
-	" FROM unnest($1, $2, $3, $4) AS k(namespace, value, profile_id, is_malformed)"
+	" CASE WHEN k.is_malformed THEN 'malformed' WHEN k.is_blocked THEN 'blocked' END"
+	" FROM unnest($1, $2, $3, $4, cxm.blocked_identifiers($1, $2)) AS k(namespace, value, profile_id, is_malformed, is_blocked)"
 	" ON CONFLICT (namespace, value) DO NOTHING"
 	" RETURNING identifier_id, namespace, value, quarantined",
 	4, {TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BOOLARRAYOID}

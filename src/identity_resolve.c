@@ -327,7 +327,8 @@ static CxmQuery quarantine_query =
 
 static CxmQuery next_ids_query =
 {
-	"SELECT nextval(pg_get_serial_sequence('cx.profile', 'profile_id')) FROM generate_series(1, $1)",
+	"SELECT nextval(s.name::regclass) FROM (SELECT pg_get_serial_sequence('cx.profile', 'profile_id') AS name OFFSET 0) AS s,"
+	" generate_series(1, $1)",
 	1, {INT8OID}
 };
 
