@@ -123,7 +123,7 @@ BEGIN
         SELECT l.link_id FROM cx.link AS l WHERE l.link_id = ANY (link_ids) AND l.retired_at IS NULL ORDER BY l.link_id FOR NO KEY UPDATE
     ), retired AS (
         UPDATE cx.link AS l
-        SET retired_at = now(), retired_by = session_user, retired_reason = retire_links.reason
+        SET retired_at = now(), retired_by = session_user, retired_reason = coalesce(retire_links.reason, '')
         FROM chosen AS c
         WHERE l.link_id = c.link_id
         RETURNING l.link_id
