@@ -451,6 +451,7 @@ DECLARE
     v_locations integer[];
     v_products integer[];
     v_employees integer[];
+    v_stale bigint[];         -- links that records stated before and do not any more
 BEGIN
     SELECT coalesce(bool_or(r.reason IS NOT NULL), false),
            array_agg(r.message_id) FILTER (WHERE r.reason IS NOT NULL AND r.message_id IS NOT NULL),
@@ -459,14 +460,11 @@ BEGIN
     FROM ROWS FROM (unnest(message_ids), unnest(problems)) AS r(message_id, sqlstate, reason, hint);
 
     IF v_is_bad THEN
-        -- what the source no longer says must not stay
+        -- what the source no longer says must not stay; links go with those that come, for the order of locks
         IF upsert AND v_bad IS NOT NULL THEN
-            PERFORM cxm.remove_records(source_id, kind, v_bad);
+            PERFORM cxm.remove_messages(source_id, kind, v_bad);
         END IF;
         PERFORM cxm.reject_records(source_id, kind, message_ids, records, problems);
-    END IF;
-    IF coalesce(array_remove(identifiers, NULL) <> '{}', false) THEN
-        PERFORM cxm.lock_links(to_retire => false);
     END IF;
     IF v_good IS NOT NULL THEN
         PERFORM cxm.supersede_rejections(source_id, kind, v_good);
@@ -516,8 +514,11 @@ BEGIN
     v_locations := cxm.catalog_ids('location', locations);
     v_products := cxm.catalog_ids('product', products);
     v_employees := cxm.catalog_ids('employee', employees);
-    v_identifiers := cxm.resolve_identifiers(source_id, identifiers, times,
-                                             CASE kind WHEN 'traits' THEN message_ids END, verified);
+    IF kind = 'traits' AND upsert THEN
+        v_stale := cxm.stale_links(source_id, message_ids, identifiers);
+    END IF;
+    v_identifiers := cxm.resolve_identifiers(source_id, identifiers, times, CASE kind WHEN 'traits' THEN message_ids END, verified,
+                                             v_stale, 'the source changed the record');
     -- not where the transaction began before this statement, and so may go on after it
     IF kind <> 'traits' AND transaction_timestamp() >= statement_timestamp() THEN
         PERFORM cxm.ensure_partitions(v_table, ARRAY(SELECT t.at FROM unnest(times, v_ids) AS t(at, id) WHERE t.id IS NOT NULL));
@@ -623,7 +624,7 @@ $$;
 
 COMMENT ON FUNCTION cxm.json_records(jsonb) IS 'The records of a JSON batch, in order; one without a time gets the present. Error when the batch is not an array.';
 
-CREATE FUNCTION cxm.remove_records(source_id integer, kind text, message_ids text[]) RETURNS bigint
+CREATE FUNCTION cxm.remove_messages(source_id integer, kind text, message_ids text[]) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -632,13 +633,9 @@ DECLARE
     v_ids bigint[];
     v_times timestamptz[];
 BEGIN
-    IF kind = 'traits' THEN
-        PERFORM cxm.retire_stale_links(source_id, message_ids, NULL, 'the source took the record back');
-    END IF;
-
     WITH gone AS (
         DELETE FROM cx.message AS m
-        WHERE m.source_id = remove_records.source_id AND m.kind = remove_records.kind
+        WHERE m.source_id = remove_messages.source_id AND m.kind = remove_messages.kind
           AND m.message_id = ANY (message_ids)
         RETURNING m.record_id, m.occurred_at
     )
@@ -652,6 +649,23 @@ BEGIN
 
     PERFORM cxm.supersede_rejections(source_id, kind, message_ids);
     RETURN coalesce(cardinality(v_ids), 0);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.remove_messages(integer, text, text[]) IS
+'Takes records back by their message_ids, all but the links that they state: cxm.remove_records() without the last step. Returns the number of records removed.';
+
+CREATE FUNCTION cxm.remove_records(source_id integer, kind text, message_ids text[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_removed bigint := cxm.remove_messages(source_id, kind, message_ids);
+BEGIN
+    IF kind = 'traits' THEN
+        PERFORM cxm.retire_stale_links(source_id, message_ids, NULL, 'the source took the record back');
+    END IF;
+    RETURN v_removed;
 END
 $$;
 

@@ -166,10 +166,10 @@ BEGIN
 
     IF level = 'writer' THEN
         -- what the ingest functions, attached tables and alert rules read and write on a writer's behalf
-        FOREACH v_table IN ARRAY ARRAY['store', 'namespace', 'metric', 'alert_rule'] LOOP
+        FOREACH v_table IN ARRAY ARRAY['store', 'namespace', 'blocked_value', 'metric', 'alert_rule'] LOOP
             EXECUTE format('GRANT SELECT ON cx.%I TO %I', v_table, role_name);
         END LOOP;
-        FOREACH v_table IN ARRAY ARRAY['touchpoint', 'location', 'employee', 'product', 'event_type', 'alert', 'outbox'] LOOP
+        FOREACH v_table IN ARRAY ARRAY['touchpoint', 'location', 'employee', 'product', 'event_type', 'alert', 'outbox', 'identity_change'] LOOP
             EXECUTE format('GRANT SELECT, INSERT ON cx.%I TO %I', v_table, role_name);
         END LOOP;
         FOREACH v_table IN ARRAY ARRAY['source', 'profile', 'identifier', 'link', 'rejection'] LOOP
@@ -227,7 +227,36 @@ BEGIN
         RETURN NEXT;
     END IF;
 
+    table_name := 'cx.identifier';
+    problem := 'profile_id leads nowhere in cx.profile';
+    SELECT count(*) INTO row_count FROM cx.identifier AS i WHERE NOT EXISTS (SELECT FROM cx.profile AS p WHERE p.profile_id = i.profile_id);
+    IF row_count > 0 THEN
+        RETURN NEXT;
+    END IF;
+
+    problem := 'namespace is not in cx.namespace';
+    SELECT count(*) INTO row_count FROM cx.identifier AS i WHERE NOT EXISTS (SELECT FROM cx.namespace AS n WHERE n.namespace = i.namespace);
+    IF row_count > 0 THEN
+        RETURN NEXT;
+    END IF;
+
+    table_name := 'cx.link';
+    problem := 'an end leads nowhere in cx.identifier';
+    SELECT count(*) INTO row_count
+    FROM cx.link AS l
+    WHERE NOT EXISTS (SELECT FROM cx.identifier AS i WHERE i.identifier_id = l.identifier_a)
+       OR NOT EXISTS (SELECT FROM cx.identifier AS i WHERE i.identifier_id = l.identifier_b);
+    IF row_count > 0 THEN
+        RETURN NEXT;
+    END IF;
+
     table_name := 'cx.profile';
+    problem := 'canonical_id leads nowhere';
+    SELECT count(*) INTO row_count FROM cx.profile AS p WHERE NOT EXISTS (SELECT FROM cx.profile AS c WHERE c.profile_id = p.canonical_id);
+    IF row_count > 0 THEN
+        RETURN NEXT;
+    END IF;
+
     problem := 'canonical_id is itself merged into another profile';
     SELECT count(*) INTO row_count
     FROM cx.profile AS p JOIN cx.profile AS c ON c.profile_id = p.canonical_id

@@ -36,14 +36,6 @@ BEGIN
         JOIN unnest(v_problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality);
     END IF;
 
-    -- first, for retiring links comes before adding some (see cxm.lock_links); refused records lose theirs below
-    IF upsert THEN
-        PERFORM cxm.retire_stale_links(source_id, array_agg(r.message_id), array_agg(r.identifiers), 'the source changed the record')
-        FROM unnest(records) WITH ORDINALITY AS r
-        JOIN unnest(v_problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality)
-        WHERE p.reason IS NULL AND r.message_id IS NOT NULL;
-    END IF;
-
     v_taken := (SELECT cxm.take_records(source_id, 'traits', upsert, v_problems, v_json,
                        array_agg(r.message_id ORDER BY r.ordinality), array_agg(r.at ORDER BY r.ordinality),
                        array_agg(r.identifiers ORDER BY r.ordinality), verified => array_agg(r.verified ORDER BY r.ordinality))

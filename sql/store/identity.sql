@@ -17,7 +17,7 @@ CREATE TABLE cx.namespace (
     CONSTRAINT namespace_namespace_id_check CHECK (namespace_id > 0),
     CONSTRAINT namespace_rank_check CHECK (rank > 0),
     CONSTRAINT namespace_max_per_profile_check CHECK (max_per_profile > 0),
-    CONSTRAINT namespace_max_window_check CHECK (max_window > '0' AND max_per_profile IS NOT NULL),
+    CONSTRAINT namespace_max_window_check CHECK (max_window IS NULL OR (max_window > '0' AND max_per_profile IS NOT NULL)),
     CONSTRAINT namespace_max_links_check CHECK (max_links > 0)
 );
 

@@ -20,8 +20,8 @@ SELECT is(cxm.customer('email', 'not an address'), NULL, 'not an address');
 SELECT cxm.identify('{"user_id": 42, "email": ["n1@x.org", "N1@x.org ", "n2@x.org"], "phone": null}') AS n \gset
 SELECT results_eq($$SELECT DISTINCT p FROM unnest(ARRAY[cxm.customer('user_id', '42'), cxm.customer('email', 'n1@x.org'), cxm.customer('email', 'n2@x.org')]) AS p$$,
                   ARRAY[:n::bigint], 'a number and a list of identifiers are one person');
-SELECT is((SELECT count(*) FROM cx.link AS l JOIN cx.identifier AS i ON i.identifier_id = l.identifier_a JOIN cx.profile AS p USING (profile_id) WHERE p.canonical_id = :n::bigint), 2::bigint,
-          'linked to the strongest, each once');
+SELECT is((SELECT count(*) FROM cx.link AS l JOIN cx.identifier AS i ON i.identifier_id = l.identifier_a JOIN cx.profile AS p USING (profile_id) WHERE p.canonical_id = :n::bigint), 3::bigint,
+          'linked to each other, each once');
 -- a record hangs on its strongest identifier, by rank and not by spelling
 SELECT cxm.track('x', '{"anonymous_id": "a-1", "email": "rank@x.org", "customer_id": "z-9"}') AS e \gset
 SELECT is((SELECT i.namespace || ' ' || i.value FROM cx.event AS e JOIN cx.identifier AS i USING (identifier_id) WHERE e.event_id = :e), 'customer_id z-9', 'the strongest identifier');
@@ -51,13 +51,13 @@ CREATE TEMPORARY TABLE statement AS
 SELECT n, 40 + (h1 & 7) * 8 + (h2 & 7) AS a, 40 + (h1 & 7) * 8 + CASE WHEN h3 & 31 = 0 THEN h4 & 63 ELSE h4 & 7 END AS b
 FROM (SELECT n, hashint8extended(n, 1) AS h1, hashint8extended(n, 2) AS h2, hashint8extended(n, 3) AS h3, hashint8extended(n, 4) AS h4 FROM generate_series(1, 90) AS n) AS r;
 CREATE FUNCTION pg_temp.said(way text, n bigint, a bigint, b bigint) RETURNS jsonb LANGUAGE sql AS $$
-    SELECT jsonb_build_object('message_id', n, 'identifiers', jsonb_build_object('device_id', jsonb_build_array(way || a, way || b)))
+    SELECT jsonb_build_object('message_id', n, 'identifiers', jsonb_build_object('anonymous_id', jsonb_build_array(way || a, way || b)))
 $$;
 -- partition as a list of sets of numbers
 CREATE FUNCTION pg_temp.people(way text) RETURNS SETOF text LANGUAGE sql AS $$
     SELECT string_agg(number::text, ' ' ORDER BY number)
     FROM (SELECT substr(i.value, 2)::integer AS number, p.canonical_id FROM cx.identifier AS i JOIN cx.profile AS p USING (profile_id)
-          WHERE i.namespace = 'device_id' AND left(i.value, 1) = way) AS m
+          WHERE i.namespace = 'anonymous_id' AND left(i.value, 1) = way) AS m
     GROUP BY canonical_id ORDER BY min(number)
 $$;
 CREATE FUNCTION pg_temp.oracle(kept text) RETURNS SETOF text LANGUAGE plpgsql AS $$

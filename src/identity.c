@@ -1,0 +1,823 @@
+/*
+ * src/identity.c
+ *		Identifiers that came together on records: adding them, linking them.
+ *
+ * Copyright (c) 2026, cxm developers
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "funcapi.h"
+#include "identity.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+/*
+ * On a record each identifier is linked to so many of the strongest ones.
+ * Not to the strongest alone: should that turn out to be nobody's, such as
+ * the user id of all guests, the others still belong together.
+ */
+#define HUBS_ON_A_RECORD 4
+
+/* an identifier by its value, and what becomes of it */
+typedef struct Mentioned
+{
+	text	   *namespace;
+	text	   *value;
+	int64		id;				/* 0 as long as it is not in the store */
+	int64		canonical;		/* the standing profile, 0 for a fresh one */
+	uint32		rules;			/* index of the namespace's */
+	uint32		group;			/* union-find parent, of those that come together */
+	uint8		quarantine;		/* CxmRefusal */
+	bool		is_malformed;
+} Mentioned;
+
+/* a link to be */
+typedef struct Edge
+{
+	int64		a;
+	int64		b;
+	text	   *evidence;
+	TimestampTz at;
+	bool		is_verified;
+	uint8		refused;
+} Edge;
+
+typedef struct Batch
+{
+	CxmRules   *rules;
+	Mentioned  *mentioned;
+	uint32		n;
+	CxmIdMap	place_of;		/* by identifier_id */
+	CxmVector	edges;
+	CxmVector	changes;		/* CxmChange */
+	CxmVector	fresh;			/* CxmFresh */
+	uint32	   *added;			/* places in the order of insertion */
+	uint32		nadded;
+	uint32		next_added;
+	int64	   *guesses;		/* by place */
+	bool	   *guess_is_new;
+} Batch;
+
+static CxmQuery rules_version_query = {"SELECT s.rules_version::bigint FROM cx.store AS s"};
+
+static CxmQuery find_query =
+{
+	"SELECT k.ordinality, i.identifier_id, i.quarantined, s.canonical_id"
+	" FROM unnest($1, $2) WITH ORDINALITY AS k(namespace, value, ordinality)"
+	" JOIN cx.identifier AS i ON i.namespace = k.namespace COLLATE \"C\" AND i.value = k.value COLLATE \"C\""
+	" JOIN cx.profile AS s ON s.profile_id = i.profile_id",
+	2, {TEXTARRAYOID, TEXTARRAYOID}
+};
+
+/* in the order of the arrays, which is that of the key, so that two batches never wait for each other in a circle */
+static CxmQuery add_query =
+{
+	"INSERT INTO cx.identifier (namespace, value, profile_id, quarantined)"
+	" SELECT k.namespace, k.value, k.profile_id,"
+	" CASE WHEN k.is_malformed THEN 'malformed' WHEN cxm.is_blocked(k.namespace, k.value) THEN 'blocked' END"
+	" FROM unnest($1, $2, $3, $4) AS k(namespace, value, profile_id, is_malformed)"
+	" ON CONFLICT (namespace, value) DO NOTHING"
+	" RETURNING identifier_id, namespace, value, quarantined",
+	4, {TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BOOLARRAYOID}
+};
+
+/* a link that is there already, and says as much, is not even locked */
+static CxmQuery link_query =
+{
+	"INSERT INTO cx.link AS l (identifier_a, identifier_b, source_id, evidence, verified, observed_at, refused)"
+	" SELECT e.a, e.b, $7, e.evidence, e.verified, e.at, nullif(e.refused, '')"
+	" FROM unnest($1, $2, $3, $4, $5, $6) AS e(a, b, evidence, verified, at, refused)"
+	" WHERE NOT EXISTS (SELECT FROM cx.link AS x"
+	"  WHERE x.identifier_a = e.a AND x.identifier_b = e.b AND x.source_id = $7 AND x.kind = 'seen'"
+	"  AND x.evidence = e.evidence COLLATE \"C\" AND x.retired_at IS NULL"
+	"  AND (x.verified OR NOT e.verified) AND x.observed_at <= e.at)"
+	" ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL"
+	" DO UPDATE SET verified = l.verified OR EXCLUDED.verified, observed_at = least(l.observed_at, EXCLUDED.observed_at)"
+	" WHERE EXCLUDED.verified AND NOT l.verified OR EXCLUDED.observed_at < l.observed_at"
+	" RETURNING l.link_id, l.identifier_a, l.identifier_b, l.verified, l.evidence <> '', l.observed_at, l.refused",
+	7, {INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4OID}
+};
+
+static CxmQuery changed_query =
+{
+	"SELECT l.link_id, l.identifier_a, l.identifier_b, l.verified, l.evidence <> '', l.observed_at, l.refused,"
+	" l.kind, l.probability, l.retired_at IS NOT NULL, a.namespace, b.namespace"
+	" FROM cx.link AS l"
+	" JOIN cx.identifier AS a ON a.identifier_id = l.identifier_a"
+	" JOIN cx.identifier AS b ON b.identifier_id = l.identifier_b"
+	" WHERE l.link_id = ANY ($1)",
+	1, {INT8ARRAYOID}
+};
+
+static CxmQuery retire_query =
+{
+	"WITH chosen AS MATERIALIZED (SELECT o.link_id FROM cx.link AS o"
+	"  WHERE o.link_id = ANY ($1) AND o.retired_at IS NULL ORDER BY o.link_id FOR NO KEY UPDATE)"
+	" UPDATE cx.link AS l SET retired_at = now(), retired_by = session_user, retired_reason = $2"
+	" FROM chosen AS c, cx.identifier AS a, cx.identifier AS b"
+	" WHERE l.link_id = c.link_id AND a.identifier_id = l.identifier_a AND b.identifier_id = l.identifier_b"
+	" RETURNING l.link_id, l.identifier_a, l.identifier_b, l.verified, l.evidence <> '', l.observed_at, l.refused,"
+	" l.kind, l.probability, true, a.namespace, b.namespace",
+	2, {INT8ARRAYOID, TEXTOID}
+};
+
+/*
+ * The rules, which stay as they are till the end of the transaction.  A
+ * transaction that looks at an older state of them must not go on.
+ */
+static CxmRules *
+current_rules(void)
+{
+	CxmRules   *rules = cxm_rules(false);
+
+	if (IsolationUsesXactSnapshot())
+	{
+		uint64		seen;
+		bool		is_null;
+
+		if (SPI_execute(rules_version_query.sql, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+			elog(ERROR, "the store has no version of its rules");
+		seen = (uint64) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+		if (cxm_query_latest(&rules_version_query, NULL) != seen)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("could not serialize access due to a concurrent change of the rules of identity resolution")));
+	}
+	return rules;
+}
+
+static uint8
+refusal_in(TupleTableSlot *slot, int column)
+{
+	text	   *name;
+
+	if (row_is_null(slot, column))
+		return CXM_HOLDS;
+	name = DatumGetTextPP(row_value(slot, column));
+	return cxm_refusal_from_name(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+}
+
+/*
+ * Identifiers
+ */
+static void
+read_found(TupleTableSlot *slot, void *state)
+{
+	Batch	   *batch = state;
+	uint32		place = batch->added == NULL ? (uint32) row_int64(slot, 1) - 1 : batch->added[row_int64(slot, 1) - 1];
+	Mentioned  *mentioned = &batch->mentioned[place];
+
+	mentioned->id = row_int64(slot, 2);
+	mentioned->quarantine = refusal_in(slot, 3);
+	mentioned->canonical = row_int64(slot, 4);
+	cxm_idmap_add(&batch->place_of, mentioned->id, place);
+}
+
+static void
+find_identifiers(Batch *batch)
+{
+	uint32		n = batch->added == NULL ? batch->n : batch->nadded;
+	Datum	   *namespaces = palloc_extended(n * sizeof(Datum), MCXT_ALLOC_HUGE);
+	Datum	   *values = palloc_extended(n * sizeof(Datum), MCXT_ALLOC_HUGE);
+	Datum		args[2];
+
+	for (uint32 i = 0; i < n; i++)
+	{
+		const Mentioned *mentioned = &batch->mentioned[batch->added == NULL ? i : batch->added[i]];
+
+		namespaces[i] = PointerGetDatum(mentioned->namespace);
+		values[i] = PointerGetDatum(mentioned->value);
+	}
+	args[0] = cxm_text_array(namespaces, NULL, n);
+	args[1] = cxm_text_array(values, NULL, n);
+	cxm_query(&find_query, args, false, read_found, batch);
+}
+
+static uint32
+find_group(Mentioned *mentioned, uint32 place)
+{
+	while (mentioned[place].group != place)
+	{
+		mentioned[place].group = mentioned[mentioned[place].group].group;
+		place = mentioned[place].group;
+	}
+	return place;
+}
+
+/*
+ * In all likelihood a new identifier goes into the profile of those that it
+ * comes with, or into a new one with them.  Where that is wrong, resolving
+ * puts it right.
+ */
+static void
+guess_profiles(Batch *batch)
+{
+	int64	   *new_ids;
+	Size		nnew = 0;
+
+	batch->guesses = palloc_extended(batch->n * sizeof(int64), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	batch->guess_is_new = palloc_extended(batch->n * sizeof(bool), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (uint32 i = 0; i < batch->n; i++)
+	{
+		const Mentioned *mentioned = &batch->mentioned[i];
+		int64	   *guess = &batch->guesses[find_group(batch->mentioned, i)];
+
+		if (mentioned->id != 0 && mentioned->quarantine == CXM_HOLDS && (*guess == 0 || mentioned->canonical < *guess))
+			*guess = mentioned->canonical;
+	}
+	for (uint32 i = 0; i < batch->n; i++)
+	{
+		uint32		group = find_group(batch->mentioned, i);
+
+		if (batch->mentioned[i].id == 0 && batch->guesses[group] == 0 && !batch->guess_is_new[group])
+		{
+			batch->guess_is_new[group] = true;
+			nnew++;
+		}
+	}
+	new_ids = palloc_extended(Max(nnew, 1) * sizeof(int64), MCXT_ALLOC_HUGE);
+	cxm_next_profile_ids(new_ids, nnew);
+	for (uint32 i = 0; i < batch->n; i++)
+	{
+		if (batch->mentioned[i].group == i && batch->guess_is_new[i])
+			batch->guesses[i] = new_ids[--nnew];
+	}
+}
+
+static int
+compare_texts(const text *x, const text *y)
+{
+	Size		nx = VARSIZE_ANY_EXHDR(x);
+	Size		ny = VARSIZE_ANY_EXHDR(y);
+	int			order = memcmp(VARDATA_ANY(x), VARDATA_ANY(y), Min(nx, ny));
+
+	return order != 0 ? order : (nx > ny) - (nx < ny);
+}
+
+static int
+compare_places(const void *x, const void *y, void *state)
+{
+	const Mentioned *a = &((const Mentioned *) state)[*(const uint32 *) x];
+	const Mentioned *b = &((const Mentioned *) state)[*(const uint32 *) y];
+	int			order = compare_texts(a->namespace, b->namespace);
+
+	return order != 0 ? order : compare_texts(a->value, b->value);
+}
+
+/* The hash that SQL's hashtextextended() gives for "namespace:value" */
+static uint64
+hash_of(const Mentioned *mentioned)
+{
+	StringInfoData key;
+	uint64		hash;
+
+	initStringInfo(&key);
+	appendBinaryStringInfo(&key, VARDATA_ANY(mentioned->namespace), VARSIZE_ANY_EXHDR(mentioned->namespace));
+	appendStringInfoChar(&key, ':');
+	appendBinaryStringInfo(&key, VARDATA_ANY(mentioned->value), VARSIZE_ANY_EXHDR(mentioned->value));
+	hash = DatumGetUInt64(hash_any_extended((unsigned char *) key.data, key.len, 0));
+	pfree(key.data);
+	return hash;
+}
+
+/* What was inserted comes in the order of insertion, without those that somebody else had added meanwhile */
+static void
+read_added(TupleTableSlot *slot, void *state)
+{
+	Batch	   *batch = state;
+	text	   *namespace = DatumGetTextPP(row_value(slot, 2));
+	text	   *value = DatumGetTextPP(row_value(slot, 3));
+	Mentioned  *mentioned;
+	CxmFresh   *fresh;
+	uint32		place;
+	uint32		group;
+
+	for (;;)
+	{
+		place = batch->added[batch->next_added++];
+		mentioned = &batch->mentioned[place];
+		if (compare_texts(mentioned->value, value) == 0 && compare_texts(mentioned->namespace, namespace) == 0)
+			break;
+	}
+	mentioned->id = row_int64(slot, 1);
+	mentioned->quarantine = refusal_in(slot, 4);
+	cxm_idmap_add(&batch->place_of, mentioned->id, place);
+
+	group = find_group(batch->mentioned, place);
+	fresh = cxm_vector_add(&batch->fresh);
+	fresh->id = mentioned->id;
+	fresh->guess = batch->guesses[group];
+	fresh->guess_is_new = batch->guess_is_new[group];
+	fresh->namespace = mentioned->rules;
+	fresh->quarantine = mentioned->quarantine;
+	fresh->hash = hash_of(mentioned);
+}
+
+/* Add those that are not in the store */
+static void
+add_identifiers(Batch *batch)
+{
+	Datum	   *columns[4];
+	Datum		args[4];
+
+	for (;;)
+	{
+		batch->nadded = 0;
+		for (uint32 i = 0; i < batch->n; i++)
+			batch->nadded += batch->mentioned[i].id == 0;
+		if (batch->nadded == 0)
+			return;
+
+		if (batch->guesses == NULL)
+			guess_profiles(batch);
+		if (batch->added == NULL)
+			batch->added = palloc_extended(batch->nadded * sizeof(uint32), MCXT_ALLOC_HUGE);
+		batch->nadded = 0;
+		for (uint32 i = 0; i < batch->n; i++)
+		{
+			if (batch->mentioned[i].id == 0)
+				batch->added[batch->nadded++] = i;
+		}
+		qsort_arg(batch->added, batch->nadded, sizeof(uint32), compare_places, batch->mentioned);
+
+		for (int i = 0; i < 4; i++)
+			columns[i] = palloc_extended(batch->nadded * sizeof(Datum), MCXT_ALLOC_HUGE);
+		for (uint32 i = 0; i < batch->nadded; i++)
+		{
+			const Mentioned *mentioned = &batch->mentioned[batch->added[i]];
+
+			columns[0][i] = PointerGetDatum(mentioned->namespace);
+			columns[1][i] = PointerGetDatum(mentioned->value);
+			columns[2][i] = Int64GetDatum(batch->guesses[find_group(batch->mentioned, batch->added[i])]);
+			columns[3][i] = BoolGetDatum(mentioned->is_malformed);
+		}
+		args[0] = cxm_text_array(columns[0], NULL, batch->nadded);
+		args[1] = cxm_text_array(columns[1], NULL, batch->nadded);
+		args[2] = cxm_array(columns[2], NULL, batch->nadded, INT8OID);
+		args[3] = cxm_array(columns[3], NULL, batch->nadded, BOOLOID);
+		batch->next_added = 0;
+		if (cxm_query(&add_query, args, false, read_added, batch) == batch->nadded)
+			return;
+
+		/* another session was faster with some */
+		CHECK_FOR_INTERRUPTS();
+		find_identifiers(batch);
+	}
+}
+
+/*
+ * Links
+ */
+static int
+compare_edges(const void *x, const void *y)
+{
+	const Edge *a = x;
+	const Edge *b = y;
+
+	if (a->a != b->a)
+		return a->a < b->a ? -1 : 1;
+	if (a->b != b->b)
+		return a->b < b->b ? -1 : 1;
+	return compare_texts(a->evidence, b->evidence);
+}
+
+static void
+add_edge(Batch *batch, uint32 place_a, uint32 place_b, text *evidence, TimestampTz at, bool is_verified)
+{
+	const Mentioned *a = &batch->mentioned[place_a];
+	const Mentioned *b = &batch->mentioned[place_b];
+	Edge	   *edge = cxm_vector_add(&batch->edges);
+
+	edge->a = Min(a->id, b->id);
+	edge->b = Max(a->id, b->id);
+	edge->evidence = evidence;
+	edge->at = at;
+	edge->is_verified = is_verified;
+	edge->refused = a->quarantine != CXM_HOLDS ? a->quarantine : b->quarantine;
+}
+
+/* One edge for all that say the same of the same two: since the earliest, verified if one is */
+static void
+unite_edges(Batch *batch)
+{
+	Edge	   *edges = (Edge *) batch->edges.data;
+	Size		n = 0;
+
+	qsort(edges, batch->edges.n, sizeof(Edge), compare_edges);
+	for (Size i = 0; i < batch->edges.n; i++)
+	{
+		if (n > 0 && compare_edges(&edges[n - 1], &edges[i]) == 0)
+		{
+			edges[n - 1].at = Min(edges[n - 1].at, edges[i].at);
+			edges[n - 1].is_verified |= edges[i].is_verified;
+		}
+		else
+			edges[n++] = edges[i];
+	}
+	batch->edges.n = n;
+}
+
+static void
+read_change(TupleTableSlot *slot, CxmChange *change)
+{
+	change->link_id = row_int64(slot, 1);
+	change->a = row_int64(slot, 2);
+	change->b = row_int64(slot, 3);
+	change->is_verified = row_bool(slot, 4);
+	change->at = row_int64(slot, 6);
+	change->refused = refusal_in(slot, 7);
+	change->kind = CXM_SEEN;
+}
+
+static void
+read_linked(TupleTableSlot *slot, void *state)
+{
+	Batch	   *batch = state;
+	CxmChange  *change = cxm_vector_add(&batch->changes);
+	const CxmNamespace *namespaces = batch->rules->namespaces;
+
+	read_change(slot, change);
+	change->strength = cxm_identity_strength(CXM_SEEN, change->is_verified,
+											 namespaces[batch->mentioned[cxm_idmap_find(&batch->place_of, change->a)].rules].rank,
+											 namespaces[batch->mentioned[cxm_idmap_find(&batch->place_of, change->b)].rules].rank,
+											 row_bool(slot, 5), 1);
+}
+
+static void
+add_links(Batch *batch, int32 source_id)
+{
+	Datum	   *columns[6];
+	Datum		args[7];
+	Size		n;
+
+	if (batch->edges.n == 0)
+		return;
+	unite_edges(batch);
+	n = batch->edges.n;
+	for (int i = 0; i < 6; i++)
+		columns[i] = palloc_extended(n * sizeof(Datum), MCXT_ALLOC_HUGE);
+	for (Size i = 0; i < n; i++)
+	{
+		const Edge *edge = vector_at(&batch->edges, Edge, i);
+
+		columns[0][i] = Int64GetDatum(edge->a);
+		columns[1][i] = Int64GetDatum(edge->b);
+		columns[2][i] = PointerGetDatum(edge->evidence);
+		columns[3][i] = BoolGetDatum(edge->is_verified);
+		columns[4][i] = TimestampTzGetDatum(edge->at);
+		columns[5][i] = CStringGetTextDatum(cxm_refusal_name(edge->refused));
+	}
+	args[0] = cxm_array(columns[0], NULL, n, INT8OID);
+	args[1] = cxm_array(columns[1], NULL, n, INT8OID);
+	args[2] = cxm_text_array(columns[2], NULL, n);
+	args[3] = cxm_array(columns[3], NULL, n, BOOLOID);
+	args[4] = cxm_array(columns[4], NULL, n, TIMESTAMPTZOID);
+	args[5] = cxm_text_array(columns[5], NULL, n);
+	args[6] = Int32GetDatum(source_id);
+	cxm_query(&link_query, args, false, read_linked, batch);
+}
+
+static void
+read_changed(TupleTableSlot *slot, void *state)
+{
+	Batch	   *batch = state;
+	CxmChange  *change = cxm_vector_add(&batch->changes);
+	text	   *kind = DatumGetTextPP(row_value(slot, 8));
+	text	   *a = DatumGetTextPP(row_value(slot, 11));
+	text	   *b = DatumGetTextPP(row_value(slot, 12));
+
+	read_change(slot, change);
+	switch (VARDATA_ANY(kind)[0])
+	{
+		case 'p':
+			change->kind = CXM_PINNED;
+			break;
+		case 'm':
+			change->kind = CXM_MATCHED;
+			break;
+		case 'n':
+			change->kind = CXM_NEVER;
+			break;
+		default:
+			break;
+	}
+	change->is_retired = row_bool(slot, 10);
+	change->strength = cxm_identity_strength(change->kind, change->is_verified,
+											 batch->rules->namespaces[cxm_rules_find(batch->rules, VARDATA_ANY(a), VARSIZE_ANY_EXHDR(a))].rank,
+											 batch->rules->namespaces[cxm_rules_find(batch->rules, VARDATA_ANY(b), VARSIZE_ANY_EXHDR(b))].rank,
+											 row_bool(slot, 5),
+											 row_is_null(slot, 9) ? 1 : DatumGetFloat8(row_value(slot, 9)));
+}
+
+/*
+ * Records
+ */
+
+/* The elements of an array argument; NULL arrays have none */
+static int
+array_argument(FunctionCallInfo fcinfo, int arg, Oid type, Datum **values, bool **nulls)
+{
+	int			n = 0;
+	int16		length = type == BOOLOID ? 1 : type == INT4OID ? 4 : type == TEXTOID ? -1 : 8;
+	char		align = type == BOOLOID ? TYPALIGN_CHAR : length == 8 ? TYPALIGN_DOUBLE : TYPALIGN_INT;
+
+	if (!PG_ARGISNULL(arg))
+		deconstruct_array(PG_GETARG_ARRAYTYPE_P(arg), type, length, length > 0, align, values, nulls, &n);
+	return n;
+}
+
+static void
+check_length(const char *name, int n, int expected)
+{
+	if (n != expected && n != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("array \"%s\" has %d elements, not %d", name, n, expected)));
+}
+
+static void
+check_no_null(const char *name, const bool *nulls, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("array \"%s\" must not contain nulls", name)));
+	}
+}
+
+static int
+place_argument(const char *name, Datum value, int n)
+{
+	int			place = DatumGetInt32(value);
+
+	if (place < 1 || place > n)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("array \"%s\" names place %d, and there are %d", name, place, n)));
+	return place - 1;
+}
+
+PG_FUNCTION_INFO_V1(cxm_link_identifiers);
+
+/*
+ * cxm.link_identifiers(source_id, namespaces, vals, malformed, records, places, times, evidence, verified,
+ * retired_links, retired_reason): the identifier that each record hangs on
+ */
+Datum
+cxm_link_identifiers(PG_FUNCTION_ARGS)
+{
+	Batch		batch = {0};
+	Datum	   *namespaces;
+	Datum	   *values;
+	Datum	   *malformed;
+	Datum	   *records;
+	Datum	   *places;
+	Datum	   *times;
+	Datum	   *evidence;
+	Datum	   *verified;
+	bool	   *nulls;
+	bool	   *evidence_nulls;
+	bool	   *verified_nulls;
+	int			nmentions;
+	int			nrecords;
+	bool		has_evidence;
+	bool		has_verified;
+	bool		has_malformed;
+	Datum	   *anchors;
+	bool	   *has_no_anchor;
+	text	   *no_evidence = cstring_to_text("");
+	Datum		result;
+
+	batch.n = (uint32) array_argument(fcinfo, 1, TEXTOID, &namespaces, &nulls);
+	check_no_null("namespaces", nulls, (int) batch.n);
+	check_length("vals", array_argument(fcinfo, 2, TEXTOID, &values, &nulls), (int) batch.n);
+	check_no_null("vals", nulls, (int) batch.n);
+	has_malformed = !PG_ARGISNULL(3);
+	check_length("malformed", array_argument(fcinfo, 3, BOOLOID, &malformed, &nulls), (int) batch.n);
+	nmentions = array_argument(fcinfo, 4, INT4OID, &records, &nulls);
+	check_no_null("records", nulls, nmentions);
+	check_length("places", array_argument(fcinfo, 5, INT4OID, &places, &nulls), nmentions);
+	check_no_null("places", nulls, nmentions);
+	nrecords = array_argument(fcinfo, 6, TIMESTAMPTZOID, &times, &nulls);
+	check_no_null("times", nulls, nrecords);
+	has_evidence = !PG_ARGISNULL(7);
+	check_length("evidence", array_argument(fcinfo, 7, TEXTOID, &evidence, &evidence_nulls), nrecords);
+	has_verified = !PG_ARGISNULL(8);
+	check_length("verified", array_argument(fcinfo, 8, BOOLOID, &verified, &verified_nulls), nrecords);
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	batch.rules = current_rules();
+	batch.mentioned = palloc_extended(Max(batch.n, 1) * sizeof(Mentioned), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	cxm_idmap_init(&batch.place_of);
+	cxm_vector_init(&batch.edges, sizeof(Edge));
+	cxm_vector_init(&batch.changes, sizeof(CxmChange));
+	cxm_vector_init(&batch.fresh, sizeof(CxmFresh));
+	for (uint32 i = 0; i < batch.n; i++)
+	{
+		Mentioned  *mentioned = &batch.mentioned[i];
+
+		mentioned->namespace = DatumGetTextPP(namespaces[i]);
+		mentioned->value = DatumGetTextPP(values[i]);
+		mentioned->rules = cxm_rules_find(batch.rules, VARDATA_ANY(mentioned->namespace), VARSIZE_ANY_EXHDR(mentioned->namespace));
+		mentioned->group = i;
+		mentioned->is_malformed = has_malformed && DatumGetBool(malformed[i]);
+		if (mentioned->rules == batch.rules->n)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("unknown namespace \"%s\"", text_to_cstring(mentioned->namespace)),
+					 errhint("Add it with cxm.add_namespace().")));
+	}
+
+	/* the identifiers of a record come one after the other, strongest first */
+	for (int i = 1; i < nmentions; i++)
+	{
+		if (DatumGetInt32(records[i]) == DatumGetInt32(records[i - 1]))
+		{
+			uint32		x = (uint32) place_argument("places", places[i - 1], (int) batch.n);
+			uint32		y = (uint32) place_argument("places", places[i], (int) batch.n);
+
+			if (!batch.mentioned[x].is_malformed && !batch.mentioned[y].is_malformed)
+				batch.mentioned[find_group(batch.mentioned, y)].group = find_group(batch.mentioned, x);
+		}
+	}
+	find_identifiers(&batch);
+	add_identifiers(&batch);
+
+	anchors = palloc_extended(Max(nrecords, 1) * sizeof(Datum), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	has_no_anchor = palloc_extended(Max(nrecords, 1) * sizeof(bool), MCXT_ALLOC_HUGE);
+	memset(has_no_anchor, true, nrecords);
+	for (int first = 0, end; first < nmentions; first = end)
+	{
+		int			record = place_argument("records", records[first], nrecords);
+		text	   *said = has_evidence && !evidence_nulls[record] ? DatumGetTextPP(evidence[record]) : no_evidence;
+		bool		is_verified = has_verified && !verified_nulls[record] && DatumGetBool(verified[record]);
+		TimestampTz at = DatumGetTimestampTz(times[record]);
+
+		for (end = first; end < nmentions && DatumGetInt32(records[end]) == record + 1; end++)
+		{
+			uint32		place = (uint32) place_argument("places", places[end], (int) batch.n);
+
+			/* the strongest one that is somebody's */
+			if (has_no_anchor[record] || (batch.mentioned[place].quarantine == CXM_HOLDS
+										  && batch.mentioned[cxm_idmap_find(&batch.place_of, DatumGetInt64(anchors[record]))].quarantine != CXM_HOLDS))
+			{
+				anchors[record] = Int64GetDatum(batch.mentioned[place].id);
+				has_no_anchor[record] = false;
+			}
+			for (int hub = first; hub < end && hub < first + HUBS_ON_A_RECORD; hub++)
+			{
+				if (DatumGetInt32(places[hub]) != (int32) place + 1)
+					add_edge(&batch, (uint32) place_argument("places", places[hub], (int) batch.n), place, said, at, is_verified);
+			}
+		}
+		/* with nothing to be linked to, that it was verified is still worth knowing */
+		if (is_verified && end == first + 1)
+		{
+			uint32		place = (uint32) DatumGetInt32(places[first]) - 1;
+
+			add_edge(&batch, place, place, said, at, true);
+		}
+	}
+	if (!PG_ARGISNULL(9))
+	{
+		Datum		args[2] = {PG_GETARG_DATUM(9), PG_ARGISNULL(10) ? PointerGetDatum(no_evidence) : PG_GETARG_DATUM(10)};
+
+		cxm_query(&retire_query, args, false, read_changed, &batch);
+	}
+	add_links(&batch, PG_GETARG_INT32(0));
+	cxm_resolve(batch.rules, (CxmChange *) batch.changes.data, batch.changes.n,
+				(CxmFresh *) batch.fresh.data, batch.fresh.n);
+
+	result = cxm_array(anchors, has_no_anchor, (Size) nrecords, INT8OID);
+	result = SPI_datumTransfer(result, false, -1);
+	SPI_finish();
+	PG_RETURN_DATUM(result);
+}
+
+PG_FUNCTION_INFO_V1(cxm_resolve_links);
+
+/* cxm.resolve_links(link_ids): how many profiles and identifiers belong to somebody else now */
+Datum
+cxm_resolve_links(PG_FUNCTION_ARGS)
+{
+	Batch		batch = {0};
+	Datum		args[1];
+	int64		count;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	batch.rules = current_rules();
+	cxm_vector_init(&batch.changes, sizeof(CxmChange));
+	args[0] = PG_GETARG_DATUM(0);
+	cxm_query(&changed_query, args, false, read_changed, &batch);
+	count = cxm_resolve(batch.rules, (CxmChange *) batch.changes.data, batch.changes.n, NULL, 0);
+	SPI_finish();
+	PG_RETURN_INT64(count);
+}
+
+PG_FUNCTION_INFO_V1(cxm_resolve_identities);
+
+/* cxm.resolve_identities(): the same for all links, under the lock that its caller holds */
+Datum
+cxm_resolve_identities(PG_FUNCTION_ARGS)
+{
+	int64		count;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	count = cxm_resolve_everything(current_rules());
+	SPI_finish();
+	PG_RETURN_INT64(count);
+}
+
+/*
+ * The solution as rows
+ */
+typedef struct Rows
+{
+	Tuplestorestate *store;
+	TupleDesc	desc;
+} Rows;
+
+static void
+begin_rows(FunctionCallInfo fcinfo, Rows *rows)
+{
+	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext old;
+
+	if (info == NULL || !IsA(info, ReturnSetInfo) || (info->allowedModes & SFRM_Materialize) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("set-valued function called in context that cannot accept a set")));
+	old = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
+	if (get_call_result_type(fcinfo, NULL, &rows->desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	rows->store = tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
+	info->returnMode = SFRM_Materialize;
+	info->setResult = rows->store;
+	info->setDesc = rows->desc;
+	MemoryContextSwitchTo(old);
+}
+
+static void
+put_identifier(int64 id, int64 component, CxmRefusal quarantine, void *state)
+{
+	Rows	   *rows = state;
+	Datum		values[3] = {Int64GetDatum(id), Int64GetDatum(component), (Datum) 0};
+	bool		nulls[3] = {false, false, quarantine == CXM_HOLDS};
+
+	if (quarantine != CXM_HOLDS)
+		values[2] = CStringGetTextDatum(cxm_refusal_name(quarantine));
+	tuplestore_putvalues(rows->store, rows->desc, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(cxm_solved_identity);
+
+Datum
+cxm_solved_identity(PG_FUNCTION_ARGS)
+{
+	Rows		rows;
+
+	begin_rows(fcinfo, &rows);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	cxm_solve_identifiers(cxm_rules(true), put_identifier, &rows);
+	SPI_finish();
+	return (Datum) 0;
+}
+
+static void
+put_link(int64 link_id, CxmRefusal refused, void *state)
+{
+	Rows	   *rows = state;
+	Datum		values[2] = {Int64GetDatum(link_id), (Datum) 0};
+	bool		nulls[2] = {false, refused == CXM_HOLDS};
+
+	if (refused != CXM_HOLDS)
+		values[1] = CStringGetTextDatum(cxm_refusal_name(refused));
+	tuplestore_putvalues(rows->store, rows->desc, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(cxm_solved_links);
+
+Datum
+cxm_solved_links(PG_FUNCTION_ARGS)
+{
+	Rows		rows;
+
+	begin_rows(fcinfo, &rows);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	cxm_solve_links(cxm_rules(true), put_link, &rows);
+	SPI_finish();
+	return (Datum) 0;
+}

@@ -1,0 +1,126 @@
+/*
+ * src/identity.h
+ *		What the files that resolve identities share: queries, rules, vectors.
+ *
+ * Copyright (c) 2026, cxm developers
+ */
+#ifndef CXM_IDENTITY_H
+#define CXM_IDENTITY_H
+
+#include "cxm.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "identity_core.h"
+#include "utils/timestamp.h"
+
+/*
+ * A statement whose plan is kept.  "reader" gets each row as it comes; what a
+ * row points at does not live longer than the call.
+ */
+#define CXM_MAX_ARGS 12
+
+typedef struct CxmQuery
+{
+	const char *sql;
+	int			nargs;
+	Oid			types[CXM_MAX_ARGS];
+	SPIPlanPtr	plan;
+} CxmQuery;
+
+typedef void (*CxmRowReader) (TupleTableSlot *slot, void *state);
+
+extern uint64 cxm_query(CxmQuery *query, const Datum *args, bool read_only, CxmRowReader reader, void *state);
+extern uint64 cxm_query_latest(CxmQuery *query, const Datum *args);
+
+/* columns of a row, from 1 */
+#define row_is_null(slot, i)	((slot)->tts_isnull[(i) - 1])
+#define row_value(slot, i)		((slot)->tts_values[(i) - 1])
+#define row_int64(slot, i)		DatumGetInt64(row_value(slot, i))
+#define row_bool(slot, i)		DatumGetBool(row_value(slot, i))
+
+/* a growing array; its memory is of the context in which it was made */
+typedef struct CxmVector
+{
+	MemoryContext context;
+	Size		element;
+	char	   *data;
+	Size		n;
+	Size		room;
+} CxmVector;
+
+extern void cxm_vector_init(CxmVector *vector, Size element);
+extern void *cxm_vector_add(CxmVector *vector);
+
+#define vector_at(vector, type, i) (&((type *) (vector)->data)[i])
+
+/* from a 64-bit id to a place in an array */
+typedef struct CxmIdMap
+{
+	MemoryContext context;
+	int64	   *keys;
+	uint32	   *places;			/* PG_UINT32_MAX where the slot is free */
+	Size		nslots;
+	Size		n;
+} CxmIdMap;
+
+extern void cxm_idmap_init(CxmIdMap *map);
+extern uint32 cxm_idmap_find(const CxmIdMap *map, int64 key);
+extern bool cxm_idmap_add(CxmIdMap *map, int64 key, uint32 place);
+
+#define CXM_NOWHERE PG_UINT32_MAX
+
+/* arrays for the parameters of a query */
+extern Datum cxm_int8_array(const int64 *values, Size n);
+extern Datum cxm_text_array(Datum *values, const bool *nulls, Size n);
+extern Datum cxm_array(Datum *values, const bool *nulls, Size n, Oid type);
+
+/* the rules of cx.namespace, strongest first */
+typedef struct CxmRules
+{
+	CxmNamespace *namespaces;
+	char	  **names;
+	int16	   *ids;			/* namespace_id */
+	uint32		n;
+	int			max_id;
+	bool		has_windows;
+} CxmRules;
+
+extern CxmRules *cxm_rules(bool read_only);
+extern uint32 cxm_rules_find(const CxmRules *rules, const char *name, Size length);
+
+/* a link that came, changed or was retired */
+typedef struct CxmChange
+{
+	int64		link_id;
+	int64		a;
+	int64		b;
+	uint64		strength;
+	TimestampTz at;
+	uint8		kind;			/* CxmLinkKind */
+	uint8		refused;		/* CxmRefusal, as it stands in the row */
+	bool		is_verified;
+	bool		is_retired;
+} CxmChange;
+
+/* an identifier that this call added; its profile is a guess, and no row of it exists where that is new */
+typedef struct CxmFresh
+{
+	int64		id;
+	int64		guess;
+	uint64		hash;
+	uint32		namespace;		/* index of its rules */
+	uint8		quarantine;		/* CxmRefusal */
+	bool		guess_is_new;
+} CxmFresh;
+
+extern int64 cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
+						 const CxmFresh *fresh, Size nfresh);
+extern int64 cxm_resolve_everything(const CxmRules *rules);
+extern void cxm_solve_identifiers(const CxmRules *rules,
+								   void (*put) (int64 id, int64 component, CxmRefusal quarantine, void *state), void *state);
+extern void cxm_solve_links(const CxmRules *rules, void (*put) (int64 link_id, CxmRefusal refused, void *state), void *state);
+extern void cxm_next_profile_ids(int64 *ids, Size n);
+extern CxmRefusal cxm_refusal_from_name(const char *name, Size length);
+extern const char *cxm_refusal_name(CxmRefusal refusal);
+
+#endif							/* CXM_IDENTITY_H */

@@ -1,0 +1,373 @@
+/*
+ * src/identity_query.c
+ *		What resolving identities needs of the server: queries, rules, vectors.
+ *
+ * Copyright (c) 2026, cxm developers
+ */
+#include "postgres.h"
+
+#include "access/tupdesc.h"
+#include "catalog/pg_type.h"
+#include "identity.h"
+#include "tcop/dest.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+typedef struct Receiver
+{
+	DestReceiver pub;
+	CxmRowReader reader;
+	void	   *state;
+} Receiver;
+
+static bool
+receive_slot(TupleTableSlot *slot, DestReceiver *self)
+{
+	Receiver   *receiver = (Receiver *) self;
+
+	slot_getallattrs(slot);
+	receiver->reader(slot, receiver->state);
+	return true;
+}
+
+static void
+start_receiver(DestReceiver *self, int operation, TupleDesc typeinfo)
+{
+}
+
+static void
+end_receiver(DestReceiver *self)
+{
+}
+
+/* A generic plan, for the number of elements of an array says nothing of how they are best looked up */
+static SPIPlanPtr
+plan_of(CxmQuery *query)
+{
+	if (query->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare_cursor(query->sql, query->nargs, query->types, CURSOR_OPT_GENERIC_PLAN);
+
+		if (plan == NULL)
+			elog(ERROR, "could not prepare \"%s\": %s", query->sql, SPI_result_code_string(SPI_result));
+		SPI_keepplan(plan);
+		query->plan = plan;
+	}
+	return query->plan;
+}
+
+/*
+ * Run a statement as a command of its own, which sees what was committed
+ * before it as far as the isolation level lets it; read_only, it sees what
+ * the calling statement sees.  Returns the number of rows.
+ */
+uint64
+cxm_query(CxmQuery *query, const Datum *args, bool read_only, CxmRowReader reader, void *state)
+{
+	SPIPlanPtr	plan = plan_of(query);
+	SPIExecuteOptions options = {0};
+	Receiver	receiver = {0};
+	int			result;
+
+	options.read_only = read_only;
+	if (query->nargs > 0)
+	{
+		options.params = makeParamList(query->nargs);
+		for (int i = 0; i < query->nargs; i++)
+		{
+			ParamExternData *param = &options.params->params[i];
+
+			param->value = args[i];
+			param->isnull = false;
+			param->pflags = PARAM_FLAG_CONST;
+			param->ptype = query->types[i];
+		}
+	}
+	if (reader != NULL)
+	{
+		receiver.pub.receiveSlot = receive_slot;
+		receiver.pub.rStartup = start_receiver;
+		receiver.pub.rShutdown = end_receiver;
+		receiver.pub.rDestroy = end_receiver;
+		receiver.pub.mydest = DestNone;
+		receiver.reader = reader;
+		receiver.state = state;
+		options.dest = &receiver.pub;
+	}
+
+	result = SPI_execute_plan_extended(plan, &options);
+	if (result < 0)
+		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+/*
+ * Ask for a single number as it is committed at this moment, whatever the
+ * snapshot of the transaction.
+ */
+uint64
+cxm_query_latest(CxmQuery *query, const Datum *args)
+{
+	int			result;
+	bool		is_null;
+	Datum		value;
+
+	result = SPI_execute_snapshot(plan_of(query), unconstify(Datum *, args), NULL, GetLatestSnapshot(), InvalidSnapshot,
+								  true, false, 1);
+	if (result != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(result));
+	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+	SPI_freetuptable(SPI_tuptable);
+	return is_null ? 0 : (uint64) DatumGetInt64(value);
+}
+
+void
+cxm_vector_init(CxmVector *vector, Size element)
+{
+	memset(vector, 0, sizeof(CxmVector));
+	vector->context = CurrentMemoryContext;
+	vector->element = element;
+}
+
+/* A new element, zeroed */
+void *
+cxm_vector_add(CxmVector *vector)
+{
+	char	   *added;
+
+	if (vector->n == vector->room)
+	{
+		Size		room = vector->room == 0 ? 8 : vector->room * 2;
+
+		if (vector->data == NULL)
+			vector->data = MemoryContextAllocHuge(vector->context, room * vector->element);
+		else
+			vector->data = repalloc_huge(vector->data, room * vector->element);
+		vector->room = room;
+	}
+	added = vector->data + vector->n++ * vector->element;
+	memset(added, 0, vector->element);
+	return added;
+}
+
+void
+cxm_idmap_init(CxmIdMap *map)
+{
+	memset(map, 0, sizeof(CxmIdMap));
+	map->context = CurrentMemoryContext;
+}
+
+static Size
+slot_of(const CxmIdMap *map, int64 key)
+{
+	uint64		hash = (uint64) key * UINT64CONST(0x9E3779B97F4A7C15);
+	Size		slot = (hash ^ hash >> 32) & (map->nslots - 1);
+
+	while (map->places[slot] != CXM_NOWHERE && map->keys[slot] != key)
+		slot = (slot + 1) & (map->nslots - 1);
+	return slot;
+}
+
+static void
+grow_idmap(CxmIdMap *map)
+{
+	CxmIdMap	grown = *map;
+
+	grown.nslots = map->nslots == 0 ? 16 : map->nslots * 2;
+	grown.keys = MemoryContextAllocHuge(map->context, grown.nslots * sizeof(int64));
+	grown.places = MemoryContextAllocHuge(map->context, grown.nslots * sizeof(uint32));
+	for (Size i = 0; i < grown.nslots; i++)
+		grown.places[i] = CXM_NOWHERE;
+	for (Size i = 0; i < map->nslots; i++)
+	{
+		if (map->places[i] != CXM_NOWHERE)
+		{
+			Size		slot = slot_of(&grown, map->keys[i]);
+
+			grown.keys[slot] = map->keys[i];
+			grown.places[slot] = map->places[i];
+		}
+	}
+	if (map->nslots > 0)
+	{
+		pfree(map->keys);
+		pfree(map->places);
+	}
+	*map = grown;
+}
+
+uint32
+cxm_idmap_find(const CxmIdMap *map, int64 key)
+{
+	return map->nslots == 0 ? CXM_NOWHERE : map->places[slot_of(map, key)];
+}
+
+/* False, and nothing done, when the key is there already */
+bool
+cxm_idmap_add(CxmIdMap *map, int64 key, uint32 place)
+{
+	Size		slot;
+
+	if ((map->n + 1) * 2 > map->nslots)
+		grow_idmap(map);
+	slot = slot_of(map, key);
+	if (map->places[slot] != CXM_NOWHERE)
+		return false;
+	map->keys[slot] = key;
+	map->places[slot] = place;
+	map->n++;
+	return true;
+}
+
+Datum
+cxm_array(Datum *values, const bool *nulls, Size n, Oid type)
+{
+	int			dims[1] = {(int) n};
+	int			lbs[1] = {1};
+	int16		length;
+	bool		by_value;
+	char		align;
+
+	if (n > MaxArraySize)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too many identifiers or links in one statement"),
+				 errdetail("There are %zu; at most %zu fit into an array.", n, (Size) MaxArraySize),
+				 errhint("Send them in parts.")));
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	if (n == 0)
+		return PointerGetDatum(construct_empty_array(type));
+	return PointerGetDatum(construct_md_array(values, unconstify(bool *, nulls), 1, dims, lbs, type, length, by_value, align));
+}
+
+Datum
+cxm_text_array(Datum *values, const bool *nulls, Size n)
+{
+	return cxm_array(values, nulls, n, TEXTOID);
+}
+
+Datum
+cxm_int8_array(const int64 *values, Size n)
+{
+	Datum	   *datums = MemoryContextAllocHuge(CurrentMemoryContext, Max(n, 1) * sizeof(Datum));
+	Datum		array;
+
+	for (Size i = 0; i < n; i++)
+		datums[i] = Int64GetDatum(values[i]);
+	array = cxm_array(datums, NULL, n, INT8OID);
+	pfree(datums);
+	return array;
+}
+
+static const char *const refusal_names[] =
+{
+	[CXM_HOLDS] = "",
+	[CXM_BLOCKED] = "blocked",
+	[CXM_MALFORMED] = "malformed",
+	[CXM_GENERIC] = "generic",
+	[CXM_KEPT_APART] = "never",
+	[CXM_UNIQUE] = "unique",
+	[CXM_LIMIT] = "limit",
+	[CXM_UNVERIFIED] = "unverified"
+};
+
+CxmRefusal
+cxm_refusal_from_name(const char *name, Size length)
+{
+	for (int i = CXM_BLOCKED; i <= CXM_UNVERIFIED; i++)
+	{
+		if (strlen(refusal_names[i]) == length && memcmp(refusal_names[i], name, length) == 0)
+			return i;
+	}
+	return CXM_HOLDS;
+}
+
+const char *
+cxm_refusal_name(CxmRefusal refusal)
+{
+	return refusal_names[refusal];
+}
+
+/*
+ * Rules
+ */
+typedef struct RulesReader
+{
+	CxmVector	namespaces;
+	CxmVector	names;
+	CxmVector	ids;
+	CxmRules   *rules;
+} RulesReader;
+
+static CxmQuery rules_query =
+{
+	"SELECT n.namespace_id, n.namespace, n.rank, coalesce(n.max_per_profile, 0),"
+	" coalesce((extract(epoch FROM n.max_window) * 1000000)::bigint, 0), coalesce(n.max_links, 0), n.is_unique"
+	" FROM cx.namespace AS n ORDER BY n.rank",
+};
+
+static void
+read_rule(TupleTableSlot *slot, void *state)
+{
+	RulesReader *reader = state;
+	CxmNamespace *namespace = cxm_vector_add(&reader->namespaces);
+	int16	   *id = cxm_vector_add(&reader->ids);
+	char	  **name = cxm_vector_add(&reader->names);
+	MemoryContext old = MemoryContextSwitchTo(reader->names.context);
+
+	*id = DatumGetInt16(row_value(slot, 1));
+	*name = TextDatumGetCString(row_value(slot, 2));
+	/* the place in the order of ranks says all that a rank says, in fewer bits */
+	namespace->rank = (uint32_t) reader->namespaces.n;
+	namespace->max_per_profile = (uint32_t) DatumGetInt32(row_value(slot, 4));
+	namespace->max_window = row_int64(slot, 5);
+	namespace->max_links = (uint32_t) DatumGetInt32(row_value(slot, 6));
+	namespace->is_unique = row_bool(slot, 7);
+	reader->rules->max_id = Max(reader->rules->max_id, *id);
+	reader->rules->has_windows |= namespace->max_window > 0;
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * The rules as they stand.  The caller holds a lock on cx.namespace, so they
+ * stay.
+ */
+CxmRules *
+cxm_rules(bool read_only)
+{
+	RulesReader reader;
+	CxmNamespace *unknown;
+
+	reader.rules = palloc0(sizeof(CxmRules));
+	cxm_vector_init(&reader.namespaces, sizeof(CxmNamespace));
+	cxm_vector_init(&reader.names, sizeof(char *));
+	cxm_vector_init(&reader.ids, sizeof(int16));
+	cxm_query(&rules_query, NULL, read_only, read_rule, &reader);
+
+	/* one more, without rules, for identifiers whose namespace was deleted by hand */
+	unknown = cxm_vector_add(&reader.namespaces);
+	unknown->rank = (uint32_t) reader.namespaces.n;
+
+	reader.rules->namespaces = (CxmNamespace *) reader.namespaces.data;
+	reader.rules->names = (char **) reader.names.data;
+	reader.rules->ids = (int16 *) reader.ids.data;
+	reader.rules->n = (uint32) reader.names.n;
+	return reader.rules;
+}
+
+/* The index of a namespace; that of the last rules, which are none, when there is no such namespace */
+uint32
+cxm_rules_find(const CxmRules *rules, const char *name, Size length)
+{
+	uint32		i;
+
+	for (i = 0; i < rules->n; i++)
+	{
+		if (strlen(rules->names[i]) == length && memcmp(rules->names[i], name, length) == 0)
+			break;
+	}
+	return i;
+}
