@@ -25,7 +25,7 @@ RETURN load.kind(m) = 'feedback' AND m % 40 = 38;
 
 CREATE FUNCTION load.identifiers(m integer) RETURNS jsonb LANGUAGE sql IMMUTABLE
 RETURN jsonb_build_object('email', 'p' || load.pick('a', m, 3000) || '@example.com', 'device_id', 'd' || load.pick('b', m, 3000))
-       || CASE WHEN m % 5 = 0 THEN jsonb_build_object('phone', '+49' || 1000000 + load.pick('c', m, 3000)) ELSE '{}' END;
+       || CASE WHEN m % 5 = 0 THEN jsonb_build_object('phone', '+4930' || 1000000 + load.pick('c', m, 3000)) ELSE '{}' END;
 
 CREATE FUNCTION load.at(m integer) RETURNS timestamptz LANGUAGE sql IMMUTABLE
 RETURN timestamptz '2020-01-15 12:00+00' + make_interval(months => m % 30);
