@@ -132,9 +132,10 @@ SELECT pg_temp.rules();
 SELECT cxm.identify(jsonb_build_object('loyalty_id', 'fake' || n, 'phone', '1234567890', 'email', 'TEST@test.com')) FROM generate_series(1, 20) AS n;
 SELECT cxm.identify(jsonb_build_object('loyalty_id', 'none' || v || n, 'device_id', v)) FROM unnest(ARRAY['null', 'NULL', '-1', '000', '0-0', 'Anonymous', 'undefined', 'Not Set']) AS v, generate_series(1, 2) AS n;
 SELECT is((SELECT count(DISTINCT cxm.customer('loyalty_id', 'fake' || n)) FROM generate_series(1, 20) AS n), 20::bigint, 'twenty who gave the same false number are twenty');
-SELECT is((SELECT count(*) FROM cx.link AS l JOIN cx.identifier AS i ON i.identifier_id IN (l.identifier_a, l.identifier_b) WHERE i.value IN ('1234567890', 'test@test.com') AND l.refused = 'blocked'), 40::bigint,
+SELECT is((SELECT count(DISTINCT l.link_id) FILTER (WHERE l.refused = 'blocked') || ' of ' || count(DISTINCT l.link_id)
+           FROM cx.link AS l JOIN cx.identifier AS i ON i.identifier_id IN (l.identifier_a, l.identifier_b) WHERE i.value IN ('1234567890', 'test@test.com')), '41 of 41',
           'what they gave is kept, and says why it does not hold');
-SELECT results_eq($$SELECT DISTINCT quarantined FROM cx.identifier WHERE value IN ('1234567890', 'test@test.com', 'null', 'NULL', '-1', '000', '0-0', 'Anonymous', 'undefined', 'Not Set')$$, ARRAY['blocked'], 'each of them is quarantined');
+SELECT results_eq($$SELECT DISTINCT quarantined COLLATE "default" FROM cx.identifier WHERE value IN ('1234567890', 'test@test.com', 'null', 'NULL', '-1', '000', '0-0', 'Anonymous', 'undefined', 'Not Set')$$, ARRAY['blocked'], 'each of them is quarantined');
 SELECT is((SELECT count(*) FROM cx.identifier WHERE value IN ('1234567890', 'test@test.com', 'null', 'NULL', '-1', '000', '0-0', 'Anonymous', 'undefined', 'Not Set')), 10::bigint, 'all ten, in any case of letters');
 SELECT is((SELECT quarantined FROM cx.identifier WHERE value = '+49301111'), NULL, 'a pattern is for the whole value');
 SELECT is((SELECT count(DISTINCT p.canonical_id) FROM cx.identifier AS i JOIN cx.profile AS p USING (profile_id) WHERE i.value LIKE 'none%'), 16::bigint, 'and joins nobody');

@@ -9,6 +9,9 @@ BEGIN;
 SELECT cxm.create_store('UTC') = cxm.version() AS made;
 CREATE SCHEMA oracle;
 
+-- a number that orders like the bits of the given one without a sign
+CREATE FUNCTION oracle.unsigned(bits bigint) RETURNS bigint LANGUAGE sql IMMUTABLE RETURN bits # -9223372036854775808;
+
 -- The definition. The partition, why links do not hold and which identifiers are quarantined, from the live links and
 -- the rules. Labels (profiles) are not looked at.
 CREATE FUNCTION oracle.solve(OUT ids bigint[], OUT namespaces text[], OUT quarantines text[], OUT clusters integer[], OUT is_known boolean[], OUT at timestamptz[],
@@ -27,15 +30,11 @@ DECLARE
 BEGIN
     SELECT array_agg(i.identifier_id ORDER BY i.identifier_id), array_agg(i.namespace ORDER BY i.identifier_id),
            array_agg(n.is_unique ORDER BY i.identifier_id), array_agg(n.max_per_profile ORDER BY i.identifier_id), array_agg(n.max_window ORDER BY i.identifier_id),
-           array_agg(EXISTS (SELECT FROM cx.link AS k WHERE k.retired_at IS NULL AND k.verified AND k.kind = 'seen' AND i.identifier_id IN (k.identifier_a, k.identifier_b))
-                     ORDER BY i.identifier_id),
-           array_agg((SELECT min(k.observed_at) FROM cx.link AS k WHERE k.retired_at IS NULL AND k.kind <> 'never' AND i.identifier_id IN (k.identifier_a, k.identifier_b))
-                     ORDER BY i.identifier_id),
            array_agg(CASE WHEN cxm.normalize(i.namespace, i.value) IS NULL THEN 'malformed'
                           WHEN EXISTS (SELECT FROM cx.blocked_value AS b
                                        WHERE coalesce(b.namespace = i.namespace, true)
                                          AND (lower(i.value) = b.value OR lower(i.value) ~ ('^(?:' || b.pattern || ')$'))) THEN 'blocked' END ORDER BY i.identifier_id)
-    INTO ids, namespaces, certain, most, span, is_known, at, quarantines
+    INTO ids, namespaces, certain, most, span, quarantines
     FROM cx.identifier AS i JOIN cx.namespace AS n USING (namespace);
 
     -- generic: linked to too many that are themselves proper and of which a person has only some
@@ -48,6 +47,14 @@ BEGIN
     INTO quarantines
     FROM unnest(ids) WITH ORDINALITY AS o(id, place) JOIN cx.namespace AS n ON n.namespace = namespaces[o.place];
 
+    -- what a quarantined identifier is seen with says nothing of it
+    SELECT array_agg(EXISTS (SELECT FROM cx.link AS k WHERE k.retired_at IS NULL AND k.verified AND k.kind = 'seen' AND o.id IN (k.identifier_a, k.identifier_b) AND o.quarantine IS NULL)
+                     ORDER BY o.place),
+           array_agg((SELECT min(k.observed_at) FROM cx.link AS k WHERE k.retired_at IS NULL AND o.id IN (k.identifier_a, k.identifier_b) AND k.kind <> 'never'
+                      AND (k.kind = 'pinned' OR o.quarantine IS NULL)) ORDER BY o.place)
+    INTO is_known, at
+    FROM unnest(ids, quarantines) WITH ORDINALITY AS o(id, quarantine, place);
+
     SELECT array_agg(array_position(ids, k.identifier_a)), array_agg(array_position(ids, k.identifier_b)) INTO never_a, never_b
     FROM cx.link AS k WHERE k.retired_at IS NULL AND k.kind = 'never';
     clusters := ARRAY(SELECT generate_subscripts(ids, 1));
@@ -59,7 +66,7 @@ BEGIN
         FROM cx.link AS k
         JOIN cx.identifier AS ia ON ia.identifier_id = k.identifier_a JOIN cx.namespace AS na ON na.namespace = ia.namespace
         JOIN cx.identifier AS ib ON ib.identifier_id = k.identifier_b JOIN cx.namespace AS nb ON nb.namespace = ib.namespace
-        CROSS JOIN LATERAL (SELECT hashtextextended(ia.namespace || ':' || ia.value, 0) AS a, hashtextextended(ib.namespace || ':' || ib.value, 0) AS b) AS h
+        CROSS JOIN LATERAL (SELECT oracle.unsigned(hashtextextended(ia.namespace || ':' || ia.value, 0)) AS a, oracle.unsigned(hashtextextended(ib.namespace || ':' || ib.value, 0)) AS b) AS h
         WHERE k.retired_at IS NULL AND k.kind <> 'never' AND k.identifier_a <> k.identifier_b
         ORDER BY array_position('{pinned,seen,matched}', k.kind), k.verified DESC, greatest(na.rank, nb.rank), least(na.rank, nb.rank), k.evidence <> '' DESC,
                  coalesce(k.probability, 1) DESC, k.observed_at, least(h.a, h.b), greatest(h.a, h.b)
@@ -98,6 +105,12 @@ BEGIN
 END
 $$;
 
+-- Whether and by what a link is refused. Of two quarantined ends either may give the reason; of several rules, the one
+-- that was met when the link was last looked at.
+CREATE FUNCTION oracle.kind_of(refused text, quarantined_a text, quarantined_b text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN refused IN (quarantined_a, quarantined_b) THEN 'quarantine' WHEN refused IN ('never', 'unique', 'limit', 'unverified') THEN 'rule' ELSE refused END;
+$$;
+
 -- All that must hold of the store now; a row a breach.
 CREATE FUNCTION oracle.breaches() RETURNS SETOF text
 LANGUAGE plpgsql STABLE AS $$
@@ -127,8 +140,7 @@ BEGIN
     LEFT JOIN unnest(s.link_ids, s.refusals) AS o(id, refused) ON o.id = k.link_id
     JOIN cx.identifier AS a ON a.identifier_id = k.identifier_a JOIN cx.identifier AS b ON b.identifier_id = k.identifier_b
     WHERE k.retired_at IS NULL AND k.identifier_a <> k.identifier_b
-      -- of two quarantined ends either may give the reason
-      AND k.refused IS DISTINCT FROM o.refused AND NOT coalesce(k.refused IN (a.quarantined, b.quarantined) AND o.refused IN (a.quarantined, b.quarantined), false);
+      AND oracle.kind_of(k.refused, a.quarantined, b.quarantined) IS DISTINCT FROM oracle.kind_of(o.refused, a.quarantined, b.quarantined);
 
     -- what the profiles that stand keep, and those merged away do not
     RETURN QUERY
@@ -278,11 +290,11 @@ CREATE FUNCTION oracle.some_links(n integer) RETURNS bigint[] LANGUAGE sql VOLAT
     SELECT coalesce(array_agg(l.link_id), '{}') FROM (SELECT k.link_id FROM cx.link AS k WHERE k.retired_at IS NULL ORDER BY random() LIMIT n) AS l;
 $$;
 
--- links that are no longer what they were
+-- links that say more than they did, or nothing any more
 CREATE FUNCTION oracle.change_links(ids bigint[]) RETURNS bigint[] LANGUAGE sql VOLATILE AS $$
     WITH changed AS (
         UPDATE cx.link AS k
-        SET verified = CASE WHEN k.kind = 'seen' AND k.identifier_a <> k.identifier_b THEN random() < 0.5 ELSE k.verified END, observed_at = oracle.time(),
+        SET verified = k.verified OR (k.kind = 'seen' AND random() < 0.5), observed_at = least(k.observed_at, oracle.time()),
             retired_at = c.retired_at, retired_by = CASE WHEN c.retired_at IS NOT NULL THEN 'test' END, retired_reason = CASE WHEN c.retired_at IS NOT NULL THEN 'test' END
         FROM (SELECT u.id, CASE WHEN random() < 0.2 THEN now() END AS retired_at FROM unnest(ids) AS u(id)) AS c
         WHERE k.link_id = c.id
@@ -443,7 +455,7 @@ CREATE FUNCTION oracle.picture() RETURNS text[] LANGUAGE sql STABLE AS $$
     FROM (SELECT string_agg(n.who || coalesce(' ' || n.quarantined, ''), ', ' ORDER BY n.who COLLATE "C") FROM name AS n GROUP BY n.canonical_id
           UNION ALL
           SELECT format('%s of %s and %s from %s does not hold: %s', k.kind, least(a.who, b.who), greatest(a.who, b.who), k.evidence,
-                        CASE WHEN k.refused IN ('blocked', 'malformed', 'generic') THEN 'quarantine' ELSE k.refused END)
+                        oracle.kind_of(k.refused, a.quarantined, b.quarantined))
           FROM cx.link AS k JOIN name AS a ON a.identifier_id = k.identifier_a JOIN name AS b ON b.identifier_id = k.identifier_b
           WHERE k.retired_at IS NULL AND k.refused IS NOT NULL) AS x(line);
 $$;

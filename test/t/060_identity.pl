@@ -72,7 +72,7 @@ SELECT cxm.identify_batch((SELECT jsonb_agg(jsonb_build_object('message_id', 'b'
        FROM generate_series(1, 20) AS g), 'load');
 SQL
 		'set@5' => <<'SQL',
-SELECT cxm.link_identifiers(cxm.source_id('load'), array_agg('email' ORDER BY v), array_agg(v ORDER BY v), array_agg(false), ARRAY[1, 1, 2, 2], ARRAY[2, 1, 1, 3],
+SELECT cxm.link_identifiers(cxm.source_id('load'), array_agg('email'::text ORDER BY v), array_agg(v ORDER BY v), array_agg(false), ARRAY[1, 1, 2, 2], ARRAY[2, 1, 1, 3],
            ARRAY[load.at(:n), load.at(:n + 1)], ARRAY['', 's'], ARRAY[false, true])
 FROM (SELECT DISTINCT 'e' || 1 + x % :top || '@x' AS v FROM unnest(ARRAY[:a, :b, :n]) AS x) AS u HAVING count(*) = 3;
 SQL
@@ -163,7 +163,7 @@ SQL
 ask('DROP SCHEMA cx CASCADE');
 ask($setup);
 ask(<<'SQL');
-SELECT cxm.link_identifiers(cxm.source_id('load'), array_agg('email' ORDER BY g), array_agg('e' || g || '@x' ORDER BY g), array_agg(false), r.records, r.places, r.times, NULL, r.verified)
+SELECT cxm.link_identifiers(cxm.source_id('load'), array_agg('email'::text ORDER BY g), array_agg('e' || g || '@x' ORDER BY g), array_agg(false), r.records, r.places, r.times, NULL, r.verified)
 FROM generate_series(1, 20000) AS g,
      (SELECT array_agg(1 + g / 2 ORDER BY g) AS records, array_agg(CASE g % 2 WHEN 0 THEN 1 + (g / 2 * 7919) % 20000 ELSE 1 + (g / 2 * 104729::bigint + g / 6) % 20000 END ORDER BY g)::integer[] AS places
       FROM generate_series(0, 79999) AS g) AS e(records, places),

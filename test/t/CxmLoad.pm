@@ -132,7 +132,8 @@ sub differences
 }
 
 # Who is who from the live links and rules of a store, solved here from the definition: strongest link first, each
-# joins its two clusters unless a rule forbids it. Malformed and blocked identifiers are taken as the store marks them.
+# joins its two clusters unless a rule forbids it. Malformed and blocked identifiers are taken as the store marks them;
+# what a quarantined identifier is seen with says nothing of it.
 # ask: a code that runs a query. Returns a hash from identifier_id to its cluster and one from link_id to the reason.
 sub solve_identity
 {
@@ -146,7 +147,7 @@ SQL
 		@{ $space{$name} }{qw(rank most window unique links)} = @rule;
 	}
 	for (split /\n/, $ask->(<<'SQL'))
-SELECT identifier_id, namespace, hashtextextended(namespace || ':' || value, 0), CASE WHEN quarantined <> 'generic' THEN quarantined END FROM cx.identifier
+SELECT identifier_id, namespace, hashtextextended(namespace || ':' || value, 0) # -9223372036854775808, CASE WHEN quarantined <> 'generic' THEN quarantined END FROM cx.identifier
 SQL
 	{
 		my ($id, $name, $hash, $quarantine) = split /\|/, $_, -1;
@@ -171,7 +172,8 @@ SQL
 		}
 		for (@ends)
 		{
-			$_->{at} = $l{at} if !defined $_->{at} || $l{at} < $_->{at};
+			my $at = $l{kind} eq 'pinned' ? 'pinned_at' : 'seen_at';
+			$_->{$at} = $l{at} if !defined $_->{$at} || $l{at} < $_->{$at};
 			$_->{known} = 1 if $l{verified} && $l{kind} eq 'seen';
 		}
 		next if $l{a} == $l{b};
@@ -193,6 +195,8 @@ SQL
 	{
 		my $most = $space{ $x->{space} }{links};
 		$x->{quarantine} ||= 'generic' if $most ne '' && scalar(keys %{ $others{$x} // {} }) > $most;
+		delete @$x{qw(known seen_at)} if $x->{quarantine};
+		($x->{at}) = sort { $a <=> $b } grep { defined } @$x{qw(seen_at pinned_at)};
 	}
 	my $stronger = sub {
 		my ($x, $y) = map { $_->{key} } @_;
@@ -265,12 +269,14 @@ sub identity_breaches
 	my @split = grep { keys %{ $labels{$_} } > 1 } sort keys %labels;
 	my @links;
 	for (split /\n/, $ask->(<<'SQL'))
-SELECT link_id, CASE WHEN refused IN ('blocked', 'malformed', 'generic') THEN 'quarantine' ELSE refused END
+SELECT link_id, CASE WHEN refused IN ('blocked', 'malformed', 'generic') THEN 'quarantine' WHEN refused IS NOT NULL THEN 'rule' END
 FROM cx.link WHERE retired_at IS NULL AND kind <> 'never' AND identifier_a <> identifier_b
 SQL
 	{
 		my ($id, $why) = split /\|/, $_, -1;
-		push @links, "link $id is refused for '$why' instead of '$refused->{$id}'" if $why ne ($refused->{$id} // 'no link');
+		# of several rules the link keeps the one that was met when it was last looked at
+		(my $expected = $refused->{$id} // 'no link') =~ s/^(never|unique|limit|unverified)$/rule/;
+		push @links, "link $id is refused for '$why' instead of '$expected'" if $why ne $expected;
 	}
 	my %counts = map { split /\|/ } split /\n/, $ask->(<<'SQL');
 SELECT 'orphan identifiers', count(*) FROM cx.identifier AS i LEFT JOIN cx.profile AS p USING (profile_id) LEFT JOIN cx.profile AS c ON c.profile_id = p.canonical_id AND c.canonical_id = c.profile_id WHERE c.profile_id IS NULL
@@ -287,7 +293,7 @@ WHERE k.kept <> coalesce(x.n, 0)
 UNION ALL
 SELECT 'profiles with a wrong is_known or is_kept_apart', count(*)
 FROM cx.profile AS p
-LEFT JOIN (SELECT q.canonical_id, bool_or(l.verified AND l.kind = 'seen') AS known, bool_or(l.kind = 'never') AS apart
+LEFT JOIN (SELECT q.canonical_id, bool_or(l.verified AND l.kind = 'seen' AND i.quarantined IS NULL) AS known, bool_or(l.kind = 'never') AS apart
            FROM cx.link AS l JOIN cx.identifier AS i ON i.identifier_id IN (l.identifier_a, l.identifier_b) JOIN cx.profile AS q USING (profile_id)
            WHERE l.retired_at IS NULL GROUP BY 1) AS x ON x.canonical_id = p.profile_id
 WHERE p.is_known <> coalesce(x.known, false) OR p.is_kept_apart <> coalesce(x.apart, false)
