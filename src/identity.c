@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 /*
@@ -80,8 +81,8 @@ static CxmQuery add_query =
 {
 	"INSERT INTO cx.identifier (namespace, value, profile_id, quarantined)"
 	" SELECT k.namespace, k.value, k.profile_id,"
-	" CASE WHEN k.is_malformed THEN 'malformed' WHEN cxm.is_blocked(k.namespace, k.value) THEN 'blocked' END"
-	" FROM unnest($1, $2, $3, $4) AS k(namespace, value, profile_id, is_malformed)"
+	" CASE WHEN k.is_malformed THEN 'malformed' WHEN k.is_blocked THEN 'blocked' END"
+	" FROM unnest($1, $2, $3, $4, cxm.blocked_identifiers($1, $2)) AS k(namespace, value, profile_id, is_malformed, is_blocked)"
 	" ON CONFLICT (namespace, value) DO NOTHING"
 	" RETURNING identifier_id, namespace, value, quarantined",
 	4, {TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BOOLARRAYOID}
@@ -508,6 +509,7 @@ read_changed(TupleTableSlot *slot, void *state)
 			break;
 	}
 	change->is_retired = row_bool(slot, 10);
+	change->may_be_weaker = !change->is_retired;
 	change->strength = cxm_identity_strength(change->kind, change->is_verified,
 											 batch->rules->namespaces[cxm_rules_find(batch->rules, VARDATA_ANY(a), VARSIZE_ANY_EXHDR(a))].rank,
 											 batch->rules->namespaces[cxm_rules_find(batch->rules, VARDATA_ANY(b), VARSIZE_ANY_EXHDR(b))].rank,
@@ -519,50 +521,160 @@ read_changed(TupleTableSlot *slot, void *state)
  * Records
  */
 
-/* The elements of an array argument; NULL arrays have none */
-static int
-array_argument(FunctionCallInfo fcinfo, int arg, Oid type, Datum **values, bool **nulls)
+typedef struct Argument
 {
-	int			n = 0;
-	int16		length = type == BOOLOID ? 1 : type == INT4OID ? 4 : type == TEXTOID ? -1 : 8;
-	char		align = type == BOOLOID ? TYPALIGN_CHAR : length == 8 ? TYPALIGN_DOUBLE : TYPALIGN_INT;
+	const char *name;
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+	bool		is_given;
+} Argument;
 
-	if (!PG_ARGISNULL(arg))
-		deconstruct_array(PG_GETARG_ARRAYTYPE_P(arg), type, length, length > 0, align, values, nulls, &n);
-	return n;
-}
-
-static void
-check_length(const char *name, int n, int expected)
+static Argument
+array_argument(FunctionCallInfo fcinfo, int arg, const char *name, Oid type)
 {
-	if (n != expected && n != 0)
+	Argument	argument = {.name = name, .is_given = !PG_ARGISNULL(arg)};
+	int16		length;
+	bool		by_value;
+	char		align;
+
+	if (!argument.is_given)
+		return argument;
+	if (ARR_NDIM(PG_GETARG_ARRAYTYPE_P(arg)) > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("array \"%s\" has %d elements, not %d", name, n, expected)));
+				 errmsg("array \"%s\" must have one dimension", name)));
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(arg), type, length, by_value, align, &argument.values, &argument.nulls, &argument.n);
+	return argument;
 }
 
+/* One that must have as many elements as another one, and no NULL */
 static void
-check_no_null(const char *name, const bool *nulls, int n)
+check_argument(const Argument *argument, const Argument *like)
 {
-	for (int i = 0; i < n; i++)
+	if (argument->n != like->n)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("arrays \"%s\" and \"%s\" must have the same length", like->name, argument->name),
+				 errdetail("They have %d and %d elements.", like->n, argument->n)));
+	for (int i = 0; i < argument->n; i++)
 	{
-		if (nulls[i])
+		if (argument->nulls[i])
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("array \"%s\" must not contain nulls", name)));
+					 errmsg("array \"%s\" must not contain nulls", argument->name),
+					 errdetail("Element %d is NULL.", i + 1)));
 	}
 }
 
-static int
-place_argument(const char *name, Datum value, int n)
+static void
+check_length(const Argument *argument, const Argument *like)
 {
-	int			place = DatumGetInt32(value);
+	if (argument->is_given && argument->n != like->n)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("arrays \"%s\" and \"%s\" must have the same length", like->name, argument->name),
+				 errdetail("They have %d and %d elements.", like->n, argument->n)));
+}
+
+static bool
+is_true(const Argument *argument, int i)
+{
+	return argument->is_given && !argument->nulls[i] && DatumGetBool(argument->values[i]);
+}
+
+/* A place among n things, from 0 on */
+static int
+place_in(const Argument *argument, int i, int n)
+{
+	int			place = DatumGetInt32(argument->values[i]);
 
 	if (place < 1 || place > n)
 		ereport(ERROR,
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("array \"%s\" names place %d, and there are %d", name, place, n)));
+				 errmsg("array \"%s\" names place %d", argument->name, place),
+				 errdetail("There are %d.", n)));
 	return place - 1;
+}
+
+/* The identifiers that the batch names, each once */
+static void
+take_identifiers(Batch *batch, const Argument *namespaces, const Argument *values, const Argument *malformed)
+{
+	batch->n = (uint32) namespaces->n;
+	batch->mentioned = palloc_extended(Max(batch->n, 1) * sizeof(Mentioned), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (uint32 i = 0; i < batch->n; i++)
+	{
+		Mentioned  *mentioned = &batch->mentioned[i];
+
+		mentioned->namespace = DatumGetTextPP(namespaces->values[i]);
+		mentioned->value = DatumGetTextPP(values->values[i]);
+		mentioned->rules = cxm_rules_find(batch->rules, VARDATA_ANY(mentioned->namespace), VARSIZE_ANY_EXHDR(mentioned->namespace));
+		mentioned->group = i;
+		mentioned->is_malformed = is_true(malformed, (int) i);
+		if (mentioned->rules == batch->rules->n)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("unknown namespace \"%s\"", text_to_cstring(mentioned->namespace)),
+					 errhint("Add it with cxm.add_namespace().")));
+	}
+}
+
+/* The identifiers of a record come one after the other, strongest first */
+static void
+group_mentions(Batch *batch, const Argument *records, const Argument *places, int nrecords)
+{
+	for (int i = 0; i < records->n; i++)
+	{
+		int			record = place_in(records, i, nrecords);
+		int			place = place_in(places, i, (int) batch->n);
+		int			before;
+
+		if (i == 0 || record > place_in(records, i - 1, nrecords))
+			continue;
+		if (record < place_in(records, i - 1, nrecords))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("array \"%s\" must ascend", records->name),
+					 errdetail("After %d comes %d.", DatumGetInt32(records->values[i - 1]), record + 1)));
+		before = place_in(places, i - 1, (int) batch->n);
+		if (!batch->mentioned[before].is_malformed && !batch->mentioned[place].is_malformed)
+			batch->mentioned[find_group(batch->mentioned, (uint32) place)].group = find_group(batch->mentioned, (uint32) before);
+	}
+}
+
+/*
+ * Link what came on one record, whose mentions are those from first to end.
+ * Returns the place of the identifier that the record hangs on: the
+ * strongest one that is somebody's.
+ */
+static uint32
+link_record(Batch *batch, const Argument *places, int first, int end, text *evidence, TimestampTz at, bool is_verified)
+{
+	uint32		anchor = (uint32) place_in(places, first, (int) batch->n);
+	bool		is_linked = false;
+
+	for (int i = first; i < end; i++)
+	{
+		uint32		place = (uint32) place_in(places, i, (int) batch->n);
+
+		if (batch->mentioned[anchor].quarantine != CXM_HOLDS && batch->mentioned[place].quarantine == CXM_HOLDS)
+			anchor = place;
+		for (int hub = first; hub < i && hub < first + HUBS_ON_A_RECORD; hub++)
+		{
+			uint32		other = (uint32) place_in(places, hub, (int) batch->n);
+
+			if (batch->mentioned[other].id == batch->mentioned[place].id)
+				continue;
+			add_edge(batch, other, place, evidence, at, is_verified);
+			is_linked = true;
+		}
+	}
+	/* with nothing to be linked to, that it was verified is still worth knowing */
+	if (is_verified && !is_linked)
+		add_edge(batch, anchor, anchor, evidence, at, true);
+	return anchor;
 }
 
 PG_FUNCTION_INFO_V1(cxm_link_identifiers);
@@ -574,118 +686,64 @@ PG_FUNCTION_INFO_V1(cxm_link_identifiers);
 Datum
 cxm_link_identifiers(PG_FUNCTION_ARGS)
 {
+	Argument	namespaces = array_argument(fcinfo, 1, "namespaces", TEXTOID);
+	Argument	values = array_argument(fcinfo, 2, "vals", TEXTOID);
+	Argument	malformed = array_argument(fcinfo, 3, "malformed", BOOLOID);
+	Argument	records = array_argument(fcinfo, 4, "records", INT4OID);
+	Argument	places = array_argument(fcinfo, 5, "places", INT4OID);
+	Argument	times = array_argument(fcinfo, 6, "times", TIMESTAMPTZOID);
+	Argument	evidence = array_argument(fcinfo, 7, "evidence", TEXTOID);
+	Argument	verified = array_argument(fcinfo, 8, "verified", BOOLOID);
+	text	   *no_evidence = cstring_to_text("");
 	Batch		batch = {0};
-	Datum	   *namespaces;
-	Datum	   *values;
-	Datum	   *malformed;
-	Datum	   *records;
-	Datum	   *places;
-	Datum	   *times;
-	Datum	   *evidence;
-	Datum	   *verified;
-	bool	   *nulls;
-	bool	   *evidence_nulls;
-	bool	   *verified_nulls;
-	int			nmentions;
-	int			nrecords;
-	bool		has_evidence;
-	bool		has_verified;
-	bool		has_malformed;
 	Datum	   *anchors;
 	bool	   *has_no_anchor;
-	text	   *no_evidence = cstring_to_text("");
 	Datum		result;
 
-	batch.n = (uint32) array_argument(fcinfo, 1, TEXTOID, &namespaces, &nulls);
-	check_no_null("namespaces", nulls, (int) batch.n);
-	check_length("vals", array_argument(fcinfo, 2, TEXTOID, &values, &nulls), (int) batch.n);
-	check_no_null("vals", nulls, (int) batch.n);
-	has_malformed = !PG_ARGISNULL(3);
-	check_length("malformed", array_argument(fcinfo, 3, BOOLOID, &malformed, &nulls), (int) batch.n);
-	nmentions = array_argument(fcinfo, 4, INT4OID, &records, &nulls);
-	check_no_null("records", nulls, nmentions);
-	check_length("places", array_argument(fcinfo, 5, INT4OID, &places, &nulls), nmentions);
-	check_no_null("places", nulls, nmentions);
-	nrecords = array_argument(fcinfo, 6, TIMESTAMPTZOID, &times, &nulls);
-	check_no_null("times", nulls, nrecords);
-	has_evidence = !PG_ARGISNULL(7);
-	check_length("evidence", array_argument(fcinfo, 7, TEXTOID, &evidence, &evidence_nulls), nrecords);
-	has_verified = !PG_ARGISNULL(8);
-	check_length("verified", array_argument(fcinfo, 8, BOOLOID, &verified, &verified_nulls), nrecords);
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("source_id must not be NULL"),
+				 errhint("cxm.source_id(source) gives the number of a source.")));
+	check_argument(&namespaces, &values);
+	check_argument(&values, &namespaces);
+	check_length(&malformed, &namespaces);
+	check_argument(&records, &places);
+	check_argument(&places, &records);
+	check_length(&evidence, &times);
+	check_length(&verified, &times);
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	batch.rules = current_rules();
-	batch.mentioned = palloc_extended(Max(batch.n, 1) * sizeof(Mentioned), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	cxm_idmap_init(&batch.place_of);
 	cxm_vector_init(&batch.edges, sizeof(Edge));
 	cxm_vector_init(&batch.changes, sizeof(CxmChange));
 	cxm_vector_init(&batch.fresh, sizeof(CxmFresh));
-	for (uint32 i = 0; i < batch.n; i++)
-	{
-		Mentioned  *mentioned = &batch.mentioned[i];
-
-		mentioned->namespace = DatumGetTextPP(namespaces[i]);
-		mentioned->value = DatumGetTextPP(values[i]);
-		mentioned->rules = cxm_rules_find(batch.rules, VARDATA_ANY(mentioned->namespace), VARSIZE_ANY_EXHDR(mentioned->namespace));
-		mentioned->group = i;
-		mentioned->is_malformed = has_malformed && DatumGetBool(malformed[i]);
-		if (mentioned->rules == batch.rules->n)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("unknown namespace \"%s\"", text_to_cstring(mentioned->namespace)),
-					 errhint("Add it with cxm.add_namespace().")));
-	}
-
-	/* the identifiers of a record come one after the other, strongest first */
-	for (int i = 1; i < nmentions; i++)
-	{
-		if (DatumGetInt32(records[i]) == DatumGetInt32(records[i - 1]))
-		{
-			uint32		x = (uint32) place_argument("places", places[i - 1], (int) batch.n);
-			uint32		y = (uint32) place_argument("places", places[i], (int) batch.n);
-
-			if (!batch.mentioned[x].is_malformed && !batch.mentioned[y].is_malformed)
-				batch.mentioned[find_group(batch.mentioned, y)].group = find_group(batch.mentioned, x);
-		}
-	}
+	take_identifiers(&batch, &namespaces, &values, &malformed);
+	group_mentions(&batch, &records, &places, times.n);
 	find_identifiers(&batch);
 	add_identifiers(&batch);
 
-	anchors = palloc_extended(Max(nrecords, 1) * sizeof(Datum), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	has_no_anchor = palloc_extended(Max(nrecords, 1) * sizeof(bool), MCXT_ALLOC_HUGE);
-	memset(has_no_anchor, true, nrecords);
-	for (int first = 0, end; first < nmentions; first = end)
+	anchors = palloc_extended(Max(times.n, 1) * sizeof(Datum), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	has_no_anchor = palloc_extended(Max(times.n, 1) * sizeof(bool), MCXT_ALLOC_HUGE);
+	memset(has_no_anchor, true, times.n);
+	for (int first = 0, end; first < records.n; first = end)
 	{
-		int			record = place_argument("records", records[first], nrecords);
-		text	   *said = has_evidence && !evidence_nulls[record] ? DatumGetTextPP(evidence[record]) : no_evidence;
-		bool		is_verified = has_verified && !verified_nulls[record] && DatumGetBool(verified[record]);
-		TimestampTz at = DatumGetTimestampTz(times[record]);
+		int			record = place_in(&records, first, times.n);
+		text	   *said = evidence.is_given && !evidence.nulls[record] ? DatumGetTextPP(evidence.values[record]) : no_evidence;
+		uint32		anchor;
 
-		for (end = first; end < nmentions && DatumGetInt32(records[end]) == record + 1; end++)
-		{
-			uint32		place = (uint32) place_argument("places", places[end], (int) batch.n);
-
-			/* the strongest one that is somebody's */
-			if (has_no_anchor[record] || (batch.mentioned[place].quarantine == CXM_HOLDS
-										  && batch.mentioned[cxm_idmap_find(&batch.place_of, DatumGetInt64(anchors[record]))].quarantine != CXM_HOLDS))
-			{
-				anchors[record] = Int64GetDatum(batch.mentioned[place].id);
-				has_no_anchor[record] = false;
-			}
-			for (int hub = first; hub < end && hub < first + HUBS_ON_A_RECORD; hub++)
-			{
-				if (DatumGetInt32(places[hub]) != (int32) place + 1)
-					add_edge(&batch, (uint32) place_argument("places", places[hub], (int) batch.n), place, said, at, is_verified);
-			}
-		}
-		/* with nothing to be linked to, that it was verified is still worth knowing */
-		if (is_verified && end == first + 1)
-		{
-			uint32		place = (uint32) DatumGetInt32(places[first]) - 1;
-
-			add_edge(&batch, place, place, said, at, true);
-		}
+		/* a record that says nothing of anybody needs no time */
+		if (times.nulls[record])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("record %d has no time", record + 1)));
+		for (end = first; end < records.n && DatumGetInt32(records.values[end]) == record + 1; end++)
+			;
+		anchor = link_record(&batch, &places, first, end, said, DatumGetTimestampTz(times.values[record]), is_true(&verified, record));
+		anchors[record] = Int64GetDatum(batch.mentioned[anchor].id);
+		has_no_anchor[record] = false;
 	}
 	if (!PG_ARGISNULL(9))
 	{
@@ -697,7 +755,7 @@ cxm_link_identifiers(PG_FUNCTION_ARGS)
 	cxm_resolve(batch.rules, (CxmChange *) batch.changes.data, batch.changes.n,
 				(CxmFresh *) batch.fresh.data, batch.fresh.n);
 
-	result = cxm_array(anchors, has_no_anchor, (Size) nrecords, INT8OID);
+	result = cxm_array(anchors, has_no_anchor, (Size) times.n, INT8OID);
 	result = SPI_datumTransfer(result, false, -1);
 	SPI_finish();
 	PG_RETURN_DATUM(result);

@@ -100,6 +100,7 @@ typedef struct CxmChange
 	uint8		refused;		/* CxmRefusal, as it stands in the row */
 	bool		is_verified;
 	bool		is_retired;
+	bool		may_be_weaker;	/* than it was: nobody knows what it was */
 } CxmChange;
 
 /* an identifier that this call added; its profile is a guess, and no row of it exists where that is new */

@@ -152,6 +152,7 @@ typedef struct Resolve
 	CxmVector	parts;			/* Part */
 
 	/* results */
+	CxmIdMap	taken;			/* guesses of new profiles that have become true */
 	CxmVector	merges;			/* Relabel of all stubs of a standing profile */
 	CxmVector	relabels;
 	CxmVector	moves;
@@ -327,7 +328,8 @@ static CxmQuery quarantine_query =
 
 static CxmQuery next_ids_query =
 {
-	"SELECT nextval(pg_get_serial_sequence('cx.profile', 'profile_id')) FROM generate_series(1, $1)",
+	"SELECT nextval(s.name::regclass) FROM (SELECT pg_get_serial_sequence('cx.profile', 'profile_id') AS name OFFSET 0) AS s,"
+	" generate_series(1, $1)",
 	1, {INT8OID}
 };
 
@@ -768,6 +770,13 @@ may_hold(const CxmChange *change, const Member *a, const Member *b)
 		|| (change->kind != CXM_NEVER && a->is == CXM_HOLDS && b->is == CXM_HOLDS);
 }
 
+/* A link can only make an identifier earlier, which a window may mind */
+static bool
+has_window(const Resolve *resolve, const Member *member)
+{
+	return member->fresh == CXM_NOWHERE && resolve->rules->namespaces[member->namespace].max_window > 0;
+}
+
 /* Does this change need more than the counts to be settled? */
 static bool
 needs_solving(const Resolve *resolve, const CxmChange *change, const Member *a, const Member *b)
@@ -778,7 +787,13 @@ needs_solving(const Resolve *resolve, const CxmChange *change, const Member *a, 
 		return true;
 	if (change->is_retired)
 		return change->refused == CXM_HOLDS || change->is_verified || resolve->rules->has_windows;
-	return may_hold(change, a, b) && change->refused != CXM_HOLDS && !was_quarantined;
+	if (has_window(resolve, a) || has_window(resolve, b))
+		return true;
+	if (!may_hold(change, a, b))
+		return false;
+	if (change->refused != CXM_HOLDS)
+		return !was_quarantined;
+	return change->may_be_weaker && a->cluster != CXM_NOWHERE && a->cluster == b->cluster;
 }
 
 /* Can the profile of this end come out changed? One more link to a generic identifier leaves it as it is */
@@ -957,11 +972,9 @@ static void
 settle_groups(Resolve *resolve, LinkGroup *groups)
 {
 	Size		nclusters = resolve->nclusters;
-	CxmIdMap	taken;
 	CxmVector	new_ids;
 	Size		next_id = 0;
 
-	cxm_idmap_init(&taken);
 	cxm_vector_init(&new_ids, sizeof(int64));
 
 	/* a guess serves one group only; the others need numbers of their own */
@@ -971,7 +984,7 @@ settle_groups(Resolve *resolve, LinkGroup *groups)
 
 		if (group->parent != i || group->is_slow || group->winner != 0 || i < nclusters)
 			continue;
-		if (group->guess == 0 || !cxm_idmap_add(&taken, group->guess, i))
+		if (group->guess == 0 || !cxm_idmap_add(&resolve->taken, group->guess, i))
 		{
 			group->guess = 0;
 			cxm_vector_add(&new_ids);
@@ -1543,11 +1556,9 @@ find_stubs(Resolve *resolve, CxmVector *stubs, CxmIdMap *stub_of)
 static void
 add_profiles(Resolve *resolve)
 {
-	CxmIdMap	taken;
 	CxmVector	new_ids;
 	Size		next_id = 0;
 
-	cxm_idmap_init(&taken);
 	cxm_vector_init(&new_ids, sizeof(int64));
 	for (uint32 i = 0; i < resolve->members.n; i++)
 	{
@@ -1558,7 +1569,7 @@ add_profiles(Resolve *resolve)
 			continue;
 		part = part_at(resolve, member->part);
 		if (part->profile_id == 0 && part->guess == 0 && resolve->fresh[member->fresh].guess_is_new
-			&& cxm_idmap_add(&taken, resolve->fresh[member->fresh].guess, member->part))
+			&& cxm_idmap_add(&resolve->taken, resolve->fresh[member->fresh].guess, member->part))
 			part->guess = resolve->fresh[member->fresh].guess;
 	}
 	for (Size i = 0; i < resolve->parts.n; i++)
@@ -1849,6 +1860,7 @@ start_attempt(Resolve *resolve)
 	cxm_vector_init(&resolve->rows, sizeof(LinkRow));
 	cxm_idmap_init(&resolve->row_of);
 	cxm_vector_init(&resolve->parts, sizeof(Part));
+	cxm_idmap_init(&resolve->taken);
 	cxm_vector_init(&resolve->merges, sizeof(Relabel));
 	cxm_vector_init(&resolve->relabels, sizeof(Relabel));
 	cxm_vector_init(&resolve->moves, sizeof(Move));

@@ -15,17 +15,22 @@
 
 #include <math.h>
 
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "common/shortest_dec.h"
 #include "cxm.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "linkage.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "parser/scansup.h"
 #include "similarity.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
+#include "utils/formatting.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -42,23 +47,31 @@
 /* how near the parameters must come to rest, and how long they may take */
 #define TOLERANCE		1e-7
 #define MAX_ITERATIONS	5000
+#define MAX_RELATED_ITERATIONS 500
+
+/* fewer related pairs a match are taken for matches with many slips */
+#define LEAST_RELATED	0.1
+#define LEAST_RELATED_PAIRS 10
 
 /* iterations between two looks for an interrupt */
 #define EM_SLICE		10
+
+/* as good as so many pairs spread over all levels, so that what has not been seen is not taken for impossible */
+#define UNSEEN			1.0
 
 /*
  * ---- Records
  */
 
-static bool
-is_number(Oid type)
+bool
+cxm_is_number(Oid type)
 {
 	return type == INT2OID || type == INT4OID || type == INT8OID ||
 		type == FLOAT4OID || type == FLOAT8OID || type == NUMERICOID;
 }
 
-static bool
-is_time(Oid type)
+bool
+cxm_is_time(Oid type)
 {
 	return type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID;
 }
@@ -80,7 +93,7 @@ check_level(const Linkage *l, int comparison, const CxmLevel *level)
 	}
 	else if (level->kind == CXM_DIFFERENCE || level->kind == CXM_RELATIVE)
 	{
-		fits = is_number(type) || (is_time(type) && level->kind == CXM_DIFFERENCE);
+		fits = cxm_is_number(type) || (cxm_is_time(type) && level->kind == CXM_DIFFERENCE);
 		needs = "a number or a date";
 	}
 	else if (level->kind == CXM_JARO_WINKLER || level->kind == CXM_LEVENSHTEIN || level->kind == CXM_DAMERAU)
@@ -110,9 +123,60 @@ attribute_number(TupleDesc desc, const char *name)
 	return 0;
 }
 
+static bool
+has_column(TupleDesc desc, const char *name)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_ignored(const Linkage *l, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, l->ignored)
+	{
+		if (strcmp(lfirst(cell), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Take all columns that have a text form to speak of, besides those that name the record */
+static void
+take_all_columns(Linkage *l, TupleDesc desc)
+{
+	static const char *const usual[] = {"unique_id", "record_id", "rec_id"};
+
+	for (int i = 0; i < lengthof(usual) && !l->id_given && !has_column(desc, l->id_column); i++)
+	{
+		if (has_column(desc, usual[i]))
+			l->id_column = MemoryContextStrdup(l->context, usual[i]);
+	}
+	for (int i = 0; i < desc->natts && l->core.ncolumns < CXM_MAX_COLUMNS; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		Oid			type = getBaseType(attribute->atttypid);
+		char	   *name = NameStr(attribute->attname);
+
+		if (strcmp(name, l->id_column) == 0 || strcmp(name, l->source_column) == 0 || is_ignored(l, name))
+			continue;
+		if (type == BYTEAOID || type == JSONOID || type == JSONBOID || type == XMLOID || get_typtype(type) == TYPTYPE_COMPOSITE)
+			continue;
+		cxm_column_number(l, MemoryContextStrdup(l->context, name), 0);
+	}
+}
+
 static void
 find_columns(Linkage *l, TupleDesc desc)
 {
+	if (l->all_columns)
+		take_all_columns(l, desc);
 	l->id_attribute = attribute_number(desc, l->id_column);
 	l->source_attribute = l->link_only ? attribute_number(desc, l->source_column) : 0;
 	for (int i = 0; i < l->core.ncolumns; i++)
@@ -216,6 +280,26 @@ intern_set(Linkage *l, int column, ArrayType *array)
 	return cxm_intern_set(&l->core, column, numbers, count);
 }
 
+/* One form for texts that differ in letter case and blanks only */
+static char *
+clean_text(const char *text)
+{
+	char	   *lower = str_tolower(text, strlen(text), DEFAULT_COLLATION_OID);
+	char	   *to = lower;
+
+	for (const char *from = lower; *from; from++)
+	{
+		if (!scanner_isspace(*from))
+			*to++ = *from;
+		else if (to > lower && to[-1] != ' ')
+			*to++ = ' ';
+	}
+	if (to > lower && to[-1] == ' ')
+		to--;
+	*to = '\0';
+	return lower;
+}
+
 static uint32
 intern(Linkage *l, int column, Datum value)
 {
@@ -226,6 +310,12 @@ intern(Linkage *l, int column, Datum value)
 	if (OidIsValid(l->element_types[column]))
 		return intern_set(l, column, DatumGetArrayTypeP(value));
 	text = output_of(value, l->types[column]);
+	if (l->clean)
+		text = clean_text(text);
+	if (l->clean && text[0] == '\0')
+		return 0;
+	if (l->first[column] > 0)
+		text[pg_mbcharcliplen(text, strlen(text), l->first[column])] = '\0';
 	characters = cxm_text_characters(text, strlen(text), &length);
 	return cxm_intern_text(&l->core, column, text, strlen(text), characters, length,
 						   number_of(value, l->types[column]));
@@ -265,12 +355,24 @@ key_value(HeapTuple tuple, TupleDesc desc, int attribute, const char *name)
 	return output_of(value, getBaseType(SPI_gettypeid(desc, attribute)));
 }
 
+/* Is a record one of the share of all that is read? By its id, so whatever the order of the rows */
+static bool
+is_in_share(const Linkage *l, const char *id)
+{
+	return l->share <= 0 || l->share >= 1 ||
+		(double) hash_bytes_extended((const unsigned char *) id, strlen(id), 0) < l->share * 18446744073709551616.0;
+}
+
 static void
 add_record(Linkage *l, HeapTuple tuple, TupleDesc desc)
 {
 	uint32		r = l->core.nrecords;
 	size_t		room = l->core.room;
+	char	   *id = key_value(tuple, desc, l->id_attribute, l->id_column);
 	uint32	   *row;
+
+	if (!is_in_share(l, id))
+		return;
 
 	if (r == PG_UINT32_MAX / 2)
 		ereport(ERROR,
@@ -283,7 +385,7 @@ add_record(Linkage *l, HeapTuple tuple, TupleDesc desc)
 		l->ids = cxm_resize_space(l->context, l->ids, l->core.room * sizeof(char *));
 		l->sides = cxm_resize_space(l->context, l->sides, l->core.room);
 	}
-	l->ids[r] = MemoryContextStrdup(l->context, key_value(tuple, desc, l->id_attribute, l->id_column));
+	l->ids[r] = MemoryContextStrdup(l->context, id);
 	l->sides[r] = l->link_only ? side_of(l, key_value(tuple, desc, l->source_attribute, l->source_column)) : 0;
 	for (int i = 0; i < l->core.ncolumns; i++)
 	{
@@ -354,8 +456,8 @@ order_records(Linkage *l)
 }
 
 /* Run the query, as the caller, and take its records */
-static void
-read_records(Linkage *l, const char *query)
+void
+cxm_read_records(Linkage *l, const char *query)
 {
 	MemoryContext row_context;
 	MemoryContext old;
@@ -411,7 +513,11 @@ begin_pairs(Linkage *l, CxmPairs *pairs, const CxmRule *rules, int nrules)
 		return n;
 	initStringInfo(&names);
 	for (int k = 0; k < rule->ncolumns; k++)
+	{
 		appendStringInfo(&names, "%s%s", k > 0 ? ", " : "", l->columns[rule->columns[k]]);
+		if (l->first[rule->columns[k]] > 0)
+			appendStringInfo(&names, " first %d", l->first[rule->columns[k]]);
+	}
 	ereport(ERROR,
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 			 errmsg("blocking rule (%s) gives too many pairs", names.data),
@@ -460,6 +566,13 @@ typedef struct Session
 	double		pairs;
 } Session;
 
+/* Is it the same column of the query, or the beginning of it? */
+static bool
+same_column(const Linkage *l, int a, int b)
+{
+	return a == b || strcmp(l->columns[a], l->columns[b]) == 0;
+}
+
 static void
 start_session(const Linkage *l, const CxmRule *rule, CxmEm *em)
 {
@@ -476,15 +589,38 @@ start_session(const Linkage *l, const CxmRule *rule, CxmEm *em)
 			em->u[i][k + 1] = c->levels[k].u;
 			if (l->has_m)
 				em->m[i][k + 1] = c->levels[k].m;
+			/* related people agree in much, but not in what is personal */
+			em->r[i][k + 1] = c->personal ? c->levels[k].u : (em->m[i][k + 1] + c->levels[k].u) / 2;
 		}
+		em->fixed[i] = c->personal;
 		/* the pairs were chosen for being equal in these columns */
 		for (int k = 0; k < rule->ncolumns; k++)
-			em->unused[i] |= rule->columns[k] == c->column;
+			em->unused[i] |= same_column(l, rule->columns[k], c->column);
 	}
 }
 
+/* Can the pairs of a rule tell matches from related people? Not when they are equal in something personal */
+static bool
+tells_relations(const Linkage *l, const CxmRule *rule)
+{
+	bool		anchored = false;
+
+	for (int i = 0; i < l->core.ncomparisons; i++)
+	{
+		const CxmComparison *c = &l->core.comparisons[i];
+
+		anchored |= c->personal;
+		for (int k = 0; k < rule->ncolumns; k++)
+		{
+			if (c->personal && same_column(l, rule->columns[k], c->column))
+				return false;
+		}
+	}
+	return anchored;
+}
+
 static void
-run_session(Linkage *l, const CxmRule *rule, Session *session)
+run_session(Linkage *l, const CxmRule *rule, Session *session, bool relations)
 {
 	CxmPairs	pairs = {0};
 	CxmHistogram histogram = {0};
@@ -515,14 +651,17 @@ run_session(Linkage *l, const CxmRule *rule, Session *session)
 
 		session->em.lambda = Min(0.9, Max(0.001, share));
 	}
-	cxm_em(&session->em, &histogram, TOLERANCE, MAX_ITERATIONS);
+	if (relations && tells_relations(l, rule))
+		session->em.lambda_related = (1 - session->em.lambda) / 4;
+	/* relations that are not there never come to rest */
+	cxm_em(&session->em, &histogram, TOLERANCE, session->em.lambda_related > 0 ? MAX_RELATED_ITERATIONS : MAX_ITERATIONS);
 	pfree(pairs.order);
 	pfree(pairs.spare);
 	pfree(histogram.vectors);
 	pfree(histogram.counts);
 }
 
-/* m of each comparison: the mean of the sessions that could learn it */
+/* m of each comparison: the mean of the sessions that could learn it, by the share of matches among their pairs */
 static void
 average_m(Linkage *l, const Session *sessions)
 {
@@ -530,40 +669,46 @@ average_m(Linkage *l, const Session *sessions)
 	{
 		CxmComparison *c = &l->core.comparisons[i];
 		double		sum[CXM_LEVEL_CODES] = {0};
-		int			n = 0;
+		double		matches = 0;
+		double		n = 0;
 
 		for (int s = 0; s < l->training.n; s++)
 		{
 			if (sessions[s].em.unused[i] || sessions[s].pairs == 0)
 				continue;
-			n++;
+			n += sessions[s].em.lambda;
+			matches += sessions[s].em.lambda * sessions[s].pairs;
 			for (int k = 0; k < c->nlevels; k++)
-				sum[k] += sessions[s].em.m[i][k + 1];
+				sum[k] += sessions[s].em.lambda * sessions[s].em.m[i][k + 1];
 		}
 		c->trained = n > 0;
 		for (int k = 0; k < c->nlevels; k++)
 		{
+			/* what so many matches did not show may come all the same */
 			if (n > 0)
-				c->levels[k].m = sum[k] / n;
+				c->levels[k].m = (sum[k] / n * matches + UNSEEN / c->nlevels) / (matches + UNSEEN);
 			else if (!l->has_m)
 				c->levels[k].m = sessions[0].em.m[i][k + 1];
 		}
-		if (n == 0)
-			ereport(WARNING,
-					(errmsg("comparison \"%s\" could not be trained", l->names[i]),
-					 errdetail("Its column is in every training rule that gives pairs."),
-					 errhint("Add a training rule without column \"%s\".", l->columns[c->column])));
 	}
 }
 
-/*
- * The share of matches among all pairs, as a session sees it: the matches that its rule found, divided by the share of
- * matches that are equal in its columns
- */
-static double
-lambda_of_session(const Linkage *l, const CxmRule *rule, const Session *session)
+static void
+warn_untrained(const Linkage *l, int comparison)
 {
-	double		found = session->em.lambda * session->pairs;
+	const CxmComparison *c = &l->core.comparisons[comparison];
+
+	if (!c->trained)
+		ereport(WARNING,
+				(errmsg("comparison \"%s\" could not be trained", l->names[comparison]),
+				 errdetail("Its column is in every training rule that gives pairs."),
+				 errhint("Add a training rule without column \"%s\".", l->columns[c->column])));
+}
+
+/* The share of matches, or of related pairs, that a rule finds: those that are equal in its columns */
+static double
+share_found(const Linkage *l, const CxmRule *rule, bool related)
+{
 	double		share = 1;
 
 	for (int k = 0; k < rule->ncolumns; k++)
@@ -576,21 +721,135 @@ lambda_of_session(const Linkage *l, const CxmRule *rule, const Session *session)
 		{
 			const CxmComparison *c = &l->core.comparisons[i];
 
-			if (c->column == rule->columns[k] && c->exact > 0)
+			if (same_column(l, rule->columns[k], c->column) && c->exact > 0)
 			{
-				share *= c->levels[c->exact - 1].m;
+				share *= related ? c->levels[c->exact - 1].r : c->levels[c->exact - 1].m;
 				break;
 			}
 		}
 	}
-	return found / Max(share, 0.01) / cxm_linkage_all_pairs(&l->core);
+	return Max(share, 0.01);
+}
+
+/* The share of matches among all pairs, as a session sees it */
+static double
+lambda_of_session(const Linkage *l, const CxmRule *rule, const Session *session)
+{
+	return session->em.lambda * session->pairs / share_found(l, rule, false) / cxm_linkage_all_pairs(&l->core);
+}
+
+/* How many related pairs a session saw */
+static double
+related_pairs(const Session *session)
+{
+	return session->em.lambda_related * session->pairs;
+}
+
+/* How many bits tell a related pair of a session from strangers */
+static double
+related_bits(const Linkage *l, const CxmEm *em)
+{
+	double		bits = 0;
+
+	for (int i = 0; i < l->core.ncomparisons && em->lambda_related > 0; i++)
+	{
+		for (int k = 1; k <= em->nlevels[i] && !em->unused[i]; k++)
+			bits += em->r[i][k] * log2(em->r[i][k] / em->u[i][k]);
+	}
+	return bits;
+}
+
+/* Are the related people of a session about as close as any? bits: what tells the closest ones from strangers */
+static bool
+is_close(const Linkage *l, const Session *session, double bits)
+{
+	return related_pairs(session) >= LEAST_RELATED_PAIRS && related_bits(l, &session->em) >= bits / 2;
+}
+
+/*
+ * r of each comparison, the mean of the sessions that could learn it, and how many related pairs there are: those that
+ * a rule found by the share that is equal in its columns.  Neighbours are related too, but less so, and more of them;
+ * sessions that saw mere neighbours are left out.
+ */
+static void
+learn_relations(Linkage *l, const Session *sessions)
+{
+	double		bits = 0;
+	double		found = 0;
+	double		shares = 0;
+
+	for (int s = 0; s < l->training.n; s++)
+	{
+		if (related_pairs(&sessions[s]) >= LEAST_RELATED_PAIRS)
+			bits = Max(bits, related_bits(l, &sessions[s].em));
+	}
+	for (int i = 0; i < l->core.ncomparisons; i++)
+	{
+		CxmComparison *c = &l->core.comparisons[i];
+		double		sum[CXM_LEVEL_CODES] = {0};
+		double		seen = 0;
+
+		for (int s = 0; s < l->training.n; s++)
+		{
+			if (sessions[s].em.unused[i] || !is_close(l, &sessions[s], bits))
+				continue;
+			seen += related_pairs(&sessions[s]);
+			for (int k = 0; k < c->nlevels; k++)
+				sum[k] += related_pairs(&sessions[s]) * sessions[s].em.r[i][k + 1];
+		}
+		for (int k = 0; k < c->nlevels; k++)
+			c->levels[k].r = (sum[k] + UNSEEN * (c->personal ? c->levels[k].u : (c->levels[k].m + c->levels[k].u) / 2)) / (seen + UNSEEN);
+	}
+	for (int s = 0; s < l->training.n; s++)
+	{
+		if (!is_close(l, &sessions[s], bits))
+			continue;
+		found += related_pairs(&sessions[s]);
+		shares += share_found(l, &l->training.rules[s], true);
+	}
+	l->core.lambda_related = found > 0 ? Min(found / shares / cxm_linkage_all_pairs(&l->core), 0.5) : 0;
+}
+
+/*
+ * Are there related people among these records, or is what was found but strangers, or matches with many slips?
+ * Relations that are real tell more than it takes to find them among all pairs, and are no rare exception.
+ */
+static bool
+are_related(const Linkage *l, double lambda)
+{
+	double		bits = log2(Max(l->core.lambda_related, 1e-300));
+
+	for (int i = 0; i < l->core.ncomparisons; i++)
+	{
+		const CxmComparison *c = &l->core.comparisons[i];
+
+		for (int k = 0; k < c->nlevels; k++)
+			bits += c->levels[k].r * log2(c->levels[k].r / c->levels[k].u);
+	}
+	return bits > 0 && l->core.lambda_related > LEAST_RELATED * lambda;
+}
+
+/* lambda as the sessions see it, the mean of them */
+static double
+lambda_of_sessions(const Linkage *l, const Session *sessions)
+{
+	double		sum = 0;
+	int			n = 0;
+
+	for (int s = 0; s < l->training.n; s++)
+	{
+		if (sessions[s].pairs == 0)
+			continue;
+		sum += lambda_of_session(l, &l->training.rules[s], &sessions[s]);
+		n++;
+	}
+	return sum / Max(n, 1);
 }
 
 static void
 train(Linkage *l, Session *sessions, uint64 seed, uint64 *sampled)
 {
 	double		all = cxm_linkage_all_pairs(&l->core);
-	double		sum = 0;
 	int			n = 0;
 
 	*sampled = cxm_linkage_estimate_u(&l->core, (uint64) l->sample, seed);
@@ -600,7 +859,7 @@ train(Linkage *l, Session *sessions, uint64 seed, uint64 *sampled)
 
 	for (int i = 0; i < l->training.n; i++)
 	{
-		run_session(l, &l->training.rules[i], &sessions[i]);
+		run_session(l, &l->training.rules[i], &sessions[i], true);
 		n += sessions[i].pairs > 0;
 	}
 	if (n == 0)
@@ -609,13 +868,22 @@ train(Linkage *l, Session *sessions, uint64 seed, uint64 *sampled)
 				 errmsg("no training rule gives a pair"),
 				 errhint("Choose rules of columns in which records agree.")));
 	average_m(l, sessions);
-	for (int i = 0; i < l->training.n; i++)
+	learn_relations(l, sessions);
+	if (l->core.lambda_related > 0 &&
+		!are_related(l, l->core.lambda > 0 ? l->core.lambda : lambda_of_sessions(l, sessions)))
 	{
-		if (sessions[i].pairs > 0)
-			sum += lambda_of_session(l, &l->training.rules[i], &sessions[i]);
+		l->core.lambda_related = 0;
+		for (int i = 0; i < l->training.n; i++)
+		{
+			if (sessions[i].em.lambda_related > 0)
+				run_session(l, &l->training.rules[i], &sessions[i], false);
+		}
+		average_m(l, sessions);
 	}
+	for (int i = 0; i < l->core.ncomparisons; i++)
+		warn_untrained(l, i);
 	if (l->core.lambda <= 0)
-		l->core.lambda = sum / n;
+		l->core.lambda = lambda_of_sessions(l, sessions);
 	l->core.lambda = Min(Max(l->core.lambda, 0.1 / all), 0.999);
 	if (l->correct_u)
 		cxm_linkage_correct_u(&l->core);
@@ -643,7 +911,7 @@ kind_of_level(const Linkage *l, const CxmComparison *c, const CxmLevel *level)
 
 	while (cxm_level_kinds[i].kind != level->kind ||
 		   (level->kind == CXM_DIFFERENCE &&
-			(strcmp(cxm_level_kinds[i].name, "days") == 0) != is_time(l->types[c->column])))
+			(strcmp(cxm_level_kinds[i].name, "days") == 0) != cxm_is_time(l->types[c->column])))
 		i++;
 	return i;
 }
@@ -659,7 +927,7 @@ append_comparison(StringInfo out, const Linkage *l, int number)
 	escape_json(out, l->names[number]);
 	appendStringInfoString(out, ",\"term_frequency\":");
 	append_number(out, c->tf_weight);
-	appendStringInfo(out, ",\"trained\":%s,\"levels\":[", c->trained ? "true" : "false");
+	appendStringInfo(out, ",\"personal\":%s,\"trained\":%s,\"levels\":[", c->personal ? "true" : "false", c->trained ? "true" : "false");
 	for (int k = 0; k < c->nlevels; k++)
 	{
 		const CxmLevel *level = &c->levels[k];
@@ -673,6 +941,11 @@ append_comparison(StringInfo out, const Linkage *l, int number)
 		append_number(out, level->m);
 		appendStringInfoString(out, ",\"u\":");
 		append_number(out, level->u);
+		if (l->core.lambda_related > 0)
+		{
+			appendStringInfoString(out, ",\"r\":");
+			append_number(out, level->r);
+		}
 		appendStringInfoChar(out, '}');
 	}
 	appendStringInfoString(out, "]}");
@@ -687,6 +960,8 @@ trained_settings(const Linkage *l, const Session *sessions, uint64 sampled)
 	initStringInfo(&out);
 	appendStringInfoString(&out, "{\"lambda\":");
 	append_number(&out, l->core.lambda);
+	appendStringInfoString(&out, ",\"lambda_related\":");
+	append_number(&out, l->core.lambda_related);
 	appendStringInfoString(&out, ",\"comparisons\":[");
 	for (int i = 0; i < l->core.ncomparisons; i++)
 	{
@@ -701,6 +976,11 @@ trained_settings(const Linkage *l, const Session *sessions, uint64 sampled)
 		appendStringInfo(&out, "%s{\"pairs\":%.0f,\"iterations\":%d,\"converged\":%s,\"lambda\":", i > 0 ? "," : "",
 						 sessions[i].pairs, sessions[i].em.iterations, sessions[i].em.converged ? "true" : "false");
 		append_number(&out, sessions[i].em.lambda);
+		if (sessions[i].em.lambda_related > 0)
+		{
+			appendStringInfoString(&out, ",\"lambda_related\":");
+			append_number(&out, sessions[i].em.lambda_related);
+		}
 		appendStringInfoChar(&out, '}');
 	}
 	appendStringInfoString(&out, "]}}");
@@ -715,16 +995,19 @@ cxm_linkage_train(PG_FUNCTION_ARGS)
 {
 	char	   *query = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	Jsonb	   *settings = PG_GETARG_JSONB_P(1);
-	Linkage    *l = cxm_read_settings(settings);
+	Linkage    *l;
 	Session    *sessions;
 	uint64		sampled;
 	char	   *trained;
 
+	if (cxm_lacks_settings(settings))
+		settings = cxm_suggest_settings(query, settings);
+	l = cxm_read_settings(settings, false);
 	if (l->training.n == 0)
 		l->training = l->blocking;
 	if (l->training.n == 0)
 		cxm_settings_error("there must be a training rule", "Neither \"training\" nor \"blocking\" has one.");
-	read_records(l, query);
+	cxm_read_records(l, query);
 	if (l->core.nrecords < 2)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
@@ -921,7 +1204,7 @@ cxm_linkage_score(PG_FUNCTION_ARGS)
 		cxm_settings_error("there must be a blocking rule", "\"blocking\" is missing or empty.");
 
 	begin_rows(fcinfo, &rows);
-	read_records(l, query);
+	cxm_read_records(l, query);
 	least_weight = log2(threshold / (1 - threshold));	/* 0 makes it -infinity */
 	score_pairs(l, &rows, least_weight, one_to_one ? &candidates : NULL);
 	if (one_to_one)
@@ -1067,6 +1350,12 @@ explain(Linkage *l, Rows *rows, uint32 a, uint32 b)
 			put_step(rows, &number, &total, &tf);
 		}
 	}
+	if (l->core.lambda_related > 0)
+	{
+		Step		related = {"related people", NULL, NULL, NULL, NAN, NAN, cxm_related_weight(&l->core, a, vector)};
+
+		put_step(rows, &number, &total, &related);
+	}
 }
 
 PG_FUNCTION_INFO_V1(cxm_linkage_explain);
@@ -1082,7 +1371,7 @@ cxm_linkage_explain(PG_FUNCTION_ARGS)
 	Rows		rows;
 
 	begin_rows(fcinfo, &rows);
-	read_records(l, query);
+	cxm_read_records(l, query);
 	explain(l, &rows, find_record(l, record_a, true), find_record(l, record_b, false));
 	MemoryContextDelete(l->context);
 	return (Datum) 0;

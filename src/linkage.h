@@ -8,6 +8,7 @@
 #define CXM_LINKAGE_H
 
 #include "linkage_core.h"
+#include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
 /* the name that PostgreSQL has for it changed in 18 */
@@ -36,6 +37,7 @@ typedef struct Linkage
 	char	   *id_column;
 	char	   *source_column;
 	char	   *columns[CXM_MAX_COLUMNS];	/* names, by number in core */
+	int			first[CXM_MAX_COLUMNS]; /* only so many characters of it; 0: all */
 	char	   *names[CXM_MAX_COMPARISONS];
 	RuleSet		blocking;
 	RuleSet		training;
@@ -44,8 +46,15 @@ typedef struct Linkage
 	double		sample;
 	double		max_pairs;
 	double		lambda;			/* 0: not given */
+	double		lambda_related;
 	bool		correct_u;
+	List	   *ignored;		/* names of columns that are not to be compared */
+	bool		id_given;
+	bool		clean;			/* bring texts into one form */
+	bool		all_columns;	/* take every column of the query that can be compared */
+	double		share;			/* read this share of the records; 0: all of them */
 	bool		has_m;			/* every level has m and u: a model */
+	bool		has_r;			/* and r */
 
 	/* of the query */
 	int			id_attribute;
@@ -72,8 +81,16 @@ typedef struct CxmLevelName
 
 extern const CxmLevelName cxm_level_kinds[];
 
-extern Linkage *cxm_read_settings(Jsonb *settings);
+extern Linkage *cxm_read_settings(Jsonb *settings, bool partial);
 extern Linkage *cxm_read_model(Jsonb *model);
+extern Linkage *cxm_new_linkage(void);
+extern void cxm_read_basics(Linkage *l, Jsonb *settings, bool clean);
+extern int	cxm_column_number(Linkage *l, char *name, int first);
+extern void cxm_read_records(Linkage *l, const char *query);
+extern Jsonb *cxm_suggest_settings(const char *query, Jsonb *settings);
+extern bool cxm_lacks_settings(Jsonb *settings);
+extern bool cxm_is_number(Oid type);
+extern bool cxm_is_time(Oid type);
 extern void cxm_settings_error(const char *message, const char *detail) CXM_NORETURN;
 extern void *cxm_resize_space(void *arena, void *space, size_t size);
 

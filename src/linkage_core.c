@@ -649,7 +649,7 @@ radix_sort(CxmPairs *p)
 static inline bool
 is_large(const CxmPairs *p, uint32_t from, uint32_t to)
 {
-	return p->linkage->max_block > 0 && to - from > p->linkage->max_block;
+	return p->linkage->max_block > 0 && to - from > p->linkage->max_block && p->rules[p->nrules - 1].ncolumns > 0;
 }
 
 /* Remember whose blocks the last rule leaves out: a later rule must not take their pairs for done */
@@ -937,12 +937,13 @@ new_probabilities(double *p, const double *expected, int nlevels)
 	return change;
 }
 
-/* The probability of a vector, among matches and among the others */
+/* The probability of a vector, among matches, among related people and among the others */
 static void
-vector_likelihood(const CxmEm *em, uint64_t vector, double *m, double *u)
+vector_likelihood(const CxmEm *em, uint64_t vector, double *m, double *r, double *u)
 {
 	*m = em->lambda;
-	*u = 1 - em->lambda;
+	*r = em->lambda_related;
+	*u = 1 - em->lambda - em->lambda_related;
 	for (int i = 0; i < em->ncomparisons; i++)
 	{
 		int			code = cxm_code(vector, i);
@@ -951,6 +952,8 @@ vector_likelihood(const CxmEm *em, uint64_t vector, double *m, double *u)
 			continue;
 		*m *= em->m[i][code];
 		*u *= em->u[i][code];
+		if (em->lambda_related > 0)
+			*r *= em->r[i][code];
 	}
 }
 
@@ -966,8 +969,10 @@ cxm_em(CxmEm *em, const CxmHistogram *h, double tolerance, int max_iterations)
 	while (!em->converged && em->iterations < max_iterations)
 	{
 		double		m[CXM_MAX_COMPARISONS][CXM_LEVEL_CODES] = {{0}};
+		double		r[CXM_MAX_COMPARISONS][CXM_LEVEL_CODES] = {{0}};
 		double		u[CXM_MAX_COMPARISONS][CXM_LEVEL_CODES] = {{0}};
 		double		matches = 0;
+		double		related = 0;
 		double		total = 0;
 		double		lambda;
 		double		change;
@@ -977,18 +982,23 @@ cxm_em(CxmEm *em, const CxmHistogram *h, double tolerance, int max_iterations)
 		{
 			double		count = (double) h->counts[k];
 			double		pm;
+			double		pr;
 			double		pu;
 			double		p;
+			double		q;
 
-			vector_likelihood(em, h->vectors[k], &pm, &pu);
-			p = pm + pu > 0 ? pm / (pm + pu) : 0.5;
-			em->log_likelihood += pm + pu > 0 ? count * log(pm + pu) : 0;
+			vector_likelihood(em, h->vectors[k], &pm, &pr, &pu);
+			p = pm + pr + pu > 0 ? pm / (pm + pr + pu) : 0.5;
+			q = pm + pr + pu > 0 ? pr / (pm + pr + pu) : 0;
+			em->log_likelihood += pm + pr + pu > 0 ? count * log(pm + pr + pu) : 0;
 			matches += p * count;
+			related += q * count;
 			total += count;
 			for (int i = 0; i < em->ncomparisons; i++)
 			{
 				m[i][cxm_code(h->vectors[k], i)] += p * count;
-				u[i][cxm_code(h->vectors[k], i)] += (1 - p) * count;
+				r[i][cxm_code(h->vectors[k], i)] += q * count;
+				u[i][cxm_code(h->vectors[k], i)] += (1 - p - q) * count;
 			}
 		}
 		if (total <= 0)
@@ -997,11 +1007,20 @@ cxm_em(CxmEm *em, const CxmHistogram *h, double tolerance, int max_iterations)
 		lambda = smaller(greater(matches / total, 1e-12), 1 - 1e-12);
 		change = fabs(lambda - em->lambda);
 		em->lambda = lambda;
+		if (em->lambda_related > 0)
+		{
+			double		share = smaller(greater(related / total, 1e-12), 1 - 1e-12);
+
+			change = greater(change, fabs(share - em->lambda_related));
+			em->lambda_related = share;
+		}
 		for (int i = 0; i < em->ncomparisons; i++)
 		{
 			if (em->unused[i])
 				continue;
 			change = greater(change, new_probabilities(em->m[i], m[i], em->nlevels[i]));
+			if (em->lambda_related > 0 && !em->fixed[i])
+				change = greater(change, new_probabilities(em->r[i], r[i], em->nlevels[i]));
 			if (em->estimate_u)
 				change = greater(change, new_probabilities(em->u[i], u[i], em->nlevels[i]));
 		}
@@ -1025,8 +1044,8 @@ random_below(uint64_t *state, uint32_t bound)
 }
 
 /* Share of all pairs with both values whose values are equal; known without drawing any */
-static double
-share_of_equal(const CxmLinkage *l, int column)
+double
+cxm_share_of_equal(const CxmLinkage *l, int column)
 {
 	uint32_t   *left;
 	double		equal = 0;
@@ -1136,13 +1155,13 @@ cxm_linkage_estimate_u(CxmLinkage *l, uint64_t max_pairs, uint64_t seed)
 	{
 		CxmComparison *c = &l->comparisons[i];
 
-		set_u(c, counts[i], c->exact == 1 ? share_of_equal(l, c->column) : 0);
+		set_u(c, counts[i], c->exact == 1 ? cxm_share_of_equal(l, c->column) : 0);
 	}
 	return n;
 }
 
 /*
- * Take the matches out of u.
+ * Take the matches out of u, and the related people.
  *
  * Random pairs contain lambda of matches.  Where a level is nearly as rare among the others as matches are among all
  * pairs, that makes u far too great: u = lambda * m + (1 - lambda) * u'.
@@ -1159,7 +1178,8 @@ cxm_linkage_correct_u(CxmLinkage *l)
 		{
 			CxmLevel   *level = &c->levels[k];
 
-			level->u = greater((level->u - l->lambda * level->m) / (1 - l->lambda), LEAST_U_LEFT * level->u);
+			level->u = greater((level->u - l->lambda * level->m - l->lambda_related * level->r) / (1 - l->lambda - l->lambda_related),
+							   LEAST_U_LEFT * level->u);
 			sum += level->u;
 		}
 		for (int k = 0; k < c->nlevels; k++)
@@ -1171,24 +1191,54 @@ cxm_linkage_correct_u(CxmLinkage *l)
  * ---- Scores
  */
 
+/* How much a comparison of two different values usually takes away from the best that it could add, for its cost */
+static double
+disappointment(const CxmLinkage *l, int comparison)
+{
+	const CxmComparison *c = &l->comparisons[comparison];
+	double		cost = 1;
+
+	for (int k = 0; k < c->nlevels; k++)
+		cost += c->levels[k].kind == CXM_JACCARD ? 4 : c->levels[k].kind == CXM_JARO_WINKLER ? 0.5 : 0;
+	return (l->best_unequal[comparison] - l->weight[comparison][c->nlevels]) / cost;
+}
+
+/* Compare first what is likely to put a pair out */
+static void
+choose_order(CxmLinkage *l)
+{
+	for (int i = 0; i < l->ncomparisons; i++)
+	{
+		int			k = i;
+
+		for (; k > 0 && disappointment(l, l->order[k - 1]) < disappointment(l, i); k--)
+			l->order[k] = l->order[k - 1];
+		l->order[k] = i;
+	}
+}
+
 /* Make weights, in bits, of the probabilities */
 void
 cxm_linkage_weights(CxmLinkage *l)
 {
 	l->prior = log2(l->lambda / (1 - l->lambda));
+	l->related_prior = log2(l->lambda_related / (1 - l->lambda));
 	for (int i = 0; i < l->ncomparisons; i++)
 	{
 		const CxmComparison *c = &l->comparisons[i];
 
 		l->weight[i][0] = 0;
+		l->related_weight[i][0] = 0;
 		l->best_unequal[i] = -INFINITY;
 		for (int k = 0; k < c->nlevels; k++)
 		{
 			l->weight[i][k + 1] = log2(c->levels[k].m / c->levels[k].u);
+			l->related_weight[i][k + 1] = log2(c->levels[k].r / c->levels[k].u);
 			if (k + 1 != c->exact)
 				l->best_unequal[i] = greater(l->best_unequal[i], l->weight[i][k + 1]);
 		}
 	}
+	choose_order(l);
 }
 
 /* What it adds that a value on which both agree exactly is rarer, or commoner, than values are on average */
@@ -1199,6 +1249,29 @@ cxm_tf_weight(const CxmLinkage *l, const CxmComparison *c, uint32_t value)
 	double		frequency = (double) column->values[value].count / (double) column->present;
 
 	return c->tf_weight * log2(c->levels[c->exact - 1].u / frequency);
+}
+
+/*
+ * What it takes away that the pair may be two people who are related: they share much that strangers do not.  It is
+ * log2(1 + odds of relations against strangers), so that the odds of a match become those against both.
+ */
+double
+cxm_related_weight(const CxmLinkage *l, uint32_t a, uint64_t vector)
+{
+	double		weight = l->related_prior;
+
+	if (l->lambda_related <= 0)
+		return 0;
+	for (int i = 0; i < l->ncomparisons; i++)
+	{
+		const CxmComparison *c = &l->comparisons[i];
+		int			code = cxm_code(vector, i);
+
+		weight += l->related_weight[i][code];
+		if (c->tf_weight > 0 && code == c->exact && code > 0)
+			weight += cxm_tf_weight(l, c, l->rows[(size_t) a * l->ncolumns + c->column]);
+	}
+	return weight > 50 ? -weight : -log2(1 + exp2(weight));
 }
 
 /* The weight of a pair: the prior and what the comparisons add; a is one of the two records */
@@ -1216,7 +1289,7 @@ cxm_linkage_weight(const CxmLinkage *l, uint32_t a, uint64_t vector)
 		if (c->tf_weight > 0 && code == c->exact && code > 0)
 			weight += cxm_tf_weight(l, c, l->rows[(size_t) a * l->ncolumns + c->column]);
 	}
-	return weight;
+	return weight + cxm_related_weight(l, a, vector);
 }
 
 /*
@@ -1256,8 +1329,9 @@ cxm_linkage_score_pair(CxmLinkage *l, uint32_t a, uint32_t b, double least, uint
 		}
 	}
 	/* the sum is made in another order at the end, so leave room for its rounding */
-	for (int i = 0; i < l->ncomparisons; i++)
+	for (int k = 0; k < l->ncomparisons; k++)
 	{
+		int			i = l->order[k];
 		const CxmComparison *c = &l->comparisons[i];
 		int			code;
 

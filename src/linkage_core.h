@@ -43,6 +43,7 @@ typedef struct CxmLevel
 	double		limit;
 	double		m;				/* share of pairs at this level among matches */
 	double		u;				/* and among the others */
+	double		r;				/* and among pairs of related people */
 } CxmLevel;
 
 typedef struct CxmComparison
@@ -52,6 +53,7 @@ typedef struct CxmComparison
 	CxmLevel	levels[CXM_MAX_LEVELS];
 	double		tf_weight;		/* how much the frequency of the value counts at the exact level; 0: not at all */
 	bool		trained;		/* is m from the data? */
+	bool		personal;		/* of a pair of related people it says no more than of strangers */
 
 	/* derived by cxm_linkage_prepare() */
 	int			exact;			/* code of the exact level, or 0 */
@@ -138,10 +140,14 @@ typedef struct CxmLinkage
 	int			ncomparisons;
 	CxmComparison comparisons[CXM_MAX_COMPARISONS];
 	double		lambda;			/* share of matches among all pairs */
+	double		lambda_related; /* share of pairs of related people, who have much in common; 0: not looked for */
 
 	/* derived by cxm_linkage_weights() */
 	double		weight[CXM_MAX_COMPARISONS][CXM_LEVEL_CODES];
+	double		related_weight[CXM_MAX_COMPARISONS][CXM_LEVEL_CODES];
+	double		related_prior;
 	double		best_unequal[CXM_MAX_COMPARISONS];	/* the most that two different values can weigh */
+	int			order[CXM_MAX_COMPARISONS]; /* in which different values are compared */
 	double		prior;
 
 	char	   *chunk;			/* small things are cut from chunks */
@@ -179,9 +185,12 @@ typedef struct CxmEm
 	int			nlevels[CXM_MAX_COMPARISONS];
 	bool		unused[CXM_MAX_COMPARISONS];
 	bool		estimate_u;
+	bool		fixed[CXM_MAX_COMPARISONS]; /* r stays as it is */
 	double		lambda;
+	double		lambda_related; /* 0: there is no such class */
 	double		m[CXM_MAX_COMPARISONS][CXM_LEVEL_CODES];	/* by code, so from 1 on */
 	double		u[CXM_MAX_COMPARISONS][CXM_LEVEL_CODES];
+	double		r[CXM_MAX_COMPARISONS][CXM_LEVEL_CODES];
 	double		log_likelihood;
 	int			iterations;
 	bool		converged;
@@ -207,10 +216,12 @@ extern void cxm_histogram_sort(CxmHistogram *h);
 extern void cxm_em(CxmEm *em, const CxmHistogram *h, double tolerance, int max_iterations);
 extern void cxm_em_start(CxmEm *em, int comparison);
 extern uint64_t cxm_linkage_estimate_u(CxmLinkage *l, uint64_t max_pairs, uint64_t seed);
+extern double cxm_share_of_equal(const CxmLinkage *l, int column);
 extern void cxm_linkage_correct_u(CxmLinkage *l);
 
 extern void cxm_linkage_weights(CxmLinkage *l);
 extern double cxm_tf_weight(const CxmLinkage *l, const CxmComparison *c, uint32_t value);
+extern double cxm_related_weight(const CxmLinkage *l, uint32_t a, uint64_t vector);
 extern double cxm_linkage_weight(const CxmLinkage *l, uint32_t a, uint64_t vector);
 extern bool cxm_linkage_score_pair(CxmLinkage *l, uint32_t a, uint32_t b, double least,
 								   uint64_t *vector, double *weight);

@@ -117,6 +117,16 @@ number_member(JsonbContainer *object, const char *key, double otherwise, double 
 	return v ? number_value(v, psprintf("\"%s\"", key), lowest, highest) : otherwise;
 }
 
+static bool
+boolean_member(JsonbContainer *object, const char *key, bool otherwise)
+{
+	JsonbValue *v = member(object, key);
+
+	if (v && v->type != jbvBool)
+		cxm_settings_error(psprintf("\"%s\" must be true or false", key), "It is of another type.");
+	return v ? v->val.boolean : otherwise;
+}
+
 static JsonbContainer *
 container_value(JsonbValue *v, bool array, const char *what)
 {
@@ -127,44 +137,58 @@ container_value(JsonbValue *v, bool array, const char *what)
 	return v->val.binary.data;
 }
 
-/* The number of a column of the records, a new one when it has not been named before */
-static int
-column_number(Linkage *l, char *name)
+/* The number of a column of the records, or of its first characters; a new one when it has not been named before */
+int
+cxm_column_number(Linkage *l, char *name, int first)
 {
 	for (int i = 0; i < l->core.ncolumns; i++)
 	{
-		if (strcmp(l->columns[i], name) == 0)
+		if (strcmp(l->columns[i], name) == 0 && l->first[i] == first)
 			return i;
 	}
 	if (l->core.ncolumns == CXM_MAX_COLUMNS)
 		cxm_settings_error("too many columns", psprintf("There may be %d.", CXM_MAX_COLUMNS));
 	l->columns[l->core.ncolumns] = name;
+	l->first[l->core.ncolumns] = first;
 	return l->core.ncolumns++;
 }
 
-/* A rule is a column, or an array of columns */
+/* What a rule goes by is a column, or {"column": name, "first": so many characters of it} */
+static int
+read_rule_column(Linkage *l, JsonbValue *v, const char *key)
+{
+	static const char *const known[] = {"column", "first"};
+	const char *what = psprintf("each column of \"%s\"", key);
+	JsonbContainer *object;
+
+	if (v->type == jbvString)
+		return cxm_column_number(l, string_value(v, what), 0);
+	object = container_value(v, false, psprintf("%s that is no string", what));
+	check_keys(object, psprintf("a rule of \"%s\"", key), known, lengthof(known));
+	if (member(object, "column") == NULL)
+		cxm_settings_error(psprintf("%s must be named", what), "\"column\" is missing.");
+	return cxm_column_number(l, string_value(member(object, "column"), what), (int) number_member(object, "first", 0, 1, 1000));
+}
+
+/* A rule is a column, or an array of columns; the empty one holds for all pairs */
 static void
 read_rule(Linkage *l, JsonbValue *v, const char *key, CxmRule *rule)
 {
-	const char *what = psprintf("each rule of \"%s\"", key);
 	JsonbContainer *columns;
-	int			n;
 
 	rule->ncolumns = 1;
-	if (v->type == jbvString)
+	if (v->type == jbvString || (v->type == jbvBinary && JsonContainerIsObject(v->val.binary.data)))
 	{
-		rule->columns[0] = column_number(l, string_value(v, what));
+		rule->columns[0] = read_rule_column(l, v, key);
 		return;
 	}
-	columns = container_value(v, true, what);
-	n = JsonContainerSize(columns);
-	if (n < 1 || n > CXM_MAX_RULE_COLUMNS)
-		cxm_settings_error(psprintf("%s must name 1 to %d columns", what, CXM_MAX_RULE_COLUMNS),
-					   psprintf("One names %d.", n));
-	for (int i = 0; i < n; i++)
-		rule->columns[i] = column_number(l, string_value(getIthJsonbValueFromContainer(columns, i),
-														 psprintf("each column of \"%s\"", key)));
-	rule->ncolumns = n;
+	columns = container_value(v, true, psprintf("each rule of \"%s\"", key));
+	rule->ncolumns = JsonContainerSize(columns);
+	if (rule->ncolumns > CXM_MAX_RULE_COLUMNS)
+		cxm_settings_error(psprintf("each rule of \"%s\" may name %d columns", key, CXM_MAX_RULE_COLUMNS),
+						   psprintf("One names %d.", rule->ncolumns));
+	for (int i = 0; i < rule->ncolumns; i++)
+		rule->columns[i] = read_rule_column(l, getIthJsonbValueFromContainer(columns, i), key);
 }
 
 static void
@@ -192,17 +216,18 @@ read_level(Linkage *l, JsonbValue *v, const char *name, CxmLevel *level)
 	const char *what = psprintf("each level of comparison \"%s\"", name);
 	JsonbContainer *object = v->type == jbvString ? NULL : container_value(v, false, what);
 	char	   *text = object ? NULL : string_value(v, what);
-	const char *known[LEVEL_KINDS + 2] = {"m", "u"};
+	const char *known[LEVEL_KINDS + 3] = {"m", "u", "r"};
 	int			kinds = 0;
 
 	level->m = 0;
 	level->u = 0;
+	level->r = 0;
 	for (int i = 0; i < LEVEL_KINDS; i++)
 	{
 		JsonbValue *limit = object ? member(object, cxm_level_kinds[i].name) : NULL;
 		bool		bare = cxm_level_kinds[i].kind == CXM_EXACT || cxm_level_kinds[i].kind == CXM_ELSE;
 
-		known[i + 2] = cxm_level_kinds[i].name;
+		known[i + 3] = cxm_level_kinds[i].name;
 		if (limit == NULL && (object || strcmp(text, cxm_level_kinds[i].name) != 0))
 			continue;
 		kinds++;
@@ -229,7 +254,9 @@ read_level(Linkage *l, JsonbValue *v, const char *name, CxmLevel *level)
 		/* 0 or 1 would make one field decide alone */
 		level->m = number_member(object, "m", 0, 1e-12, 1);
 		level->u = number_member(object, "u", 0, 1e-12, 1);
+		level->r = number_member(object, "r", 0, 1e-12, 1);
 	}
+	l->has_r &= level->r > 0;
 	l->has_m &= level->m > 0 && level->u > 0;
 }
 
@@ -254,7 +281,7 @@ read_levels(Linkage *l, JsonbContainer *levels, const char *name, CxmComparison 
 		n--;
 	else
 	{
-		CxmLevel	rest = {CXM_ELSE, 0, 0, 0};
+		CxmLevel	rest = {CXM_ELSE, 0, 0, 0, 0};
 
 		if (c->nlevels == CXM_MAX_LEVELS)
 			cxm_settings_error(psprintf("comparison \"%s\" has too many levels", name),
@@ -270,7 +297,7 @@ read_levels(Linkage *l, JsonbContainer *levels, const char *name, CxmComparison 
 static void
 read_comparison(Linkage *l, JsonbValue *v, int number)
 {
-	static const char *const known[] = {"column", "name", "levels", "term_frequency", "trained"};
+	static const char *const known[] = {"column", "name", "levels", "term_frequency", "personal", "trained"};
 	JsonbContainer *object = container_value(v, false, "each comparison");
 	CxmComparison *c = &l->core.comparisons[number];
 	JsonbValue *column = member(object, "column");
@@ -282,12 +309,13 @@ read_comparison(Linkage *l, JsonbValue *v, int number)
 	check_keys(object, "a comparison", known, lengthof(known));
 	if (column == NULL)
 		cxm_settings_error("each comparison must name its column", "\"column\" is missing.");
-	c->column = column_number(l, string_value(column, "\"column\" of a comparison"));
+	c->column = cxm_column_number(l, string_value(column, "\"column\" of a comparison"), 0);
 	l->names[number] = name ? string_value(name, "\"name\" of a comparison") : l->columns[c->column];
 	levels = container_value(member(object, "levels"), true,
 							 psprintf("\"levels\" of comparison \"%s\"", l->names[number]));
 	read_levels(l, levels, l->names[number], c);
 
+	c->personal = boolean_member(object, "personal", false);
 	c->tf_weight = 0;
 	if (tf && tf->type == jbvBool)
 		c->tf_weight = tf->val.boolean;
@@ -329,18 +357,13 @@ poll_interrupts(void)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* Read settings or a model; what it returns lives in a context of its own under the current one */
+/* An empty one, in a context of its own under the current one */
 Linkage *
-cxm_read_settings(Jsonb *settings)
+cxm_new_linkage(void)
 {
-	static const char *const known[] = {"link_type", "id", "source", "comparisons", "blocking", "training",
-		"deterministic", "recall", "sample", "max_block", "max_pairs", "correct_u", "lambda", "training_result"};
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "cxm linkage", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	Linkage    *l = palloc0(sizeof(Linkage));
-	JsonbContainer *root = &settings->root;
-	JsonbContainer *comparisons;
-	JsonbValue *v;
 
 	l->context = context;
 	l->core.arena = context;
@@ -350,6 +373,26 @@ cxm_read_settings(Jsonb *settings)
 	l->core.similarity.poll = poll_interrupts;
 	l->core.similarity.size = 1024;
 	l->core.similarity.scratch = palloc(l->core.similarity.size);
+	MemoryContextSwitchTo(old);
+	return l;
+}
+
+/* Are the settings to be completed by a look at the records? */
+bool
+cxm_lacks_settings(Jsonb *settings)
+{
+	return JB_ROOT_IS_OBJECT(settings) &&
+		(member(&settings->root, "comparisons") == NULL || member(&settings->root, "blocking") == NULL);
+}
+
+/* What all functions need of the settings; clean: whether texts are brought into one form unless these say otherwise */
+void
+cxm_read_basics(Linkage *l, Jsonb *settings, bool clean)
+{
+	static const char *const known[] = {"link_type", "id", "source", "comparisons", "blocking", "training",
+		"deterministic", "recall", "sample", "max_block", "max_pairs", "correct_u", "clean", "ignore", "lambda", "lambda_related", "training_result"};
+	JsonbContainer *root = &settings->root;
+	JsonbValue *v;
 
 	if (!JsonContainerIsObject(root))
 		cxm_settings_error("settings must be an object", "They are of another type.");
@@ -365,27 +408,50 @@ cxm_read_settings(Jsonb *settings)
 		l->link_only = strcmp(type, "link_only") == 0;
 	}
 	v = member(root, "id");
+	l->id_given = v != NULL;
 	l->id_column = v ? string_value(v, "\"id\"") : pstrdup("id");
 	v = member(root, "source");
 	l->source_column = v ? string_value(v, "\"source\"") : pstrdup("source");
-	v = member(root, "correct_u");
-	if (v && v->type != jbvBool)
-		cxm_settings_error("\"correct_u\" must be true or false", "It is of another type.");
-	l->correct_u = v ? v->val.boolean : true;
+	v = member(root, "ignore");
+	if (v)
+	{
+		JsonbContainer *names = container_value(v, true, "\"ignore\"");
+
+		for (uint32 i = 0; i < JsonContainerSize(names); i++)
+			l->ignored = lappend(l->ignored, string_value(getIthJsonbValueFromContainer(names, i), "each name of \"ignore\""));
+	}
+	l->correct_u = boolean_member(root, "correct_u", true);
+	l->clean = boolean_member(root, "clean", clean);
 	l->recall = number_member(root, "recall", CXM_DEFAULT_RECALL, 0.01, 1);
 	l->sample = number_member(root, "sample", DEFAULT_SAMPLE, 1, 1e12);
 	l->core.max_block = (uint32) number_member(root, "max_block", 0, 2, 1e9);
 	l->max_pairs = number_member(root, "max_pairs", DEFAULT_MAX_PAIRS, 1, 1e15);
 	l->lambda = number_member(root, "lambda", 0, 1e-15, 1 - 1e-9);
+	l->lambda_related = number_member(root, "lambda_related", 0, 0, 1 - 1e-9);
+}
 
-	comparisons = container_value(member(root, "comparisons"), true, "\"comparisons\"");
-	l->core.ncomparisons = JsonContainerSize(comparisons);
-	if (l->core.ncomparisons < 1 || l->core.ncomparisons > CXM_MAX_COMPARISONS)
-		cxm_settings_error(psprintf("there must be 1 to %d comparisons", CXM_MAX_COMPARISONS),
-					   psprintf("There are %d.", l->core.ncomparisons));
-	l->has_m = true;
-	for (int i = 0; i < l->core.ncomparisons; i++)
-		read_comparison(l, getIthJsonbValueFromContainer(comparisons, i), i);
+/* Read settings or a model, of which parts may be missing where they are to be completed */
+Linkage *
+cxm_read_settings(Jsonb *settings, bool partial)
+{
+	Linkage    *l = cxm_new_linkage();
+	MemoryContext old = MemoryContextSwitchTo(l->context);
+	JsonbContainer *root = &settings->root;
+	JsonbContainer *comparisons;
+
+	cxm_read_basics(l, settings, false);
+	if (!partial || member(root, "comparisons"))
+	{
+		comparisons = container_value(member(root, "comparisons"), true, "\"comparisons\"");
+		l->core.ncomparisons = JsonContainerSize(comparisons);
+		if (l->core.ncomparisons < 1 || l->core.ncomparisons > CXM_MAX_COMPARISONS)
+			cxm_settings_error(psprintf("there must be 1 to %d comparisons", CXM_MAX_COMPARISONS),
+							   psprintf("There are %d.", l->core.ncomparisons));
+		l->has_m = true;
+		l->has_r = true;
+		for (int i = 0; i < l->core.ncomparisons; i++)
+			read_comparison(l, getIthJsonbValueFromContainer(comparisons, i), i);
+	}
 	read_rules(l, root, "blocking", &l->blocking);
 	read_rules(l, root, "training", &l->training);
 	read_rules(l, root, "deterministic", &l->deterministic);
@@ -399,7 +465,7 @@ cxm_read_settings(Jsonb *settings)
 Linkage *
 cxm_read_model(Jsonb *model)
 {
-	Linkage    *l = cxm_read_settings(model);
+	Linkage    *l = cxm_read_settings(model, false);
 
 	if (!l->has_m || l->lambda == 0)
 		ereport(ERROR,
@@ -408,7 +474,13 @@ cxm_read_model(Jsonb *model)
 				 errdetail("A model has \"lambda\", and \"m\" and \"u\" at each level of each comparison, "
 						   "\"else\" included."),
 				 errhint("Train them with cxm.linkage_train(), or fill them in.")));
+	if (l->lambda_related > 0 && (!l->has_r || l->lambda + l->lambda_related >= 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"lambda_related\" needs \"r\" at each level of each comparison, and less than 1 with \"lambda\""),
+				 errdetail("It is %g, and \"lambda\" is %g.", l->lambda_related, l->lambda)));
 	l->core.lambda = l->lambda;
+	l->core.lambda_related = l->lambda_related;
 	cxm_linkage_weights(&l->core);
 	return l;
 }

@@ -4,30 +4,9 @@
 -- cxm.resolve_all() are the only functions that write that down; whatever else decides who is who changes links or
 -- rules and calls them.
 
-CREATE FUNCTION cxm.normalize(namespace text, value text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    -- the database's own collation, whatever that of the column a value comes from: one spelling, one answer
-    v_value text COLLATE "default" := regexp_replace(value COLLATE "default", '^[[:space:]]+|[[:space:]]+$', '', 'g');
-BEGIN
-    IF namespace = 'email' THEN
-        v_value := lower(v_value);
-        RETURN CASE WHEN v_value ~ '^[^@[:space:]]+@[^@[:space:]]+$' THEN v_value END;
-    ELSIF namespace = 'phone' THEN
-        v_value := regexp_replace(regexp_replace(v_value, '[-[:space:]().]', '', 'g'), '^00', '+');
-        RETURN CASE WHEN v_value ~ '^\+?[0-9]{5,20}$' THEN v_value END;
-    END IF;
-    RETURN nullif(v_value, '');
-END
-$$;
-
-COMMENT ON FUNCTION cxm.normalize(text, text) IS
-'The form in which an identifier is kept, so that one spelling means one person: white space around it removed; email in lower case; phone without spaces, dashes, dots and brackets and with 00 written as +. NULL when the value cannot be one of that namespace: empty, an email without one @, a phone that is not 5 to 20 digits.';
-
 CREATE FUNCTION cxm.add_namespace(namespace text, rank integer, description text DEFAULT '',
-                                  max_per_profile integer DEFAULT NULL, max_window interval DEFAULT NULL, is_unique boolean DEFAULT false)
+                                  max_per_profile integer DEFAULT NULL, max_window interval DEFAULT NULL, is_unique boolean DEFAULT false,
+                                  form text DEFAULT 'text', options jsonb DEFAULT '{}')
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -53,26 +32,15 @@ BEGIN
                   DETAIL = format('Namespace "%s" has it.', v_other),
                   HINT = 'Ranks are explicit so that a new namespace never reorders the others: see SELECT * FROM cx.namespace ORDER BY rank.';
     END IF;
-    INSERT INTO cx.namespace (namespace, rank, description, max_per_profile, max_window, is_unique)
-    VALUES (namespace, rank, coalesce(description, ''), max_per_profile, max_window, coalesce(is_unique, false));
+    PERFORM cxm.check_form(coalesce(form, 'text'), coalesce(options, '{}'));
+    INSERT INTO cx.namespace (namespace, rank, description, max_per_profile, max_window, is_unique, form, options)
+    VALUES (namespace, rank, coalesce(description, ''), max_per_profile, max_window, coalesce(is_unique, false), coalesce(form, 'text'), coalesce(options, '{}'));
+    UPDATE cx.store AS s SET rules_version = s.rules_version + 1;
 END
 $$;
 
-COMMENT ON FUNCTION cxm.add_namespace(text, integer, text, integer, interval, boolean) IS
-'Adds a kind of identifier. rank: 1 is the strongest, and no two have the same; max_per_profile, max_window, is_unique: rules for identity resolution (see cx.namespace). Error on a malformed or known name, a rank below 1 or a taken one.';
-
-CREATE FUNCTION cxm.is_blocked(namespace text, value text) RETURNS boolean
-LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN EXISTS (SELECT FROM cx.blocked_value AS b
-                   WHERE (b.namespace IS NULL OR b.namespace = is_blocked.namespace COLLATE "C")
-                     AND (b.value = lower(is_blocked.value) COLLATE "C" OR lower(is_blocked.value) ~ ('^(?:' || b.pattern || ')$')));
-END
-$$;
-
-COMMENT ON FUNCTION cxm.is_blocked(text, text) IS 'Whether a rule of cx.blocked_value says that the identifier is nobody''s.';
+COMMENT ON FUNCTION cxm.add_namespace(text, integer, text, integer, interval, boolean, text, jsonb) IS
+'Adds a kind of identifier. rank: 1 is the strongest, and no two have the same; max_per_profile, max_window, is_unique: rules for identity resolution (see cx.namespace); form, options: how its values are normalised (cxm.normalize_form()). Error on a malformed or known name, a rank below 1 or a taken one, an unknown form or option.';
 
 -- Who is who is worked out in C (src/identity*.c). A writer locks the rows of the profiles that its links touch, in
 -- order, last of all that a record locks and in one go; so single statements never wait for each other in a circle.
@@ -132,7 +100,8 @@ BEGIN
 
     UPDATE cx.identifier AS i
     SET quarantined = CASE WHEN b.is_blocked THEN 'blocked' END
-    FROM (SELECT o.identifier_id, cxm.is_blocked(o.namespace, o.value) AS is_blocked FROM cx.identifier AS o) AS b
+    FROM (SELECT array_agg(o.identifier_id) AS ids, array_agg(o.namespace) AS namespaces, array_agg(o.value) AS vals FROM cx.identifier AS o) AS o
+    CROSS JOIN LATERAL unnest(o.ids, cxm.blocked_identifiers(o.namespaces, o.vals)) AS b(identifier_id, is_blocked)
     WHERE b.identifier_id = i.identifier_id AND i.quarantined IS DISTINCT FROM 'malformed'
       AND b.is_blocked IS DISTINCT FROM (i.quarantined IS NOT DISTINCT FROM 'blocked');
 
@@ -154,7 +123,7 @@ BEGIN
         SELECT l.link_id FROM cx.link AS l WHERE l.link_id = ANY (link_ids) AND l.retired_at IS NULL ORDER BY l.link_id FOR NO KEY UPDATE
     ), retired AS (
         UPDATE cx.link AS l
-        SET retired_at = now(), retired_by = session_user, retired_reason = retire_links.reason
+        SET retired_at = now(), retired_by = session_user, retired_reason = coalesce(retire_links.reason, '')
         FROM chosen AS c
         WHERE l.link_id = c.link_id
         RETURNING l.link_id
@@ -245,26 +214,6 @@ $$;
 COMMENT ON FUNCTION cxm.customer(text, text) IS
 'profile_id of the person with this identifier today, for look-ups such as SELECT * FROM cx.customer_360 WHERE profile_id = cxm.customer(''email'', ''ann@example.com''). NULL when nobody has it.';
 
--- One row for each usable identifier on each record; a value may be a string, a number or an array of them.
-CREATE FUNCTION cxm.expand_identifiers(identifiers jsonb[], OUT record integer, OUT namespace text, OUT value text, OUT rank integer)
-RETURNS SETOF record
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN QUERY
-    SELECT DISTINCT r.ordinality::integer, n.namespace, cxm.normalize(n.namespace, v.value), n.rank
-    FROM unnest(identifiers) WITH ORDINALITY AS r(object, ordinality)
-    CROSS JOIN LATERAL jsonb_each(r.object) AS e(key, value)
-    JOIN cx.namespace AS n ON n.namespace = e.key COLLATE "C"
-    CROSS JOIN LATERAL jsonb_array_elements_text(CASE jsonb_typeof(e.value) WHEN 'array' THEN e.value ELSE jsonb_build_array(e.value) END) AS v(value)
-    WHERE v.value IS NOT NULL;
-END
-$$;
-
-COMMENT ON FUNCTION cxm.expand_identifiers(jsonb[]) IS
-'The identifiers on records, given as {"namespace": "value" or ["value", ...]} objects, one row each: the record''s place in the array, namespace, normalised value (NULL when it is not one) and the namespace''s rank. JSON nulls and NULL records give no row.';
-
 CREATE FUNCTION cxm.resolve_identifiers(source_id integer, identifiers jsonb[], times timestamptz[],
                                         evidence text[] DEFAULT NULL, verified boolean[] DEFAULT NULL,
                                         retired_links bigint[] DEFAULT NULL, retired_reason text DEFAULT NULL) RETURNS bigint[]
@@ -276,25 +225,59 @@ DECLARE
     v_place integer[];        -- ... and its place among the distinct identifiers
     v_namespaces text[];
     v_values text[];
+    v_malformed boolean[];
 BEGIN
     WITH mention AS MATERIALIZED (
-        SELECT e.record, e.namespace, e.value, e.rank,
+        SELECT e.record, e.namespace, e.value, e.rank, e.is_malformed,
                dense_rank() OVER (ORDER BY e.namespace COLLATE "C", e.value COLLATE "C") AS place
         FROM cxm.expand_identifiers(identifiers) AS e
     )
     SELECT array_agg(m.record ORDER BY m.record, m.rank, m.place), array_agg(m.place::integer ORDER BY m.record, m.rank, m.place),
-           (SELECT array_agg(d.namespace ORDER BY d.place) FROM (SELECT DISTINCT m.place, m.namespace FROM mention AS m) AS d),
-           (SELECT array_agg(d.value ORDER BY d.place) FROM (SELECT DISTINCT m.place, m.value FROM mention AS m) AS d)
-    INTO v_record, v_place, v_namespaces, v_values
-    FROM mention AS m;
+           d.namespaces, d.vals, d.malformed
+    INTO v_record, v_place, v_namespaces, v_values, v_malformed
+    FROM mention AS m
+    CROSS JOIN (SELECT array_agg(o.namespace ORDER BY o.place) AS namespaces, array_agg(o.value ORDER BY o.place) AS vals,
+                       array_agg(o.is_malformed ORDER BY o.place) AS malformed
+                FROM (SELECT n.place, n.namespace, n.value, bool_or(n.is_malformed) AS is_malformed
+                      FROM mention AS n GROUP BY n.place, n.namespace, n.value) AS o) AS d
+    GROUP BY d.namespaces, d.vals, d.malformed;
 
     IF v_record IS NULL AND retired_links IS NULL THEN
         RETURN '{}';
     END IF;
-    RETURN cxm.link_identifiers(source_id, v_namespaces, v_values, NULL, v_record, v_place, times, evidence, verified,
+    RETURN cxm.link_identifiers(source_id, v_namespaces, v_values, v_malformed, v_record, v_place, times, evidence, verified,
                                 retired_links, retired_reason);
 END
 $$;
 
 COMMENT ON FUNCTION cxm.resolve_identifiers(integer, jsonb[], timestamptz[], text[], boolean[], bigint[], text) IS
 'For each record, given by the identifiers that it carries ({"namespace": "value", ...}, already checked), the identifier_id of the strongest one (NULL for none). Adds identifiers that are new, links those that came together, retires the given links, and merges and splits the profiles that follow; see cxm.link_identifiers(). evidence: message_id to note on the links (NULL = seen in passing).';
+
+CREATE FUNCTION cxm.link(namespace_a text, value_a text, namespace_b text, value_b text, source text DEFAULT 'app',
+                         observed_at timestamptz DEFAULT now(), verified boolean DEFAULT false, evidence text DEFAULT '') RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_a constant text := cxm.normalize(namespace_a, value_a);
+    v_b constant text := cxm.normalize(namespace_b, value_b);
+    v_ids bigint[];
+BEGIN
+    IF v_a IS NULL OR v_b IS NULL THEN
+        RAISE EXCEPTION '% "%" is not an identifier', CASE WHEN v_a IS NULL THEN namespace_a ELSE namespace_b END,
+                                                      left(CASE WHEN v_a IS NULL THEN value_a ELSE value_b END, 100)
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'See cxm.normalize() for what can be one of the namespace.';
+    ELSIF v_a = v_b AND namespace_a = namespace_b THEN
+        RAISE EXCEPTION '% "%" cannot be linked to itself', namespace_a, left(value_a, 100)
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give two different identifiers.';
+    END IF;
+    v_ids := cxm.link_identifiers(cxm.source_id(source), ARRAY[namespace_a, namespace_b], ARRAY[v_a, v_b], NULL, '{1,1}', '{1,2}',
+                                  ARRAY[coalesce(observed_at, now())], ARRAY[coalesce(evidence, '')], ARRAY[coalesce(verified, false)]);
+    RETURN (SELECT p.canonical_id FROM cx.identifier AS i JOIN cx.profile AS p ON p.profile_id = i.profile_id WHERE i.identifier_id = v_ids[1]);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.link(text, text, text, text, text, timestamptz, boolean, text) IS
+'Says that two identifiers were seen on one person, and returns the profile_id of the first one''s person. source: who says so; observed_at: when it held; verified: whether the person proved it; evidence: the message_id of the record that says so, or empty. Identifiers that are new are added. Error on an unknown namespace or source, a value that cannot be one of its namespace, and two that are the same.';

@@ -220,10 +220,10 @@ BEGIN
         LOOP
             CONTINUE WHEN jsonb_typeof(v_value) = 'null';
             v_text := v_value #>> '{}';
-            IF jsonb_typeof(v_value) NOT IN ('string', 'number') OR cxm.normalize(v_namespace, v_text) IS NULL
-               OR octet_length(cxm.normalize(v_namespace, v_text)) > 512 THEN
+            -- one in the wrong form is no reason to refuse the record: it is kept as malformed
+            IF jsonb_typeof(v_value) NOT IN ('string', 'number') OR coalesce(octet_length(cxm.normalize_text(v_text)) > 512, true) THEN
                 RETURN ('22023', format('%s is not a usable %s', left(v_value::text, 100), v_namespace),
-                        'An identifier is a string or number of 1 to 512 bytes in the form of its namespace; leave out what is not known.')::cxm.problem;
+                        'An identifier is a string or number of 1 to 512 bytes; leave out what is not known.')::cxm.problem;
             END IF;
         END LOOP;
     END LOOP;
@@ -232,7 +232,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.identifiers_problem(jsonb, text[]) IS
-'What is wrong with the identifiers of a record ({"namespace": "value" or [...], ...}), or NULL when nothing is. namespaces: those that exist. A JSON null value is as good as left out.';
+'What is wrong with the identifiers of a record ({"namespace": "value" or [...], ...}), or NULL when nothing is. namespaces: those that exist. A JSON null value is as good as left out. A value in the wrong form is no problem: the identifier is kept as malformed.';
 
 CREATE FUNCTION cxm.record_problem(reason text, message_id text, at timestamptz, latest timestamptz,
                                    identifiers jsonb, namespaces text[], properties jsonb, keys text[]) RETURNS cxm.problem

@@ -9,6 +9,8 @@ CREATE TABLE cx.namespace (
     max_window      interval,
     is_unique       boolean     NOT NULL DEFAULT false,
     max_links       integer     DEFAULT 100,
+    form            text        NOT NULL DEFAULT 'text' COLLATE "C",
+    options         jsonb       NOT NULL DEFAULT '{}',
     created_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT namespace_pkey PRIMARY KEY (namespace),
     CONSTRAINT namespace_namespace_id_key UNIQUE (namespace_id),
@@ -18,10 +20,12 @@ CREATE TABLE cx.namespace (
     CONSTRAINT namespace_rank_check CHECK (rank > 0),
     CONSTRAINT namespace_max_per_profile_check CHECK (max_per_profile > 0),
     CONSTRAINT namespace_max_window_check CHECK (max_window IS NULL OR (max_window > '0' AND max_per_profile IS NOT NULL)),
-    CONSTRAINT namespace_max_links_check CHECK (max_links > 0)
+    CONSTRAINT namespace_max_links_check CHECK (max_links > 0),
+    CONSTRAINT namespace_form_check CHECK (form IN ('text', 'email', 'phone', 'name')),
+    CONSTRAINT namespace_options_check CHECK (jsonb_typeof(options) = 'object')
 );
 
-COMMENT ON TABLE cx.namespace IS 'Kinds of identifier, strongest first. Add your own with cxm.add_namespace().';
+COMMENT ON TABLE cx.namespace IS 'Kinds of identifier, strongest first. Add your own with cxm.add_namespace(), change them with cxm.set_namespace().';
 COMMENT ON COLUMN cx.namespace.namespace IS 'Name of the kind of identifier, such as email; lower case.';
 COMMENT ON COLUMN cx.namespace.namespace_id IS 'Number of the namespace: its place in cx.profile.counts.';
 COMMENT ON COLUMN cx.namespace.rank IS 'Strength: 1 is the strongest. A record hangs on the strongest identifier that it carries. Explicit for every namespace, so that a new one never reorders the others.';
@@ -30,17 +34,19 @@ COMMENT ON COLUMN cx.namespace.max_per_profile IS 'How many of them one person c
 COMMENT ON COLUMN cx.namespace.max_window IS 'Sliding window over which max_per_profile is counted, a month taken as 30 days; NULL = ever. An identifier counts at the time of its earliest live link.';
 COMMENT ON COLUMN cx.namespace.is_unique IS 'Whether two different values of it are certainly two people, whatever else says otherwise, a pinned link included.';
 COMMENT ON COLUMN cx.namespace.max_links IS 'An identifier that is linked to more than so many others of which a person can have only some (max_per_profile or is_unique) is generic, such as the phone number of the shop: it is quarantined and joins nobody. NULL = any number.';
+COMMENT ON COLUMN cx.namespace.form IS 'How a value is normalised: text (white space around it removed), email, phone or name.';
+COMMENT ON COLUMN cx.namespace.options IS 'What the form is to go by, as a JSON object: of email dots, plus, aliases and providers (cxm.normalize_email()), of phone region and level (cxm.normalize_phone()); {} = nothing more.';
 COMMENT ON COLUMN cx.namespace.created_at IS 'When the namespace was added.';
 
-INSERT INTO cx.namespace (namespace, rank, description, max_per_profile, is_unique) VALUES
-    ('user_id',         10, 'Id of a signed-in user in your own application', 1, true),
-    ('customer_id',     20, 'Id of the customer in the shop, ERP or CRM', 1, true),
-    ('loyalty_id',      30, 'Number of a loyalty card or programme', 5, false),
-    ('pos_customer_id', 40, 'Id of the customer at the till', 5, false),
-    ('email',           50, 'E-mail address', 5, false),
-    ('phone',           60, 'Telephone number', 5, false),
-    ('device_id',       70, 'Id of a phone or other device', 5, false),
-    ('anonymous_id',    80, 'Id of a visitor who has not said who they are, such as a cookie', NULL, false);
+INSERT INTO cx.namespace (namespace, rank, description, max_per_profile, is_unique, form) VALUES
+    ('user_id',         10, 'Id of a signed-in user in your own application', 1, true, 'text'),
+    ('customer_id',     20, 'Id of the customer in the shop, ERP or CRM', 1, true, 'text'),
+    ('loyalty_id',      30, 'Number of a loyalty card or programme', 5, false, 'text'),
+    ('pos_customer_id', 40, 'Id of the customer at the till', 5, false, 'text'),
+    ('email',           50, 'E-mail address', 5, false, 'email'),
+    ('phone',           60, 'Telephone number', 5, false, 'phone'),
+    ('device_id',       70, 'Id of a phone or other device', 5, false, 'text'),
+    ('anonymous_id',    80, 'Id of a visitor who has not said who they are, such as a cookie', NULL, false, 'text');
 
 -- A profile row is a stub that is never deleted: a merge points its canonical_id at the oldest stub of the
 -- person, so the ids that the outside world has seen stay valid, and a merge touches no identifier and no event.
@@ -160,6 +166,38 @@ COMMENT ON COLUMN cx.blocked_value.pattern IS 'A regular expression for the whol
 COMMENT ON COLUMN cx.blocked_value.reason IS 'Why it is blocked.';
 COMMENT ON COLUMN cx.blocked_value.created_at IS 'When the rule was made.';
 COMMENT ON COLUMN cx.blocked_value.created_by IS 'Session user that made it.';
+
+-- What is nobody's for certain; what only might be is left to max_links.
+INSERT INTO cx.blocked_value (namespace, value, pattern, reason) VALUES
+    (NULL, NULL, '[0-]+', 'zeros and dashes'),
+    (NULL, '-1', NULL, 'no value'),
+    (NULL, 'null', NULL, 'no value'),
+    (NULL, '(null)', NULL, 'no value'),
+    (NULL, 'none', NULL, 'no value'),
+    (NULL, 'nil', NULL, 'no value'),
+    (NULL, 'nan', NULL, 'no value'),
+    (NULL, 'undefined', NULL, 'no value'),
+    (NULL, 'unknown', NULL, 'no value'),
+    (NULL, 'anonymous', NULL, 'no value'),
+    (NULL, 'n/a', NULL, 'no value'),
+    (NULL, '#n/a', NULL, 'no value'),
+    (NULL, 'not set', NULL, 'no value'),
+    (NULL, '(not set)', NULL, 'no value'),
+    (NULL, 'not available', NULL, 'no value'),
+    (NULL, 'not provided', NULL, 'no value'),
+    (NULL, '[object object]', NULL, 'no value'),
+    (NULL, 'true', NULL, 'no value'),
+    (NULL, 'false', NULL, 'no value'),
+    ('email', NULL, '(no-?reply|do-?not-?reply)@.*', 'nobody reads it'),
+    ('email', NULL, '(test|testing|none|no|na|no-?e?mail|e-?mail|fake|null|unknown|undefined|anonymous|guest|asdf|qwerty)@(test|testing|none|no|na|no-?e?mail|e-?mail|fake|null|unknown|asdf|qwerty)(\.[a-z.]+)?', 'typed to get past a form'),
+    ('email', NULL, 'test@example\.(com|net|org)', 'typed to get past a form'),
+    ('phone', NULL, '([0-9])\1{4,}', 'one digit over and over'),
+    ('phone', NULL, '\+[0-9]{1,3}([0-9])\1{8,}', 'one digit over and over'),
+    ('phone', NULL, '0?123456?7?8?9?0?|0?9?8?7?654321|98765432100?|0987654321', 'digits in order'),
+    ('phone', NULL, '\+[0-9]{1,3}(0?123456789|1234567890|0?987654321|9876543210)', 'digits in order'),
+    ('loyalty_id', NULL, '([0-9])\1{7,}|1234567890?', 'typed to get past a till'),
+    ('pos_customer_id', NULL, '([0-9])\1{7,}|1234567890?', 'typed to get past a till'),
+    ('device_id', '9774d56d682e549c', NULL, 'the same on many devices of Android 2.2');
 
 CREATE TABLE cx.identity_change (
     change_id       bigint      GENERATED BY DEFAULT AS IDENTITY,

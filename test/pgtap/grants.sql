@@ -43,7 +43,7 @@ RESET ROLE;
 -- a writer does all ingest, with everything new that this can bring
 SET LOCAL ROLE cxm_test_writer;
 SELECT lives_ok(statement, 'a writer can: ' || left(statement, 60)) FROM unnest(ARRAY[
-    $$SELECT cxm.track('e', '{"email": "w@x.org", "phone": "+4912345"}', '{"a": 1}', touchpoint => 't1', location => 'l1', product => 'p1', employee => 'e1', source => 's1', message_id => 'm')$$,
+    $$SELECT cxm.track('e', '{"email": "w@x.org", "phone": "+493012345"}', '{"a": 1}', touchpoint => 't1', location => 'l1', product => 'p1', employee => 'e1', source => 's1', message_id => 'm')$$,
     $$SELECT cxm.record_feedback('nps', 2, '{"email": "w@x.org"}', touchpoint => 't2', source => 's2', message_id => 'm')$$,
     $$SELECT cxm.record_purchase(9.99, '{"email": "w@x.org"}', product => 'p2', message_id => 'm')$$,
     $$SELECT cxm.identify('{"email": "w@x.org", "user_id": "1"}', '{"name": "W"}', message_id => 'm')$$,

@@ -7,7 +7,7 @@ SET LOCAL client_min_messages = warning;
 -- one spelling
 SELECT is(cxm.normalize(namespace, value), answer, format('%s %L', namespace, value)) FROM (VALUES
     ('email', E' \t Ann@Example.COM\n', 'ann@example.com'), ('email', 'a@b@c', NULL), ('email', '@', NULL), ('email', 'a b@c', NULL), ('email', '', NULL),
-    ('phone', '0049 (170) 123-45.67', '+491701234567'), ('phone', '+49170', '+49170'), ('phone', '1234', NULL), ('phone', '12345', '12345'),
+    ('phone', '0049 (170) 123-45.67', '+491701234567'), ('phone', '+49170', NULL), ('phone', '1234', NULL), ('phone', '12345', '12345'),
     ('phone', '123456789012345678901', NULL), ('phone', '12345x', NULL), ('user_id', '  ', NULL), ('user_id', ' A b ', 'A b'), ('any', '0', '0')) AS v(namespace, value, answer);
 -- the same form at the door and at the desk, whatever the collation of a column
 SELECT cxm.identify('{"email": "ÉVA@École.example"}') AS eva \gset

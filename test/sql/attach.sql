@@ -130,7 +130,7 @@ SELECT * FROM shop.difference('TABLE shop.expected_answers', $$shop.stored_feedb
 INSERT INTO shop."Survey Answers" ("Id", "select", metric, "Score %", hi) VALUES
     (401, '2020-02-01', 'nps', 11, NULL), (402, '2020-02-01', 'no_such', 1, NULL), (403, 'infinity', 'nps', 1, NULL), (404, '2020-02-01', 'nps', 1, 99999999999),
     (405, '2020-02-01', 'nps', 9, NULL), (406, '290000-01-01', 'nps', 9, NULL);
-UPDATE shop."Survey Answers" SET "E-Mail" = 'not an address' WHERE "Id" = 405;
+UPDATE shop."Survey Answers" SET "E-Mail" = E'\t' WHERE "Id" = 405;
 SELECT message_id, reason, record FROM cx.rejection WHERE state = 'open' ORDER BY message_id;
 SELECT table_rows = stored_rows + blank_rows + rejections AS adds_up, lag_rows FROM cxm.source_status(true);
 UPDATE shop."Survey Answers" SET "Score %" = 10 WHERE "Id" = 401;
