@@ -101,6 +101,15 @@ BEGIN
     INSERT INTO pg_temp.cxm_match_pair (record_a, record_b, weight, probability)
     SELECT s.record_a, s.record_b, s.weight, s.probability
     FROM cxm.linkage_score('TABLE pg_temp.cxm_match_input', model, review, one_to_one) AS s;
+    SELECT c.name INTO v_bad
+    FROM unnest(CASE WHEN namespace IS NULL THEN ARRAY['namespace', 'value'] END) AS c(name)
+    WHERE NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = 'pg_temp.cxm_match_input'::regclass AND a.attname = c.name);
+    IF FOUND THEN
+        RAISE EXCEPTION 'query has no column "%"', v_bad
+            USING ERRCODE = 'undefined_column',
+                  DETAIL = 'Links are between identifiers, and columns namespace and value say which one a record has.',
+                  HINT = 'Where the ids of the records are values of one namespace, name that: namespace => ''crm_id''.';
+    END IF;
     EXECUTE format('INSERT INTO pg_temp.cxm_match_record (record, namespace, value) SELECT q.%1$I::text, %2$s, %3$s::text FROM pg_temp.cxm_match_input AS q '
                    'WHERE EXISTS (SELECT FROM pg_temp.cxm_match_pair AS p WHERE p.record_a = q.%1$I::text) '
                    'OR EXISTS (SELECT FROM pg_temp.cxm_match_pair AS p WHERE p.record_b = q.%1$I::text)',
