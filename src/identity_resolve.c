@@ -118,10 +118,11 @@ typedef struct Flag
 typedef struct Resolve
 {
 	const CxmRules *rules;
-	const CxmChange *changes;
-	Size		nchanges;
+	const CxmChange *given;
+	Size		ngiven;
 	const CxmFresh *fresh;
 	Size		nfresh;
+	text	   *retired_reason;
 	bool		is_everything;
 
 	/* of all attempts */
@@ -129,6 +130,9 @@ typedef struct Resolve
 	CxmVector	extra;			/* int64: profiles that have to be locked, too */
 
 	/* of this attempt */
+	CxmChange  *changes;		/* those given, without what somebody else has retired meanwhile */
+	Size		nchanges;
+	CxmIdMap	pending_of;		/* changes by link_id */
 	CxmVector	members;
 	CxmIdMap	member_of;
 	CxmVector	clusters;
@@ -310,6 +314,26 @@ static CxmQuery touch_query =
 	"UPDATE cx.profile AS p SET changed_at = now(), counts = t.counts::integer[], is_known = t.is_known, is_kept_apart = t.is_kept_apart"
 	" FROM unnest($1, $2, $3, $4) AS t(id, counts, is_known, is_kept_apart) WHERE p.profile_id = t.id",
 	4, {INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID}
+};
+
+/*
+ * The rows of links are changed under the locks of profiles only, here and
+ * by refuse_query, so that whoever waits for one holds nothing that its
+ * owner wants.
+ */
+static CxmQuery retire_query =
+{
+	"UPDATE cx.link AS l SET retired_at = now(), retired_by = session_user, retired_reason = $2"
+	" WHERE l.link_id = ANY ($1) AND l.retired_at IS NULL RETURNING l.link_id, l.verified, l.observed_at, l.refused",
+	2, {INT8ARRAYOID, TEXTOID}
+};
+
+static CxmQuery strengthen_query =
+{
+	"UPDATE cx.link AS l SET verified = l.verified OR s.verified, observed_at = least(l.observed_at, s.at)"
+	" FROM unnest($1, $2, $3) AS s(link_id, verified, at) WHERE l.link_id = s.link_id AND l.retired_at IS NULL"
+	" RETURNING l.link_id, l.verified, l.observed_at, l.refused",
+	3, {INT8ARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID}
 };
 
 static CxmQuery refuse_query =
@@ -583,7 +607,7 @@ choose_locks(Resolve *resolve)
 				continue;
 			add_id(&resolve->ids, cluster_at(resolve, member->cluster)->id);
 			/* one more link to a generic identifier changes nothing about it, so many may come at once */
-			if (member->was != CXM_GENERIC || change->is_retired || is_by_hand(change->kind))
+			if (member->was != CXM_GENERIC || change->pending != CXM_WRITTEN || change->is_retired || is_by_hand(change->kind))
 				cluster_at(resolve, member->cluster)->is_exclusive = true;
 		}
 	}
@@ -634,6 +658,76 @@ lock_profiles(Resolve *resolve)
 		first = end;
 	}
 	resolve->ids.n = 0;
+}
+
+/*
+ * Pending changes
+ */
+static void
+read_pending(TupleTableSlot *slot, void *state)
+{
+	Resolve    *resolve = state;
+	CxmChange  *change = &resolve->changes[cxm_idmap_find(&resolve->pending_of, row_int64(slot, 1))];
+
+	change->is_retired = change->pending == CXM_TO_RETIRE;
+	change->is_verified = row_bool(slot, 2);
+	change->at = row_int64(slot, 3);
+	change->refused = refusal_of(slot, 4);
+	change->pending = CXM_WRITTEN;
+}
+
+static void
+write_pending(Resolve *resolve, CxmPending pending)
+{
+	CxmVector	ids;
+	CxmVector	verified;
+	CxmVector	times;
+	Datum		args[3];
+
+	cxm_vector_init(&ids, sizeof(int64));
+	cxm_vector_init(&verified, sizeof(Datum));
+	cxm_vector_init(&times, sizeof(Datum));
+	for (Size i = 0; i < resolve->nchanges; i++)
+	{
+		const CxmChange *change = &resolve->changes[i];
+
+		/* a link may be named twice */
+		if (change->pending != pending || !cxm_idmap_add(&resolve->pending_of, change->link_id, (uint32) i))
+			continue;
+		add_id(&ids, change->link_id);
+		*(Datum *) cxm_vector_add(&verified) = BoolGetDatum(change->is_verified);
+		*(Datum *) cxm_vector_add(&times) = TimestampTzGetDatum(change->at);
+	}
+	if (ids.n == 0)
+		return;
+	args[0] = cxm_int8_array((int64 *) ids.data, ids.n);
+	if (pending == CXM_TO_RETIRE)
+	{
+		args[1] = PointerGetDatum(resolve->retired_reason);
+		cxm_query(&retire_query, args, false, read_pending, resolve);
+	}
+	else
+	{
+		args[1] = cxm_array((Datum *) verified.data, NULL, verified.n, BOOLOID);
+		args[2] = cxm_array((Datum *) times.data, NULL, times.n, TIMESTAMPTZOID);
+		cxm_query(&strengthen_query, args, false, read_pending, resolve);
+	}
+}
+
+/* Write what is pending, now that nobody else can, and forget what has been retired meanwhile */
+static void
+settle_pending(Resolve *resolve)
+{
+	Size		n = 0;
+
+	write_pending(resolve, CXM_TO_RETIRE);
+	write_pending(resolve, CXM_TO_STRENGTHEN);
+	for (Size i = 0; i < resolve->nchanges; i++)
+	{
+		if (resolve->changes[i].pending == CXM_WRITTEN)
+			resolve->changes[n++] = resolve->changes[i];
+	}
+	resolve->nchanges = n;
 }
 
 /*
@@ -1851,6 +1945,11 @@ write_down(const Resolve *resolve)
 static void
 start_attempt(Resolve *resolve)
 {
+	resolve->changes = MemoryContextAllocHuge(CurrentMemoryContext, Max(resolve->ngiven, 1) * sizeof(CxmChange));
+	resolve->nchanges = resolve->ngiven;
+	if (resolve->ngiven > 0)
+		memcpy(resolve->changes, resolve->given, resolve->ngiven * sizeof(CxmChange));
+	cxm_idmap_init(&resolve->pending_of);
 	cxm_vector_init(&resolve->members, sizeof(Member));
 	cxm_idmap_init(&resolve->member_of);
 	cxm_vector_init(&resolve->clusters, sizeof(Cluster));
@@ -1879,6 +1978,7 @@ attempt(Resolve *resolve)
 	lock_profiles(resolve);
 	if (resolve->is_stale)
 		return false;
+	settle_pending(resolve);
 	find_generic(resolve);
 	resolve->nclusters = (uint32) resolve->clusters.n;
 	resolve->groups = make_groups(resolve);
@@ -1931,13 +2031,15 @@ attempt_in_subtransaction(Resolve *resolve)
 
 /*
  * Bring profiles up to date with links that came, changed or were retired.
- * The rows of the links and of the fresh identifiers are written already.
+ * The rows of fresh identifiers are written already, and so are those of
+ * links unless they say that they are pending.
  */
 int64
 cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
-			const CxmFresh *fresh, Size nfresh)
+			const CxmFresh *fresh, Size nfresh, text *retired_reason)
 {
-	Resolve		resolve = {.rules = rules, .changes = changes, .nchanges = nchanges, .fresh = fresh, .nfresh = nfresh};
+	Resolve		resolve = {.rules = rules, .given = changes, .ngiven = nchanges, .fresh = fresh, .nfresh = nfresh,
+	.retired_reason = retired_reason};
 	MemoryContext outer = CurrentMemoryContext;
 	MemoryContext context;
 	int64		count;
