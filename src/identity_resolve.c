@@ -153,6 +153,7 @@ typedef struct Resolve
 	uint64		strength;		/* of the strongest change in it */
 	bool		needs_locks;
 	bool		has_region;
+	bool		has_spread;		/* to groups that were not slow by themselves */
 	CxmVector	parts;			/* Part */
 
 	/* results */
@@ -1309,7 +1310,10 @@ read_links(Resolve *resolve)
 	rank_links(resolve);
 }
 
-/* Take a standing profile into the region; its members are read by the next grow_region() */
+/*
+ * Take a standing profile into the region; its members are read by the next
+ * grow_region().  What counts would have settled for it has to be solved, too.
+ */
 static void
 take_cluster(Resolve *resolve, uint32 i)
 {
@@ -1318,6 +1322,13 @@ take_cluster(Resolve *resolve, uint32 i)
 	if (cluster->is_in_region)
 		return;
 	cluster->is_in_region = true;
+	if (i < resolve->nclusters)
+	{
+		LinkGroup  *group = &resolve->groups[find_group(resolve->groups, i)];
+
+		resolve->has_spread |= group->is_touched && !group->is_slow;
+		group->is_slow |= group->is_touched;
+	}
 	add_id(&resolve->ids, cluster->id);
 	if (!cluster->is_locked || !cluster->is_exclusive)
 	{
@@ -1326,9 +1337,16 @@ take_cluster(Resolve *resolve, uint32 i)
 	}
 }
 
+static bool take_slow_groups(Resolve *resolve);
+
 static void
 grow_region(Resolve *resolve)
 {
+	while (resolve->has_spread)
+	{
+		resolve->has_spread = false;
+		take_slow_groups(resolve);
+	}
 	query_ids(resolve, &members_query, read_member);
 	read_links(resolve);
 }
@@ -1547,20 +1565,17 @@ take_neighbours(Resolve *resolve, bool of_all)
 	return any;
 }
 
-/* The slow groups, whose profiles are the core of the region, and how strong the strongest change in them is */
+/* Take the slow groups into the region: their profiles are its core */
 static bool
-start_region(Resolve *resolve)
+take_slow_groups(Resolve *resolve)
 {
 	bool		any = false;
 
-	resolve->strength = PG_UINT64_MAX;
 	for (uint32 i = 0; i < resolve->nclusters; i++)
 	{
-		Cluster    *cluster = cluster_at(resolve, i);
-
-		if (!cluster->is_locked || !resolve->groups[find_group(resolve->groups, i)].is_slow)
+		if (!cluster_at(resolve, i)->is_locked || !resolve->groups[find_group(resolve->groups, i)].is_slow)
 			continue;
-		cluster->is_core = true;
+		cluster_at(resolve, i)->is_core = true;
 		take_cluster(resolve, i);
 		any = true;
 	}
@@ -1572,7 +1587,15 @@ start_region(Resolve *resolve)
 			any = true;
 		}
 	}
-	if (!any)
+	return any;
+}
+
+/* Begin with the slow groups, and find how strong the strongest change is */
+static bool
+start_region(Resolve *resolve)
+{
+	resolve->strength = PG_UINT64_MAX;
+	if (!take_slow_groups(resolve))
 		return false;
 
 	for (Size i = 0; i < resolve->nchanges; i++)
@@ -2013,6 +2036,7 @@ start_attempt(Resolve *resolve)
 	cxm_vector_init(&resolve->quarantines, sizeof(Flag));
 	resolve->is_stale = false;
 	resolve->needs_locks = false;
+	resolve->has_spread = false;
 	resolve->nranked = 0;
 }
 
