@@ -1173,6 +1173,27 @@ read_links(Resolve *resolve)
 	rank_links(resolve);
 }
 
+static void take_cluster(Resolve *resolve, uint32 i);
+
+/* What the region reaches is solved with all of its group, and not settled by counts besides */
+static void
+take_group(Resolve *resolve, uint32 group)
+{
+	if (resolve->groups[group].is_slow)
+		return;
+	resolve->groups[group].is_slow = true;
+	for (uint32 i = 0; i < resolve->nclusters; i++)
+	{
+		if (find_group(resolve->groups, i) == group)
+			take_cluster(resolve, i);
+	}
+	for (uint32 i = 0; i < resolve->nfresh; i++)
+	{
+		if (find_group(resolve->groups, resolve->nclusters + i) == group)
+			member_at(resolve, add_member(resolve, resolve->fresh[i].id))->is_outside = false;
+	}
+}
+
 /* Take a standing profile into the region; its members are read by the next grow_region() */
 static void
 take_cluster(Resolve *resolve, uint32 i)
@@ -1188,6 +1209,8 @@ take_cluster(Resolve *resolve, uint32 i)
 		add_id(&resolve->extra, cluster->id);
 		resolve->needs_locks = true;
 	}
+	if (i < resolve->nclusters)
+		take_group(resolve, find_group(resolve->groups, i));
 }
 
 static void
