@@ -268,7 +268,7 @@ static CxmQuery insert_profiles_query =
 	4, {INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID}
 };
 
-/* all stubs of a standing profile go to another one */
+/* all stubs of a standing profile go to another one; the changes of a step share their time, see cxm.merge_links() */
 static CxmQuery merge_query =
 {
 	"WITH moved AS (UPDATE cx.profile AS p"
@@ -277,8 +277,8 @@ static CxmQuery merge_query =
 	"  UNION ALL SELECT s.profile_id, u.loser, u.winner, u.link_id FROM unnest($1, $2, $3) AS u(loser, winner, link_id)"
 	"  JOIN cx.profile AS s ON s.canonical_id = u.loser AND s.canonical_id <> s.profile_id) AS m"
 	" WHERE p.profile_id = m.stub RETURNING p.profile_id, m.loser, m.winner, m.link_id)"
-	" INSERT INTO cx.identity_change (profile_id, from_profile, to_profile, link_id, cause)"
-	" SELECT d.profile_id, d.loser, d.winner, d.link_id, 'link' FROM moved AS d ORDER BY d.profile_id",
+	" INSERT INTO cx.identity_change (profile_id, from_profile, to_profile, link_id, cause, changed_at)"
+	" SELECT d.profile_id, d.loser, d.winner, d.link_id, 'link', (SELECT clock_timestamp()) FROM moved AS d ORDER BY d.profile_id",
 	3, {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}
 };
 
@@ -288,8 +288,8 @@ static CxmQuery relabel_query =
 	" SET canonical_id = m.winner, changed_at = now(), counts = '{}', is_known = false, is_kept_apart = false"
 	" FROM unnest($1, $2, $3, $4, $5) AS m(stub, loser, winner, link_id, cause)"
 	" WHERE p.profile_id = m.stub RETURNING p.profile_id, m.loser, m.winner, m.link_id, m.cause)"
-	" INSERT INTO cx.identity_change (profile_id, from_profile, to_profile, link_id, cause)"
-	" SELECT d.profile_id, d.loser, d.winner, nullif(d.link_id, 0), d.cause FROM moved AS d ORDER BY d.profile_id",
+	" INSERT INTO cx.identity_change (profile_id, from_profile, to_profile, link_id, cause, changed_at)"
+	" SELECT d.profile_id, d.loser, d.winner, nullif(d.link_id, 0), d.cause, (SELECT clock_timestamp()) FROM moved AS d ORDER BY d.profile_id",
 	5, {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID}
 };
 

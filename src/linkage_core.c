@@ -1223,6 +1223,8 @@ cxm_linkage_weights(CxmLinkage *l)
 {
 	l->prior = log2(l->lambda / (1 - l->lambda));
 	l->related_prior = log2(l->lambda_related / (1 - l->lambda));
+	l->strangers = 1 - l->lambda_related / (1 - l->lambda);
+	l->best_prior = l->prior - log2(l->strangers);
 	for (int i = 0; i < l->ncomparisons; i++)
 	{
 		const CxmComparison *c = &l->comparisons[i];
@@ -1253,7 +1255,8 @@ cxm_tf_weight(const CxmLinkage *l, const CxmComparison *c, uint32_t value)
 
 /*
  * What it takes away that the pair may be two people who are related: they share much that strangers do not.  It is
- * log2(1 + odds of relations against strangers), so that the odds of a match become those against both.
+ * log2 of what both together are as a multiple of what strangers alone would be, were all others strangers; so the odds
+ * of a match become those against both.
  */
 double
 cxm_related_weight(const CxmLinkage *l, uint32_t a, uint64_t vector)
@@ -1271,7 +1274,7 @@ cxm_related_weight(const CxmLinkage *l, uint32_t a, uint64_t vector)
 		if (c->tf_weight > 0 && code == c->exact && code > 0)
 			weight += cxm_tf_weight(l, c, l->rows[(size_t) a * l->ncolumns + c->column]);
 	}
-	return weight > 50 ? -weight : -log2(1 + exp2(weight));
+	return weight > 60 ? -weight : -log2(l->strangers + exp2(weight));
 }
 
 /* The weight of a pair: the prior and what the comparisons add; a is one of the two records */
@@ -1303,7 +1306,7 @@ cxm_linkage_score_pair(CxmLinkage *l, uint32_t a, uint32_t b, double least, uint
 	const uint32_t *y = &l->rows[(size_t) b * l->ncolumns];
 	uint64_t	known = 0;
 	uint32_t	open = 0;
-	double		best = l->prior;
+	double		best = l->best_prior;
 
 	for (int i = 0; i < l->ncomparisons; i++)
 	{

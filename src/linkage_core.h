@@ -146,6 +146,8 @@ typedef struct CxmLinkage
 	double		weight[CXM_MAX_COMPARISONS][CXM_LEVEL_CODES];
 	double		related_weight[CXM_MAX_COMPARISONS][CXM_LEVEL_CODES];
 	double		related_prior;
+	double		strangers;		/* share of strangers among pairs that are no matches */
+	double		best_prior;		/* the prior, with the most that relations can add */
 	double		best_unequal[CXM_MAX_COMPARISONS];	/* the most that two different values can weigh */
 	int			order[CXM_MAX_COMPARISONS]; /* in which different values are compared */
 	double		prior;

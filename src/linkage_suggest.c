@@ -25,7 +25,7 @@
 #include "utils/memutils.h"
 
 /* records that are looked at; more of them change no choice */
-#define SAMPLE_RECORDS	100000.0
+#define SAMPLE_RECORDS	50000.0
 
 /* so many pairs are compared without blocking */
 #define ALL_PAIRS		1.3e7
@@ -38,10 +38,10 @@
 #define LEAST_RULE		5e6
 
 /* imagined matches on which rules are tried */
-#define IMAGINED		8192
+#define IMAGINED		16384
 
 #define MAX_CANDIDATES	24
-#define MAX_TRIED		640
+#define MAX_TRIED		400
 
 /* what the values of a column look like */
 typedef enum Kind
@@ -485,7 +485,7 @@ choose_blocking(Suggestion *s)
 			for (int i = 0; i < IMAGINED; i++)
 				gain += !found[i] && (s->imagined[i] & t->mask) == t->mask;
 			value = gain / (t->pairs + 0.2 * s->records);
-			if (gain > IMAGINED / 4000 && value > best_value)
+			if (gain > IMAGINED / 8000 && value > best_value)
 			{
 				best = r;
 				best_value = value;

@@ -24,15 +24,14 @@
 #include "funcapi.h"
 #include "identity_core.h"
 #include "miscadmin.h"
-#include "port.h"
 #include "solve_core.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
+#include "utils/plancache.h"
 #include "utils/timestamp.h"
 
 /* texts of a batch are copied, up to this size together */
@@ -189,7 +188,7 @@ read_rules(JsonbValue *value, const char *name, CxmNamespace *rules)
 	JsonbIterator *it;
 	JsonbValue	v;
 	JsonbIteratorToken token;
-	char	   *key = NULL;
+	const char *key = "";
 
 	if (value->type == jbvNumeric)
 	{
@@ -607,6 +606,7 @@ read_query(Solve *solve, const char *name, text *query)
 {
 	SPIPlanPtr	plan;
 	SPIExecuteOptions options = {0};
+	const CachedPlanSource *source;
 	int			result;
 
 	solve->query = name;
@@ -621,6 +621,15 @@ read_query(Solve *solve, const char *name, text *query)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("query of the %s must be one query that returns rows", name),
 				 errdetail("It is: %s", text_to_cstring(query))));
+	source = linitial(SPI_plan_get_plan_sources(plan));
+	if (source->commandTag != CMDTAG_SELECT ||
+		linitial_node(Query, source->query_list)->hasModifyingCTE ||
+		linitial_node(Query, source->query_list)->rowMarks != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("query of the %s must not change or lock anything", name),
+				 errdetail("It is: %s", text_to_cstring(query)),
+				 errhint("Do that in a statement of its own.")));
 	options.read_only = true;
 	options.dest = &solve->receiver;
 	result = SPI_execute_plan_extended(plan, &options);
@@ -661,6 +670,17 @@ tie_hash(const CxmSolve *core, uint32 node)
 		return hash_bytes_extended((unsigned char *) &core->ids[node], sizeof(int64), 0);
 	memcpy(&length, core->texts[node], sizeof(uint32));
 	return hash_bytes_extended((const unsigned char *) core->texts[node] + sizeof(uint32), (int) length, 0);
+}
+
+/* A link of this time ends in a node */
+static void
+see_identifier(Solve *solve, uint32 node, int64 at)
+{
+	const CxmSolveRules *rules = solve->core.rules;
+	CxmIdentifier *identifier = &solve->graph.identifiers[rules[node].degree];
+
+	if (rules[solve->core.parent[node]].is_bound && at < identifier->at)
+		identifier->at = at;
 }
 
 /* The components in which a limit might bind, as the solver of the store wants them */
@@ -713,13 +733,8 @@ collect_bound(Solve *solve, uint32 nbound)
 			if (pass == 0 && solve->has_windows)
 			{
 				/* links that are refused tell when an identifier was seen, too */
-				for (int end = 0; end < 2; end++)
-				{
-					uint32		node = end == 0 ? a : b;
-
-					if (rules[core->parent[node]].is_bound && core->order[i] < graph->identifiers[rules[node].degree].at)
-						graph->identifiers[rules[node].degree].at = core->order[i];
-				}
+				see_identifier(solve, a, core->order[i]);
+				see_identifier(solve, b, core->order[i]);
 			}
 			if (rules[a].is_generic || rules[b].is_generic || !rules[core->parent[a]].is_bound)
 				continue;
@@ -850,7 +865,7 @@ put_components(Solve *solve, Rows *rows)
 static text *
 name_of(const CxmSolve *core, uint32 node)
 {
-	char		digits[MAXINT8LEN + 1];
+	char		digits[32];
 	uint32		length;
 
 	if (!core->is_text)
@@ -911,7 +926,7 @@ put_refused(Solve *solve, Rows *rows)
 	MemoryContextSwitchTo(old);
 }
 
-/* Read, solve, and give the rows; the arguments are those of all three functions */
+/* Read, solve, and give the rows; all three functions have the same arguments */
 static Datum
 run(FunctionCallInfo fcinfo, NodeType node_type, void (*put_rows) (Solve *solve, Rows *rows))
 {

@@ -74,6 +74,20 @@ $$;
 COMMENT ON FUNCTION cxm.profile_identifiers(bigint[]) IS
 'The identifiers of the given standing profiles, with the profile (stub) that each is in and the standing one. Each profile is to be named once.';
 
+CREATE FUNCTION cxm.identifier_profiles(identifier_ids bigint[]) RETURNS bigint[]
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN ARRAY(SELECT DISTINCT p.canonical_id
+                 FROM cx.profile AS p
+                 WHERE p.profile_id = ANY (ARRAY(SELECT DISTINCT i.profile_id FROM cx.identifier AS i WHERE i.identifier_id = ANY (identifier_ids)))
+                 ORDER BY p.canonical_id);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.identifier_profiles(bigint[]) IS 'The standing profiles that the given identifiers belong to, each once, ascending.';
+
 CREATE FUNCTION cxm.profile_links(profile_ids bigint[],
                                   OUT link_id bigint, OUT place bigint, OUT identifier_a bigint, OUT identifier_b bigint,
                                   OUT profile_a bigint, OUT profile_b bigint, OUT kind text, OUT refused text)
@@ -82,34 +96,38 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+    -- arrays, so that a few identifiers among millions are looked up by index
+    v_members bigint[] := ARRAY(SELECT m.identifier_id FROM cxm.profile_identifiers(profile_ids) AS m);
 BEGIN
     RETURN QUERY
-    WITH member AS MATERIALIZED (
-        SELECT m.identifier_id FROM cxm.profile_identifiers(profile_ids) AS m
-    ), found AS (
-        SELECT l.* FROM member AS m JOIN cx.link AS l ON l.identifier_a = m.identifier_id WHERE l.retired_at IS NULL
-        UNION
-        SELECT l.* FROM member AS m JOIN cx.link AS l ON l.identifier_b = m.identifier_id WHERE l.retired_at IS NULL
+    WITH found AS MATERIALIZED (
+        SELECT l.* FROM cx.link AS l WHERE l.identifier_a = ANY (v_members) AND l.retired_at IS NULL
+        UNION ALL
+        SELECT l.* FROM cx.link AS l
+        WHERE l.identifier_b = ANY (v_members) AND l.retired_at IS NULL AND NOT EXISTS (SELECT FROM unnest(v_members) AS m(id) WHERE m.id = l.identifier_a)
+    ), found_end AS MATERIALIZED (
+        SELECT i.identifier_id, i.profile_id, n.rank, hashtextextended(i.namespace || ':' || i.value, 0) AS hash
+        FROM cx.identifier AS i JOIN cx.namespace AS n ON n.namespace = i.namespace
+        WHERE i.identifier_id = ANY (ARRAY(SELECT f.identifier_a FROM found AS f UNION SELECT f.identifier_b FROM found AS f))
+    ), profile AS MATERIALIZED (
+        SELECT p.profile_id, p.canonical_id FROM cx.profile AS p WHERE p.profile_id = ANY (ARRAY(SELECT DISTINCT e.profile_id FROM found_end AS e))
     )
     SELECT l.link_id,
            CASE WHEN l.kind <> 'never' AND l.identifier_a <> l.identifier_b THEN
                -- the order in which the solver takes links
                row_number() OVER (PARTITION BY l.kind <> 'never' AND l.identifier_a <> l.identifier_b
                                   ORDER BY array_position('{pinned,seen,matched}', l.kind), l.verified DESC,
-                                           greatest(na.rank, nb.rank), least(na.rank, nb.rank),
+                                           greatest(a.rank, b.rank), least(a.rank, b.rank),
                                            l.evidence = '', coalesce(l.probability, 1) DESC, l.observed_at,
-                                           least(hashtextextended(ia.namespace || ':' || ia.value, 0), hashtextextended(ib.namespace || ':' || ib.value, 0)),
-                                           greatest(hashtextextended(ia.namespace || ':' || ia.value, 0), hashtextextended(ib.namespace || ':' || ib.value, 0)),
-                                           l.link_id)
+                                           least(a.hash, b.hash), greatest(a.hash, b.hash), l.link_id)
            END,
            l.identifier_a, l.identifier_b, pa.canonical_id, pb.canonical_id, l.kind, l.refused
     FROM found AS l
-    JOIN cx.identifier AS ia ON ia.identifier_id = l.identifier_a
-    JOIN cx.namespace AS na ON na.namespace = ia.namespace
-    JOIN cx.profile AS pa ON pa.profile_id = ia.profile_id
-    JOIN cx.identifier AS ib ON ib.identifier_id = l.identifier_b
-    JOIN cx.namespace AS nb ON nb.namespace = ib.namespace
-    JOIN cx.profile AS pb ON pb.profile_id = ib.profile_id;
+    JOIN found_end AS a ON a.identifier_id = l.identifier_a
+    JOIN profile AS pa ON pa.profile_id = a.profile_id
+    JOIN found_end AS b ON b.identifier_id = l.identifier_b
+    JOIN profile AS pb ON pb.profile_id = b.profile_id;
 END
 $$;
 
@@ -147,9 +165,31 @@ $$;
 COMMENT ON FUNCTION cxm.shared_namespaces(bigint, bigint) IS
 'The namespaces of which both of two standing profiles have identifiers, with their rules, how many each has and the least value of each.';
 
+CREATE FUNCTION cxm.link_apart(profile_a bigint, profile_b bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_a bigint[];
+    v_b bigint[];
+BEGIN
+    IF (SELECT count(*) FROM cx.profile AS p WHERE p.profile_id IN (profile_a, profile_b) AND p.is_kept_apart) < 2 THEN
+        RETURN NULL;
+    END IF;
+    v_a := ARRAY(SELECT m.identifier_id FROM cxm.profile_identifiers(ARRAY[profile_a]) AS m);
+    v_b := ARRAY(SELECT m.identifier_id FROM cxm.profile_identifiers(ARRAY[profile_b]) AS m);
+    RETURN (SELECT min(l.link_id) FROM cx.link AS l
+            WHERE l.kind = 'never' AND l.retired_at IS NULL
+              AND ((l.identifier_a = ANY (v_a) AND l.identifier_b = ANY (v_b)) OR (l.identifier_a = ANY (v_b) AND l.identifier_b = ANY (v_a))));
+END
+$$;
+
+COMMENT ON FUNCTION cxm.link_apart(bigint, bigint) IS 'The oldest live link (link_id) of kind never between two standing profiles; NULL when none keeps them apart.';
+
 CREATE FUNCTION cxm.explain_links(link_ids bigint[],
                                   OUT link_id bigint, OUT namespace_a text, OUT value_a text, OUT namespace_b text, OUT value_b text,
-                                  OUT kind text, OUT verified boolean, OUT source text, OUT evidence text, OUT observed_at timestamptz, OUT why text)
+                                  OUT kind text, OUT verified boolean, OUT source text, OUT evidence text, OUT observed_at timestamptz, OUT refused text,
+                                  OUT why text)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -157,7 +197,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT l.link_id, ia.namespace, ia.value, ib.namespace, ib.value, l.kind, l.verified, s.source, l.evidence, l.observed_at,
+    SELECT l.link_id, ia.namespace, ia.value, ib.namespace, ib.value, l.kind, l.verified, s.source, l.evidence, l.observed_at, l.refused,
            CASE
                WHEN l.retired_at IS NOT NULL THEN format('retired by %s: %s', l.retired_by, l.retired_reason)
                WHEN l.kind = 'never' THEN format('kept apart by %s: %s', l.created_by, l.reason)
@@ -172,11 +212,7 @@ BEGIN
                    WHERE q.quarantined IS NOT NULL)
                WHEN l.refused = 'never' THEN (
                    SELECT format('link %s keeps the two apart: %s', k.link_id, k.reason)
-                   FROM cxm.profile_links(ARRAY[pa.canonical_id]) AS o
-                   JOIN cx.link AS k ON k.link_id = o.link_id
-                   WHERE o.kind = 'never' AND pb.canonical_id IN (o.profile_a, o.profile_b)
-                   ORDER BY k.link_id
-                   LIMIT 1)
+                   FROM cx.link AS k WHERE k.link_id = cxm.link_apart(pa.canonical_id, pb.canonical_id))
                WHEN l.refused = 'unique' THEN (
                    SELECT string_agg(format('%s "%s" and "%s" are two people', t.namespace, t.least_a, t.least_b), ', ' ORDER BY t.rank)
                    FROM cxm.shared_namespaces(pa.canonical_id, pb.canonical_id) AS t
@@ -225,23 +261,26 @@ BEGIN
                coalesce(array_agg(h.identifier_b ORDER BY h.place), '{}') AS b
         FROM here AS h
         WHERE h.place IS NOT NULL AND h.refused IS NULL
-    ), joining AS (
-        SELECT e.ids[f.place] AS link_id FROM edge AS e CROSS JOIN unnest(cxm.spanning_forest(e.a, e.b)) AS f(place)
-    ), bridge AS (
-        SELECT e.ids[b.place] AS link_id FROM edge AS e CROSS JOIN cxm.bridges(e.a, e.b) AS b
+    ), marked AS (
+        -- grouped, not joined: what the planner knows of the sizes of arrays would be a guess
+        SELECT m.link_id, min(m.place) AS place, bool_or(m.joins) AS joins, bool_or(m.is_bridge) AS is_bridge
+        FROM (SELECT h.link_id, h.place, false AS joins, false AS is_bridge FROM here AS h
+              UNION ALL
+              SELECT e.ids[f.place], NULL, true, false FROM edge AS e CROSS JOIN unnest(cxm.spanning_forest(e.a, e.b)) AS f(place)
+              UNION ALL
+              SELECT e.ids[b.place], NULL, false, true FROM edge AS e CROSS JOIN cxm.bridges(e.a, e.b) AS b) AS m
+        GROUP BY m.link_id
     )
-    SELECT h.place, e.link_id, e.namespace_a, e.value_a, e.namespace_b, e.value_b, e.kind, e.verified, e.source, e.evidence, e.observed_at,
-           CASE WHEN h.kind = 'never' THEN 'kept apart'
-                WHEN h.refused IS NOT NULL THEN 'refused'
-                WHEN h.place IS NULL THEN 'verified'
-                WHEN j.link_id IS NULL THEN 'redundant'
-                ELSE 'joined' END,
-           CASE WHEN h.refused IS NOT NULL THEN h.refused || ': ' ELSE '' END || e.why, b.link_id IS NOT NULL
-    FROM here AS h
-    JOIN cxm.explain_links(ARRAY(SELECT h.link_id FROM here AS h)) AS e ON e.link_id = h.link_id
-    LEFT JOIN joining AS j ON j.link_id = h.link_id
-    LEFT JOIN bridge AS b ON b.link_id = h.link_id
-    ORDER BY h.place, h.link_id;
+    SELECT m.place, e.link_id, e.namespace_a, e.value_a, e.namespace_b, e.value_b, e.kind, e.verified, e.source, e.evidence, e.observed_at,
+           CASE WHEN e.kind = 'never' THEN 'kept apart'
+                WHEN e.refused IS NOT NULL THEN 'refused'
+                WHEN m.place IS NULL THEN 'verified'
+                WHEN m.joins THEN 'joined'
+                ELSE 'redundant' END,
+           CASE WHEN e.refused IS NOT NULL THEN e.refused || ': ' ELSE '' END || e.why, m.is_bridge
+    FROM cxm.explain_links(ARRAY(SELECT h.link_id FROM here AS h)) AS e
+    JOIN marked AS m ON m.link_id = e.link_id
+    ORDER BY m.place, e.link_id;
 END
 $$;
 
@@ -362,12 +401,7 @@ AS $$
 DECLARE
     v_conflict record;
 BEGIN
-    SELECT l.link_id, l.created_by, l.reason, l.created_at INTO v_conflict
-    FROM cxm.profile_links(ARRAY[profile_a]) AS o
-    JOIN cx.link AS l ON l.link_id = o.link_id
-    WHERE o.kind = 'never' AND (o.profile_a, o.profile_b) IN ((check_merge.profile_a, check_merge.profile_b), (check_merge.profile_b, check_merge.profile_a))
-    ORDER BY l.link_id
-    LIMIT 1;
+    SELECT l.link_id, l.created_by, l.reason INTO v_conflict FROM cx.link AS l WHERE l.link_id = cxm.link_apart(profile_a, profile_b);
     IF FOUND THEN
         RAISE EXCEPTION 'profiles % and % are kept apart', profile_a, profile_b
             USING ERRCODE = 'integrity_constraint_violation',
@@ -411,10 +445,7 @@ BEGIN
                   DETAIL = (SELECT format('Link %s: %s', e.link_id, e.why) FROM cxm.explain_links(ARRAY[v_link]) AS e);
     END IF;
 
-    v_before := ARRAY(SELECT m.identifier_id
-                      FROM cxm.profile_identifiers(ARRAY(SELECT DISTINCT p.canonical_id
-                                                         FROM cx.identifier AS i JOIN cx.profile AS p ON p.profile_id = i.profile_id
-                                                         WHERE i.identifier_id IN (identifier_a, identifier_b))) AS m);
+    v_before := ARRAY(SELECT m.identifier_id FROM cxm.profile_identifiers(cxm.identifier_profiles(ARRAY[identifier_a, identifier_b])) AS m);
 
     INSERT INTO cx.link (identifier_a, identifier_b, kind, source_id, observed_at, reason)
     VALUES (least(identifier_a, identifier_b), greatest(identifier_a, identifier_b), 'pinned', v_source, now(), reason)
@@ -433,9 +464,7 @@ BEGIN
 
     SELECT count(*) INTO v_left
     FROM unnest(v_before) AS b(identifier_id)
-    JOIN cx.identifier AS i ON i.identifier_id = b.identifier_id
-    JOIN cx.profile AS p ON p.profile_id = i.profile_id
-    WHERE p.canonical_id <> (SELECT o.canonical_id FROM cx.identifier AS x JOIN cx.profile AS o ON o.profile_id = x.profile_id WHERE x.identifier_id = identifier_a);
+    WHERE b.identifier_id NOT IN (SELECT m.identifier_id FROM cxm.profile_identifiers(cxm.identifier_profiles(ARRAY[identifier_a])) AS m);
     IF v_left > 0 THEN
         RAISE WARNING '% of the identifiers of the two did not come along', v_left
             USING DETAIL = 'Together they would be more than a person can have, and weaker links gave way.',
@@ -503,7 +532,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
-    v_profiles := ARRAY(SELECT DISTINCT p.canonical_id FROM cx.identifier AS i JOIN cx.profile AS p ON p.profile_id = i.profile_id WHERE i.identifier_id IN (v_a, v_b));
+    v_profiles := cxm.identifier_profiles(ARRAY[v_a, v_b]);
     IF cardinality(v_profiles) = 2 THEN
         PERFORM cxm.check_merge(v_profiles[1], v_profiles[2]);
     END IF;
@@ -530,13 +559,10 @@ BEGIN
     retired := ARRAY(SELECT l FROM unnest(link_ids) AS l ORDER BY l);
     kept_apart := apart;
 
-    v_before := ARRAY(SELECT DISTINCT p.canonical_id
-                      FROM (SELECT l.identifier_a AS id FROM cx.link AS l WHERE l.link_id = ANY (link_ids)
-                            UNION SELECT l.identifier_b FROM cx.link AS l WHERE l.link_id = ANY (link_ids)
-                            UNION SELECT identifier_a
-                            UNION SELECT identifier_b) AS e
-                      JOIN cx.identifier AS i ON i.identifier_id = e.id
-                      JOIN cx.profile AS p ON p.profile_id = i.profile_id);
+    v_before := cxm.identifier_profiles(ARRAY(SELECT l.identifier_a FROM cx.link AS l WHERE l.link_id = ANY (link_ids)
+                                              UNION SELECT l.identifier_b FROM cx.link AS l WHERE l.link_id = ANY (link_ids)
+                                              UNION SELECT identifier_a
+                                              UNION SELECT identifier_b));
     v_members := ARRAY(SELECT m.identifier_id FROM cxm.profile_identifiers(v_before) AS m);
 
     IF cardinality(retired) > 0 THEN
@@ -546,15 +572,13 @@ BEGIN
         PERFORM cxm.resolve_links(ARRAY[apart]);
     END IF;
 
-    profiles := ARRAY(SELECT DISTINCT p.canonical_id
-                      FROM unnest(v_members) AS m(identifier_id)
-                      JOIN cx.identifier AS i ON i.identifier_id = m.identifier_id
-                      JOIN cx.profile AS p ON p.profile_id = i.profile_id
-                      ORDER BY p.canonical_id);
+    profiles := cxm.identifier_profiles(v_members);
     split_off := cardinality(profiles) - cardinality(v_before);
 
     IF identifier_a IS NOT NULL AND identifier_a <> identifier_b THEN
-        still_linked := cxm.link_path(identifier_a, identifier_b);
+        IF cardinality(cxm.identifier_profiles(ARRAY[identifier_a, identifier_b])) = 1 THEN
+            still_linked := cxm.link_path(identifier_a, identifier_b);
+        END IF;
         SELECT format('%s "%s"', i.namespace, i.value) INTO v_end_a FROM cx.identifier AS i WHERE i.identifier_id = identifier_a;
         SELECT format('%s "%s"', i.namespace, i.value) INTO v_end_b FROM cx.identifier AS i WHERE i.identifier_id = identifier_b;
     END IF;
@@ -638,6 +662,9 @@ DECLARE
     v_others bigint[];               -- ... whom it brought together with the profile
     v_started timestamptz;
     v_link bigint;
+    v_members bigint[] := ARRAY(SELECT m.identifier_id FROM cxm.profile_identifiers(ARRAY[v_standing]) AS m);
+    v_own_ids bigint[];
+    v_other_ids bigint[];
 BEGIN
     SELECT c.* INTO v_last FROM cx.identity_change AS c
     WHERE c.profile_id = merge_links.profile_id AND c.identifier_id IS NULL AND c.from_profile = merge_links.profile_id
@@ -650,46 +677,48 @@ BEGIN
     SELECT l.created_at INTO v_started FROM cx.link AS l WHERE l.link_id = v_last.link_id;
 
     -- where the identifiers were just before the merge: the first change since then says from where they went
-    RETURN QUERY
-    WITH member AS MATERIALIZED (
-        SELECT m.identifier_id, m.profile_id, m.canonical_id FROM cxm.profile_identifiers(ARRAY[v_standing]) AS m
-    ), moved AS (
+    WITH moved AS (
         SELECT DISTINCT ON (c.identifier_id) c.identifier_id, c.profile_id
         FROM cx.identity_change AS c
-        WHERE c.identifier_id IN (SELECT m.identifier_id FROM member AS m) AND c.change_id >= v_from
+        WHERE c.identifier_id = ANY (v_members) AND c.change_id >= v_from
         ORDER BY c.identifier_id, c.change_id
     ), placed AS MATERIALIZED (
-        SELECT m.identifier_id, coalesce(v.profile_id, m.profile_id) AS profile_id, m.canonical_id
-        FROM member AS m LEFT JOIN moved AS v ON v.identifier_id = m.identifier_id
+        SELECT i.identifier_id, i.created_at, coalesce(m.profile_id, i.profile_id) AS profile_id
+        FROM cx.identifier AS i LEFT JOIN moved AS m ON m.identifier_id = i.identifier_id
+        WHERE i.identifier_id = ANY (v_members)
+    ), stub AS MATERIALIZED (
+        SELECT p.profile_id, p.canonical_id FROM cx.profile AS p WHERE p.profile_id = ANY (ARRAY(SELECT DISTINCT o.profile_id FROM placed AS o))
     ), relabelled AS (
         SELECT DISTINCT ON (c.profile_id) c.profile_id, c.from_profile
         FROM cx.identity_change AS c
-        WHERE c.profile_id IN (SELECT p.profile_id FROM placed AS p) AND c.identifier_id IS NULL AND c.change_id >= v_from
+        WHERE c.profile_id = ANY (ARRAY(SELECT s.profile_id FROM stub AS s)) AND c.identifier_id IS NULL AND c.change_id >= v_from
         ORDER BY c.profile_id, c.change_id
-    ), side AS MATERIALIZED (
-        SELECT p.identifier_id,
-               -- without a log the profile that an identifier was put into is all that is known
-               CASE WHEN v_from IS NULL THEN p.profile_id ELSE coalesce(r.from_profile, p.canonical_id) END = merge_links.profile_id AS is_own,
-               v_from IS NULL OR coalesce(r.from_profile, p.canonical_id) = ANY (v_others) AS is_other
-        FROM placed AS p LEFT JOIN relabelled AS r ON r.profile_id = p.profile_id
-    ), linked AS (
-        SELECT l.link_id, o.identifier_id AS own_id, l.identifier_b AS other_id
-        FROM side AS o JOIN cx.link AS l ON l.identifier_a = o.identifier_id
-        WHERE o.is_own AND l.retired_at IS NULL AND l.kind <> 'never'
-        UNION ALL
-        SELECT l.link_id, o.identifier_id, l.identifier_a
-        FROM side AS o JOIN cx.link AS l ON l.identifier_b = o.identifier_id
-        WHERE o.is_own AND l.retired_at IS NULL AND l.kind <> 'never'
+    ), side AS (
+        -- without a log the profile that an identifier was put into is all that is known
+        SELECT p.identifier_id, p.created_at, CASE WHEN v_from IS NULL THEN p.profile_id ELSE coalesce(r.from_profile, s.canonical_id) END AS label
+        FROM placed AS p
+        JOIN stub AS s ON s.profile_id = p.profile_id
+        LEFT JOIN relabelled AS r ON r.profile_id = p.profile_id
     )
-    SELECT l.link_id, l.own_id, l.other_id
-    FROM linked AS l
-    JOIN side AS o ON o.identifier_id = l.other_id AND o.is_other AND NOT o.is_own
-    JOIN cx.identifier AS i ON i.identifier_id = o.identifier_id
-    -- who came after the merge was never on the other side; within its own transaction the links tell
-    WHERE v_from IS NULL OR i.created_at < coalesce(v_started, v_last.changed_at)
-       OR (i.created_at <= v_last.changed_at
-           AND (EXISTS (SELECT FROM cx.link AS e WHERE e.identifier_a = i.identifier_id AND e.retired_at IS NULL AND e.link_id <= v_link)
-                OR EXISTS (SELECT FROM cx.link AS e WHERE e.identifier_b = i.identifier_id AND e.retired_at IS NULL AND e.link_id <= v_link)));
+    SELECT array_agg(s.identifier_id) FILTER (WHERE s.label = merge_links.profile_id),
+           array_agg(s.identifier_id) FILTER (
+               WHERE s.label <> merge_links.profile_id
+                 AND (v_from IS NULL
+                      OR (s.label = ANY (v_others)
+                          -- who came after the merge was never on the other side; within its own transaction the links tell
+                          AND (s.created_at < coalesce(v_started, v_last.changed_at)
+                               OR (s.created_at <= v_last.changed_at
+                                   AND (EXISTS (SELECT FROM cx.link AS e WHERE e.identifier_a = s.identifier_id AND e.retired_at IS NULL AND e.link_id <= v_link)
+                                        OR EXISTS (SELECT FROM cx.link AS e WHERE e.identifier_b = s.identifier_id AND e.retired_at IS NULL AND e.link_id <= v_link)))))))
+    INTO v_own_ids, v_other_ids
+    FROM side AS s;
+
+    RETURN QUERY
+    SELECT l.link_id, l.identifier_a, l.identifier_b FROM cx.link AS l
+    WHERE l.identifier_a = ANY (v_own_ids) AND l.identifier_b = ANY (v_other_ids) AND l.retired_at IS NULL AND l.kind <> 'never'
+    UNION ALL
+    SELECT l.link_id, l.identifier_b, l.identifier_a FROM cx.link AS l
+    WHERE l.identifier_b = ANY (v_own_ids) AND l.identifier_a = ANY (v_other_ids) AND l.retired_at IS NULL AND l.kind <> 'never';
 END
 $$;
 

@@ -45,6 +45,9 @@ BEGIN
     IF to_regclass('pg_temp.cxm_match_pair') IS NOT NULL THEN
         DROP TABLE pg_temp.cxm_match_pair, pg_temp.cxm_match_record;
     END IF;
+    IF to_regclass('pg_temp.cxm_match_new') IS NOT NULL THEN
+        DROP TABLE pg_temp.cxm_match_profile, pg_temp.cxm_match_new;
+    END IF;
 END
 $$;
 
@@ -98,6 +101,15 @@ BEGIN
     INSERT INTO pg_temp.cxm_match_pair (record_a, record_b, weight, probability)
     SELECT s.record_a, s.record_b, s.weight, s.probability
     FROM cxm.linkage_score('TABLE pg_temp.cxm_match_input', model, review, one_to_one) AS s;
+    SELECT c.name INTO v_bad
+    FROM unnest(CASE WHEN namespace IS NULL THEN ARRAY['namespace', 'value'] END) AS c(name)
+    WHERE NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = 'pg_temp.cxm_match_input'::regclass AND a.attname = c.name);
+    IF FOUND THEN
+        RAISE EXCEPTION 'query has no column "%"', v_bad
+            USING ERRCODE = 'undefined_column',
+                  DETAIL = 'Links are between identifiers, and columns namespace and value say which one a record has.',
+                  HINT = 'Where the ids of the records are values of one namespace, name that: namespace => ''crm_id''.';
+    END IF;
     EXECUTE format('INSERT INTO pg_temp.cxm_match_record (record, namespace, value) SELECT q.%1$I::text, %2$s, %3$s::text FROM pg_temp.cxm_match_input AS q '
                    'WHERE EXISTS (SELECT FROM pg_temp.cxm_match_pair AS p WHERE p.record_a = q.%1$I::text) '
                    'OR EXISTS (SELECT FROM pg_temp.cxm_match_pair AS p WHERE p.record_b = q.%1$I::text)',
@@ -287,29 +299,33 @@ BEGIN
     )
     SELECT array_agg(u.link_id) INTO v_changed FROM updated AS u;
 
-    WITH profile AS MATERIALIZED (
-        SELECT u.identifier_id, u.part FROM cxm.unmatched_profiles(link_matches.source_id) AS u
-    ), wanted AS MATERIALIZED (
-        SELECT p.*
-        FROM pg_temp.cxm_match_pair AS p
-        JOIN profile AS pa ON pa.identifier_id = p.identifier_a
-        JOIN profile AS pb ON pb.identifier_id = p.identifier_b
-        WHERE p.accepted AND pa.part <> pb.part
-          AND NOT EXISTS (SELECT FROM cx.match AS m
-                          WHERE m.source_id = link_matches.source_id AND m.state = 'linked'
-                            AND m.identifier_a = p.identifier_a AND m.identifier_b = p.identifier_b)
-    ), added AS (
-        INSERT INTO cx.link (identifier_a, identifier_b, kind, source_id, probability, observed_at)
-        SELECT w.identifier_a, w.identifier_b, 'matched', link_matches.source_id, w.probability, now()
-        FROM wanted AS w
-        ORDER BY w.identifier_a, w.identifier_b
-        ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL
-        DO UPDATE SET probability = EXCLUDED.probability
-        RETURNING link.link_id, link.identifier_a, link.identifier_b
-    ), noted AS (
+    -- in statements of their own: of what a CTE returns the planner knows too little for a million rows
+    CREATE TEMPORARY TABLE cxm_match_profile ON COMMIT DROP AS
+    SELECT u.identifier_id, u.part FROM cxm.unmatched_profiles(link_matches.source_id) AS u;
+    ANALYZE pg_temp.cxm_match_profile;
+    CREATE TEMPORARY TABLE cxm_match_new ON COMMIT DROP AS
+    SELECT p.*
+    FROM pg_temp.cxm_match_pair AS p
+    JOIN pg_temp.cxm_match_profile AS pa ON pa.identifier_id = p.identifier_a
+    JOIN pg_temp.cxm_match_profile AS pb ON pb.identifier_id = p.identifier_b
+    WHERE p.accepted AND pa.part <> pb.part
+      AND NOT EXISTS (SELECT FROM cx.match AS m
+                      WHERE m.source_id = link_matches.source_id AND m.state = 'linked'
+                        AND m.identifier_a = p.identifier_a AND m.identifier_b = p.identifier_b);
+
+    INSERT INTO cx.link (identifier_a, identifier_b, kind, source_id, probability, observed_at)
+    SELECT w.identifier_a, w.identifier_b, 'matched', link_matches.source_id, w.probability, now()
+    FROM pg_temp.cxm_match_new AS w
+    ORDER BY w.identifier_a, w.identifier_b
+    ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL
+    DO UPDATE SET probability = EXCLUDED.probability;
+
+    WITH noted AS (
         INSERT INTO cx.match (source_id, run_id, record_a, record_b, identifier_a, identifier_b, probability, weight, state, link_id)
-        SELECT link_matches.source_id, link_matches.run_id, w.record_a, w.record_b, w.identifier_a, w.identifier_b, w.probability, w.weight, 'linked', a.link_id
-        FROM wanted AS w JOIN added AS a ON a.identifier_a = w.identifier_a AND a.identifier_b = w.identifier_b
+        SELECT link_matches.source_id, link_matches.run_id, w.record_a, w.record_b, w.identifier_a, w.identifier_b, w.probability, w.weight, 'linked', l.link_id
+        FROM pg_temp.cxm_match_new AS w
+        JOIN cx.link AS l ON l.identifier_a = w.identifier_a AND l.identifier_b = w.identifier_b
+                         AND l.source_id = link_matches.source_id AND l.kind = 'matched' AND l.evidence = '' AND l.retired_at IS NULL
         ORDER BY w.identifier_a, w.identifier_b
         ON CONFLICT (source_id, identifier_a, identifier_b) WHERE state IN ('open', 'linked')
         DO UPDATE SET state = 'linked', link_id = EXCLUDED.link_id, run_id = EXCLUDED.run_id, record_a = EXCLUDED.record_a, record_b = EXCLUDED.record_b,
@@ -317,6 +333,7 @@ BEGIN
         RETURNING match.link_id
     )
     SELECT array_agg(n.link_id) INTO v_new FROM noted AS n;
+    DROP TABLE pg_temp.cxm_match_profile, pg_temp.cxm_match_new;
 
     merged := 0;
     IF v_new IS NOT NULL OR v_changed IS NOT NULL THEN

@@ -113,7 +113,6 @@ BEGIN
                 WHERE b.namespace IS NOT DISTINCT FROM add_blocked.namespace AND b.value IS NOT DISTINCT FROM add_blocked.value
                   AND b.pattern IS NOT DISTINCT FROM add_blocked.pattern);
     END IF;
-    UPDATE cx.store AS s SET rules_version = s.rules_version + 1;
     PERFORM cxm.resolve_all();
     RETURN v_id;
 END
@@ -194,7 +193,6 @@ BEGIN
                   DETAIL = CASE WHEN v_others IS NULL THEN '' ELSE format('It is blocked by %s.', v_others) END,
                   HINT = 'Give the value or the pattern, and the namespace, of a row of cx.blocked_value.';
     END IF;
-    UPDATE cx.store AS s SET rules_version = s.rules_version + 1;
     PERFORM cxm.resolve_all();
 END
 $$;
@@ -276,7 +274,6 @@ BEGIN
     SET rank = v_new.rank, is_unique = v_new.is_unique, max_per_profile = v_new.max_per_profile, max_window = v_new.max_window,
         max_links = v_new.max_links, form = v_new.form, options = v_new.options
     WHERE n.namespace = v_old.namespace;
-    UPDATE cx.store AS s SET rules_version = s.rules_version + 1;
     PERFORM cxm.resolve_all();
 END
 $$;

@@ -44,7 +44,7 @@ run()
 duckdb=no
 if ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then
 	echo "without DuckDB: there is no node or no npm"
-elif ! (cd "$TEMP" && npm install --silent --no-audit --no-fund --cache "$TEMP/npm" @duckdb/node-api@1.5.6 >"$TEMP/npm.log" 2>&1 </dev/null); then
+elif ! (cd "$TEMP" && npm install --loglevel error --no-audit --no-fund --cache "$TEMP/npm" @duckdb/node-api@1.5.6-r.1 >"$TEMP/npm.log" 2>&1 </dev/null); then
 	echo "without DuckDB: npm cannot install @duckdb/node-api ($(tail -n 1 "$TEMP/npm.log"))"
 else
 	duckdb=yes
@@ -55,7 +55,7 @@ make_graph()
 	run -v nodes="$1" <<-'SQL'
 		DROP SCHEMA public CASCADE;
 		CREATE SCHEMA public;
-		CREATE EXTENSION cxm;
+		CREATE EXTENSION IF NOT EXISTS cxm;
 		-- a number from 0 to 1 that is the same each time
 		CREATE FUNCTION draw(i bigint, salt integer) RETURNS double precision LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 		'SELECT (hashint8extended(i, salt) & 4294967295) / 4294967296.0::double precision';

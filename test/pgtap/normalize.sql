@@ -1,6 +1,6 @@
 -- How identifiers are written, what is nobody's identifier, and changing the rules of a namespace
 BEGIN;
-SELECT plan(101);
+SELECT plan(106);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -29,7 +29,9 @@ SELECT results_eq($$SELECT e.record, e.namespace::text COLLATE "default", e.valu
 SELECT is_empty($$SELECT * FROM cxm.expand_identifiers(ARRAY['{"email": ["x y", "A@B"], "phone": ["+1", "0049 30 123456"], "firm": ["!", "Ö"]}']::jsonb[]) AS e
                   WHERE (cxm.normalize(e.namespace, e.value) IS NULL) <> e.is_malformed OR cxm.normalize(e.namespace, e.value) <> e.value$$, 'a value as it is kept, normalised again, gives itself, or NULL when it is malformed');
 SELECT lives_ok($$SELECT cxm.track('malformed', '{"email": "not an address", "user_id": "m1"}')$$, 'a record with a malformed identifier is taken');
-SELECT is((SELECT array_agg(value::text) FROM cx.identifier WHERE namespace = 'email' AND value LIKE 'not%'), ARRAY['not an address'], 'and the value is not lost');
+SELECT is((SELECT array_agg(value || ' ' || quarantined) FROM cx.identifier WHERE namespace = 'email' AND value LIKE 'not%'), ARRAY['not an address malformed'], 'and the value is kept, and flagged');
+SELECT cxm.track('malformed', '{"email": "not an address", "user_id": "m2"}');
+SELECT isnt(cxm.customer('user_id', 'm1'), cxm.customer('user_id', 'm2'), 'and joins nobody');
 SELECT throws_ok($$SELECT cxm.track('x', '{"email": "  "}')$$, '22023', '"  " is not a usable email', 'nothing is no identifier');
 SELECT throws_ok($$SELECT cxm.track('x', jsonb_build_object('user_id', repeat('a', 513)))$$, '22023', NULL, 'nor is more than 512 bytes');
 
@@ -75,6 +77,15 @@ SELECT throws_ok($$SELECT cxm.block_value(NULL)$$, '22023', NULL, 'nor NULL');
 SELECT throws_ok($$SELECT cxm.block_value('x', 'no_such')$$, '22023', 'unknown identifier namespace "no_such"', 'a namespace is known');
 SELECT is(cxm.is_blocked('email', 'spam@spam.example'), false, 'a malformed value can be blocked, too') FROM cxm.block_value('SPAM', 'email');
 SELECT is(cxm.is_blocked('email', 'spam'), true, 'as it came');
+
+-- people fall apart by a rule, and come together without it
+SELECT cxm.track('x', '{"user_id": "b1", "phone": "+49 30 654321"}'), cxm.track('x', '{"anonymous_id": "b2", "phone": "+49 30 654321"}');
+SELECT is(cxm.customer('user_id', 'b1'), cxm.customer('anonymous_id', 'b2'), 'one person by a number');
+SELECT cxm.block_value('030654321', 'phone'), cxm.block_value('+4930654321', 'phone');
+SELECT isnt(cxm.customer('user_id', 'b1'), cxm.customer('anonymous_id', 'b2'), 'two when it is blocked');
+SELECT cxm.unblock('+49 30 654321', 'phone');
+SELECT is(cxm.customer('user_id', 'b1'), cxm.customer('anonymous_id', 'b2'), 'one again');
+SELECT is_empty('SELECT * FROM cxm.store_check()', 'a sound store');
 
 -- rules of a namespace
 SELECT cxm.set_namespace('loyalty_id', rank => 35, max_per_profile => 2, max_window => '1 year', is_unique => true, max_links => 7);

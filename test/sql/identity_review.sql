@@ -98,14 +98,18 @@ SELECT cxm.identify('{"user_id": "k2", "email": "k@example.com"}', at => '2026-0
 SELECT cxm.identify('{"customer_id": "k3", "phone": "+4930111111"}', at => '2026-01-03', verified => true);
 SELECT cxm.identify('{"customer_id": "k3", "email": "k@example.com"}', at => '2026-01-04');
 SELECT cxm.identify(jsonb_build_object('user_id', 'k1', 'device_id', d), at => '2026-01-05') FROM (SELECT jsonb_agg('d' || n) AS d FROM generate_series(1, 6) AS n) AS x;
+SELECT cxm.identify('{"user_id": "k1", "email": ["l1@example.com", "l2@example.com", "l3@example.com", "l4@example.com", "l5@example.com"]}', at => '2026-01-05 12:00') = :k1 AS ok;
 INSERT INTO cx.blocked_value (namespace, value) VALUES ('phone', '+4930999999');
+SELECT cxm.identify('{"user_id": "k1", "phone": "+49 30 999999"}', at => '2026-01-05 13:00') = :k1 AS ok;
+SELECT cardinality(cxm.link_identifiers(cxm.source_id('app'), ARRAY['user_id', 'phone'], ARRAY['k1', 'call me'], ARRAY[false, true], '{1,1}', '{1,2}', ARRAY[timestamptz '2026-01-05 14:00'])) AS ok;
 SELECT cxm.identify(format('{"user_id": "many%s", "loyalty_id": "shop"}', n)::jsonb, at => '2026-01-06') > 0 AS ok FROM generate_series(1, 101) AS n LIMIT 1 OFFSET 100;
 SELECT cxm.identify('{"user_id": "k1", "loyalty_id": "shop"}', at => '2026-01-07') = :k1 AS ok;
 SELECT namespace_a, value_a, namespace_b, value_b, verified, verdict, why, is_bridge
-FROM cxm.explain_profile(:k1) ORDER BY verdict COLLATE "C", place;
+FROM cxm.explain_profile(:k1) WHERE verdict <> 'redundant' AND value_a !~ '^d[1-6]$' ORDER BY verdict COLLATE "C", place;
 SELECT namespace, value, quarantined, fan_out, max_links, refused_links FROM cxm.quarantined_identifiers();
 SELECT count(*) FROM cxm.quarantined_identifiers(0);
 SELECT verdict, why FROM cxm.explain_pair('loyalty_id', 'shop', 'user_id', 'k1');
+SELECT verdict, why FROM cxm.explain_pair('phone', 'call me', 'email', 'jane@example1.com');
 SELECT measure, class, profiles, identifiers, links, round(density::numeric, 4) AS density FROM cxm.identity_health();
 SELECT count(*) FROM cxm.identity_check();
 
@@ -136,7 +140,7 @@ BEGIN;
 SELECT count(*) FROM cxm.identity_diff();
 UPDATE cx.namespace SET max_per_profile = 3 WHERE namespace = 'device_id';
 SELECT cxm.resolve_all() >= 0 AS resolved;
-SELECT namespace, value, from_profile = :k1 AS from_k1, to_profile > :k1 AS to_another FROM cxm.identity_diff() ORDER BY value;
+SELECT namespace, value, from_profile = :k1 AS from_k1, to_profile = :bob AS to_bob FROM cxm.identity_diff() ORDER BY value;
 SELECT profiles_after - profiles_before AS more, merged, split, identifiers_moved, customers_affected FROM cxm.identity_diff_summary();
 SELECT count(*) FROM cxm.identity_check();
 -- and back again: nothing, net
@@ -175,6 +179,27 @@ SELECT change, pg_temp.found(change) FROM (VALUES
     ('DELETE FROM cx.identity_change WHERE change_id = (SELECT max(change_id) FROM cx.identity_change)')) AS v(change);
 
 --
+-- Rights: a reader looks, a writer acts
+--
+CREATE ROLE regress_cxm_reader;
+CREATE ROLE regress_cxm_writer;
+SELECT cxm.grant_store('regress_cxm_reader'), cxm.grant_store('regress_cxm_writer', 'writer');
+SET ROLE regress_cxm_reader;
+SELECT (SELECT count(*) > 0 FROM cxm.explain_profile(:k1)) AS explained, (SELECT count(*) FROM cxm.identity_check()) AS differences, (SELECT count(*) > 0 FROM cxm.identity_health()) AS health,
+       (SELECT count(*) >= 0 FROM cxm.identity_bridges()) AS bridges, (SELECT count(*) > 0 FROM cxm.identity_as_of(now())) AS as_of, (SELECT count(*) FROM cxm.identity_diff()) AS diff,
+       (SELECT count(*) > 0 FROM cx.identity_lineage) AS lineage;
+\set VERBOSITY terse
+SELECT cxm.merge(:eve, :dan, 'not by a reader');
+SET ROLE regress_cxm_writer;
+SELECT cxm.merge(:eve, :dan, 'by a writer') > 0 AS merged;
+SELECT split_off FROM cxm.unmerge(:dan, 'by a writer');
+SELECT split_off FROM cxm.unmerge('user_id', 'eve', 'customer_id', 'dan', 'by a writer');
+\set VERBOSITY default
+RESET ROLE;
+DROP OWNED BY regress_cxm_reader, regress_cxm_writer;
+DROP ROLE regress_cxm_reader, regress_cxm_writer;
+
+--
 -- As of a time: at each of 60 moments who everybody was, and looked up afterwards
 --
 CREATE TEMPORARY TABLE moment (n integer, at timestamptz, labels jsonb);
@@ -201,7 +226,7 @@ BEGIN
     END LOOP;
 END $$;
 SELECT count(*) FILTER (WHERE m.labels <> (SELECT jsonb_object_agg(a.identifier_id, a.profile_id) FROM cxm.identity_as_of(m.at) AS a)) AS wrong,
-       count(DISTINCT m.labels) > 40 AS much_happened
+       count(DISTINCT m.labels) > 20 AS much_happened
 FROM moment AS m;
 SELECT count(*) FILTER (WHERE cxm.customer_as_of(i.namespace, i.value, m.at) IS DISTINCT FROM (m.labels ->> i.identifier_id::text)::bigint) AS wrong, count(*) > 1000 AS many
 FROM moment AS m CROSS JOIN cx.identifier AS i WHERE m.n % 5 = 0;
@@ -250,6 +275,16 @@ DO $$ BEGIN FOR n IN 1 .. 10 LOOP CALL pg_temp.meet(n); END LOOP; END $$;
 SELECT * FROM pg_temp.people();
 SELECT cardinality(retired) AS retired, split_off, profiles, still_linked, outcome FROM cxm.unmerge(2, 'two people');
 SELECT * FROM pg_temp.people();
+ROLLBACK;
+-- three that one step of the solver brings together
+BEGIN;
+SELECT cxm.create_store('UTC') = cxm.version() AS made;
+SELECT cxm.identify(format('{"email": "b%s@x.org"}', n)::jsonb) AS profile_id FROM generate_series(1, 3) AS n;
+INSERT INTO cx.link (identifier_a, identifier_b, source_id, observed_at) VALUES (2, 3, 1, '2026-01-01'), (1, 3, 1, '2026-01-02');
+SELECT cxm.resolve_links(ARRAY(SELECT link_id FROM cx.link)) > 0 AS resolved;
+SELECT profile_id, canonical_id FROM cx.profile ORDER BY profile_id;
+SELECT cardinality(retired) AS retired, profiles FROM cxm.unmerge(2, 'alone');
+SELECT profile_id, canonical_id FROM cx.profile ORDER BY profile_id;
 ROLLBACK;
 
 --
@@ -325,7 +360,7 @@ EXCEPTION WHEN SQLSTATE 'CXM00' THEN
 END $$;
 SET client_min_messages = error;
 CREATE TEMPORARY TABLE told AS
-SELECT s AS story, pg_temp.outcome(s, true, true) AS undone, pg_temp.outcome(s, true, false) AS merged, pg_temp.outcome(s, false, false) AS never FROM generate_series(1, 5) AS s;
+SELECT s AS story, pg_temp.outcome(s, true, true) AS undone, pg_temp.outcome(s, true, false) AS merged, pg_temp.outcome(s, false, false) AS never FROM generate_series(1, 4) AS s;
 SELECT count(DISTINCT o.story) AS stories, string_agg(DISTINCT t.key, ', ') FILTER (WHERE t.value IS DISTINCT FROM o.never -> t.key) AS different,
        count(*) FILTER (WHERE t.value <> 'null' AND t.key IN ('identifier', 'profile', 'link', 'trait', 'event', 'purchase', 'feedback', 'customer_360', 'profile_trait')) AS filled
 FROM told AS o CROSS JOIN jsonb_each(o.undone) AS t;

@@ -952,7 +952,7 @@ main(void)
 		make_case(c, 8, 16);
 		compare_case(c);
 	}
-	for (int i = 0; i < 15000; i++)
+	for (int i = 0; i < 8000; i++)
 	{
 		make_case(c, i % 2 == 0 ? 16 : MAX_NODES, MAX_LINKS);
 		compare_case(c);
