@@ -326,8 +326,8 @@ BEGIN
             a := oracle.identifier();
             b := oracle.identifier();
             PERFORM cxm.link(namespace_a => a.namespace, value_a => a.value, namespace_b => b.namespace, value_b => b.value,
-                             source => 's' || oracle.pick(2), observed_at => oracle.time(), verified => oracle.toss(0.3) OR (a.namespace, a.value) = (b.namespace, b.value),
-                             evidence => CASE WHEN oracle.toss(0.2) THEN 'l' ELSE '' END);
+                             source => 's' || oracle.pick(2), observed_at => oracle.time(), verified => oracle.toss(0.3), evidence => CASE WHEN oracle.toss(0.2) THEN 'l' ELSE '' END)
+            WHERE (a.namespace, a.value) <> (b.namespace, b.value);
             RETURN format('link %s %s', a, b);
         WHEN 7 THEN
             -- the distinct identifiers of some pairs, one of them malformed now and then

@@ -64,7 +64,7 @@ sub scripts
 	return (
 		'merge@20'  => "SELECT cxm.link('email', 'e' || :a || '\@x', 'email', 'e' || :b || '\@x', source => 'load', observed_at => load.at(:n)) WHERE :a <> :b;\n",
 		'attach@40' => "SELECT cxm.link('email', 'e' || :a || '\@x', 'anonymous_id', 'v' || :n, source => 'load', observed_at => load.at(:n));\n",
-		'phone@20'  => "SELECT cxm.link('email', 'e' || :a || '\@x', 'phone', '+49' || 100000 + :b, source => 'load', observed_at => load.at(:n), verified => :n % 3 = 0);\n",
+		'phone@20'  => "SELECT cxm.link('email', 'e' || :a || '\@x', 'phone', '+4930' || 100000 + :b, source => 'load', observed_at => load.at(:n), verified => :n % 3 = 0);\n",
 		'user@10'   => "SELECT cxm.identify(jsonb_build_object('user_id', 'u' || :b, 'email', 'e' || :a || '\@x'), at => load.at(:n), source => 'load', verified => true, message_id => 'm' || :n);\n",
 		'batch@10'  => <<'SQL',
 SELECT cxm.identify_batch((SELECT jsonb_agg(jsonb_build_object('message_id', 'b' || :n || '-' || g, 'at', load.at(:n + g),
