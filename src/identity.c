@@ -51,13 +51,14 @@ typedef struct Edge
 
 typedef struct Batch
 {
-	CxmRules   *rules;
+	const CxmRules *rules;
 	Mentioned  *mentioned;
 	uint32		n;
 	CxmIdMap	place_of;		/* by identifier_id */
 	CxmVector	edges;
 	CxmVector	changes;		/* CxmChange */
 	CxmVector	fresh;			/* CxmFresh */
+	CxmVector	labels;			/* CxmLabel of those that were found */
 	bool		retires;		/* links read are to be retired */
 	uint32	   *added;			/* places in the order of insertion */
 	uint32		nadded;
@@ -73,10 +74,11 @@ static CxmQuery rules_version_query =
 
 static CxmQuery find_query =
 {
-	.sql = "SELECT k.ordinality, i.identifier_id, i.quarantined, s.canonical_id"
+	.sql = "SELECT k.ordinality, i.identifier_id, i.quarantined, i.profile_id, c.profile_id, c.xmin, c.ctid"
 	" FROM unnest($1, $2) WITH ORDINALITY AS k(namespace, value, ordinality)"
 	" JOIN cx.identifier AS i ON i.namespace = k.namespace COLLATE \"C\" AND i.value = k.value COLLATE \"C\""
-	" JOIN cx.profile AS s ON s.profile_id = i.profile_id",
+	" JOIN cx.profile AS s ON s.profile_id = i.profile_id"
+	" JOIN cx.profile AS c ON c.profile_id = s.canonical_id",
 	.nargs = 2,
 	.types = {TEXTARRAYOID, TEXTARRAYOID}
 };
@@ -86,13 +88,12 @@ static CxmQuery add_query =
 {
 	.sql = "INSERT INTO cx.identifier (namespace, value, profile_id, quarantined)"
 	" SELECT k.namespace, k.value, k.profile_id,"
-	" CASE WHEN k.is_malformed THEN 'malformed' WHEN k.is_blocked THEN 'blocked' END"
-	" FROM unnest($1, $2, $3, $4, cxm.blocked_identifiers($1, $2))"
-	" AS k(namespace, value, profile_id, is_malformed, is_blocked)"
+	" nullif(k.quarantined, '')"
+	" FROM unnest($1, $2, $3, $4) AS k(namespace, value, profile_id, quarantined)"
 	" ON CONFLICT (namespace, value) DO NOTHING"
-	" RETURNING identifier_id, namespace, value, quarantined",
+	" RETURNING identifier_id, namespace, value",
 	.nargs = 4,
-	.types = {TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BOOLARRAYOID}
+	.types = {TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TEXTARRAYOID}
 };
 
 /* a link that is there already is not even locked */
@@ -138,10 +139,10 @@ static CxmQuery changed_query =
  * The rules, which stay as they are till the end of the transaction.  A
  * transaction that looks at an older state of them must not go on.
  */
-static CxmRules *
+static const CxmRules *
 current_rules(void)
 {
-	CxmRules   *rules = cxm_rules(false);
+	const CxmRules *rules = cxm_rules();
 
 	if (IsolationUsesXactSnapshot())
 	{
@@ -182,8 +183,19 @@ read_found(TupleTableSlot *slot, void *state)
 
 	mentioned->id = row_int64(slot, 2);
 	mentioned->quarantine = refusal_in(slot, 3);
-	mentioned->canonical = row_int64(slot, 4);
-	cxm_idmap_add(&batch->place_of, mentioned->id, place);
+	mentioned->canonical = row_int64(slot, 5);
+	if (cxm_idmap_add(&batch->place_of, mentioned->id, place))
+	{
+		CxmLabel   *label = cxm_vector_add(&batch->labels);
+
+		label->id = mentioned->id;
+		label->stub = row_int64(slot, 4);
+		label->canonical = mentioned->canonical;
+		label->xmin = DatumGetTransactionId(row_value(slot, 6));
+		label->ctid = *(ItemPointer) DatumGetPointer(row_value(slot, 7));
+		label->namespace = mentioned->rules;
+		label->quarantine = mentioned->quarantine;
+	}
 }
 
 static void
@@ -313,7 +325,6 @@ read_added(TupleTableSlot *slot, void *state)
 			break;
 	}
 	mentioned->id = row_int64(slot, 1);
-	mentioned->quarantine = refusal_in(slot, 4);
 	cxm_idmap_add(&batch->place_of, mentioned->id, place);
 
 	group = find_group(batch->mentioned, place);
@@ -357,17 +368,21 @@ add_identifiers(Batch *batch)
 			columns[i] = palloc_extended(batch->nadded * sizeof(Datum), MCXT_ALLOC_HUGE);
 		for (uint32 i = 0; i < batch->nadded; i++)
 		{
-			const Mentioned *mentioned = &batch->mentioned[batch->added[i]];
+			Mentioned  *mentioned = &batch->mentioned[batch->added[i]];
 
+			if (mentioned->is_malformed)
+				mentioned->quarantine = CXM_MALFORMED;
+			else if (cxm_rules_block(batch->rules, mentioned->namespace, mentioned->value))
+				mentioned->quarantine = CXM_BLOCKED;
 			columns[0][i] = PointerGetDatum(mentioned->namespace);
 			columns[1][i] = PointerGetDatum(mentioned->value);
 			columns[2][i] = Int64GetDatum(batch->guesses[find_group(batch->mentioned, batch->added[i])]);
-			columns[3][i] = BoolGetDatum(mentioned->is_malformed);
+			columns[3][i] = CStringGetTextDatum(cxm_refusal_name(mentioned->quarantine));
 		}
 		args[0] = cxm_text_array(columns[0], NULL, batch->nadded);
 		args[1] = cxm_text_array(columns[1], NULL, batch->nadded);
 		args[2] = cxm_array(columns[2], NULL, batch->nadded, INT8OID);
-		args[3] = cxm_array(columns[3], NULL, batch->nadded, BOOLOID);
+		args[3] = cxm_text_array(columns[3], NULL, batch->nadded);
 		batch->next_added = 0;
 		if (cxm_query(&add_query, args, false, read_added, batch) == batch->nadded)
 			return;
@@ -637,6 +652,17 @@ place_in(const Argument *argument, int i, int n)
 	return place - 1;
 }
 
+static void
+init_batch(Batch *batch)
+{
+	batch->rules = current_rules();
+	cxm_idmap_init(&batch->place_of);
+	cxm_vector_init(&batch->edges, sizeof(Edge));
+	cxm_vector_init(&batch->changes, sizeof(CxmChange));
+	cxm_vector_init(&batch->fresh, sizeof(CxmFresh));
+	cxm_vector_init(&batch->labels, sizeof(CxmLabel));
+}
+
 /* The identifiers that the batch names, each once */
 static void
 take_identifiers(Batch *batch, const Argument *namespaces, const Argument *values, const Argument *malformed)
@@ -755,11 +781,7 @@ cxm_link_identifiers(PG_FUNCTION_ARGS)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	batch.rules = current_rules();
-	cxm_idmap_init(&batch.place_of);
-	cxm_vector_init(&batch.edges, sizeof(Edge));
-	cxm_vector_init(&batch.changes, sizeof(CxmChange));
-	cxm_vector_init(&batch.fresh, sizeof(CxmFresh));
+	init_batch(&batch);
 	take_identifiers(&batch, &namespaces, &values, &malformed);
 	group_mentions(&batch, &records, &places, times.n);
 	find_identifiers(&batch);
@@ -795,7 +817,7 @@ cxm_link_identifiers(PG_FUNCTION_ARGS)
 	}
 	add_links(&batch, PG_GETARG_INT32(0));
 	cxm_resolve(batch.rules, (CxmChange *) batch.changes.data, batch.changes.n,
-				(CxmFresh *) batch.fresh.data, batch.fresh.n,
+				(CxmFresh *) batch.fresh.data, batch.fresh.n, (CxmLabel *) batch.labels.data, batch.labels.n,
 				PG_ARGISNULL(10) ? no_evidence : PG_GETARG_TEXT_PP(10));
 
 	result = cxm_array(anchors, has_no_anchor, (Size) times.n, INT8OID);
@@ -816,7 +838,7 @@ resolve_by_id(Datum link_ids, text *retired_reason)
 	batch.rules = current_rules();
 	cxm_vector_init(&batch.changes, sizeof(CxmChange));
 	cxm_query(&changed_query, &link_ids, false, read_changed, &batch);
-	count = cxm_resolve(batch.rules, (CxmChange *) batch.changes.data, batch.changes.n, NULL, 0, retired_reason);
+	count = cxm_resolve(batch.rules, (CxmChange *) batch.changes.data, batch.changes.n, NULL, 0, NULL, 0, retired_reason);
 	SPI_finish();
 	return count;
 }
@@ -932,7 +954,7 @@ cxm_solved_identity(PG_FUNCTION_ARGS)
 	begin_rows(fcinfo, &rows);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	cxm_solve_identifiers(cxm_rules(true), put_identifier, &rows);
+	cxm_solve_identifiers(cxm_rules_seen(), put_identifier, &rows);
 	SPI_finish();
 	return (Datum) 0;
 }
@@ -959,7 +981,7 @@ cxm_solved_links(PG_FUNCTION_ARGS)
 	begin_rows(fcinfo, &rows);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	cxm_solve_links(cxm_rules(true), put_link, &rows);
+	cxm_solve_links(cxm_rules_seen(), put_link, &rows);
 	SPI_finish();
 	return (Datum) 0;
 }

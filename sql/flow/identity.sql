@@ -33,6 +33,7 @@ BEGIN
                   HINT = 'Ranks are explicit so that a new namespace never reorders the others: see SELECT * FROM cx.namespace ORDER BY rank.';
     END IF;
     PERFORM cxm.check_form(coalesce(form, 'text'), coalesce(options, '{}'));
+    LOCK TABLE cx.namespace IN ACCESS EXCLUSIVE MODE;
     INSERT INTO cx.namespace (namespace, rank, description, max_per_profile, max_window, is_unique, form, options)
     VALUES (namespace, rank, coalesce(description, ''), max_per_profile, max_window, coalesce(is_unique, false), coalesce(form, 'text'), coalesce(options, '{}'));
     UPDATE cx.store AS s SET rules_version = s.rules_version + 1;
@@ -41,6 +42,13 @@ $$;
 
 COMMENT ON FUNCTION cxm.add_namespace(text, integer, text, integer, interval, boolean, text, jsonb) IS
 'Adds a kind of identifier. rank: 1 is the strongest, and no two have the same; max_per_profile, max_window, is_unique: rules for identity resolution (see cx.namespace); form, options: how its values are normalised (cxm.normalize_form()). Error on a malformed or known name, a rank below 1 or a taken one, an unknown form or option.';
+
+CREATE FUNCTION cxm.identity_rules_changed() RETURNS trigger
+AS 'MODULE_PATHNAME', 'cxm_identity_rules_changed'
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION cxm.identity_rules_changed() IS 'Trigger of cx.namespace and cx.blocked_value: makes every session read the rules of identity resolution anew.';
 
 -- Who is who is worked out in C (src/identity*.c). A writer locks the rows of the profiles that its links touch, in
 -- order, last of all that a record locks and in one go; so single statements never wait for each other in a circle.
@@ -100,10 +108,7 @@ BEGIN
 
     UPDATE cx.identifier AS i
     SET quarantined = CASE WHEN b.is_blocked THEN 'blocked' END
-    -- in parts, for an array has a limit
-    FROM (SELECT array_agg(o.identifier_id) AS ids, array_agg(o.namespace) AS namespaces, array_agg(o.value) AS vals
-          FROM cx.identifier AS o GROUP BY o.identifier_id / 100000) AS o
-    CROSS JOIN LATERAL unnest(o.ids, cxm.blocked_identifiers(o.namespaces, o.vals)) AS b(identifier_id, is_blocked)
+    FROM (SELECT o.identifier_id, cxm.is_blocked(o.namespace, o.value) AS is_blocked FROM cx.identifier AS o) AS b
     WHERE b.identifier_id = i.identifier_id AND i.quarantined IS DISTINCT FROM 'malformed'
       AND b.is_blocked IS DISTINCT FROM (i.quarantined IS NOT DISTINCT FROM 'blocked');
 
