@@ -246,29 +246,9 @@ COMMENT ON FUNCTION cxm.resolve_identifiers(integer, jsonb[], timestamptz[], tex
 
 CREATE FUNCTION cxm.link(namespace_a text, value_a text, namespace_b text, value_b text, source text DEFAULT 'app',
                          observed_at timestamptz DEFAULT now(), verified boolean DEFAULT false, evidence text DEFAULT '') RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_a constant text := cxm.normalize(namespace_a, value_a);
-    v_b constant text := cxm.normalize(namespace_b, value_b);
-    v_ids bigint[];
-BEGIN
-    IF v_a IS NULL OR v_b IS NULL THEN
-        RAISE EXCEPTION '% "%" is not an identifier', CASE WHEN v_a IS NULL THEN namespace_a ELSE namespace_b END,
-                                                      left(CASE WHEN v_a IS NULL THEN value_a ELSE value_b END, 100)
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'See cxm.normalize() for what can be one of the namespace.';
-    ELSIF v_a = v_b AND namespace_a = namespace_b THEN
-        RAISE EXCEPTION '% "%" cannot be linked to itself', namespace_a, left(value_a, 100)
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Give two different identifiers.';
-    END IF;
-    v_ids := cxm.link_identifiers(cxm.source_id(source), ARRAY[namespace_a, namespace_b], ARRAY[v_a, v_b], NULL, '{1,1}', '{1,2}',
-                                  ARRAY[coalesce(observed_at, now())], ARRAY[coalesce(evidence, '')], ARRAY[coalesce(verified, false)]);
-    RETURN (SELECT p.canonical_id FROM cx.identifier AS i JOIN cx.profile AS p ON p.profile_id = i.profile_id WHERE i.identifier_id = v_ids[1]);
-END
-$$;
+AS 'MODULE_PATHNAME', 'cxm_link'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION cxm.link(text, text, text, text, text, timestamptz, boolean, text) IS
 'Says that two identifiers were seen on one person, and returns the profile_id of the first one''s person. source: who says so; observed_at: when it held; verified: whether the person proved it; evidence: the message_id of the record that says so, or empty. Identifiers that are new are added. Error on an unknown namespace or source, a value that cannot be one of its namespace, and two that are the same.';
