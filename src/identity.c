@@ -58,6 +58,7 @@ typedef struct Batch
 	CxmVector	edges;
 	CxmVector	changes;		/* CxmChange */
 	CxmVector	fresh;			/* CxmFresh */
+	bool		retires;		/* links read are to be retired */
 	uint32	   *added;			/* places in the order of insertion */
 	uint32		nadded;
 	uint32		next_added;
@@ -65,67 +66,72 @@ typedef struct Batch
 	bool	   *guess_is_new;
 } Batch;
 
-static CxmQuery rules_version_query = {"SELECT s.rules_version::bigint FROM cx.store AS s"};
+static CxmQuery rules_version_query =
+{
+	.sql = "SELECT s.rules_version::bigint FROM cx.store AS s"
+};
 
 static CxmQuery find_query =
 {
-	"SELECT k.ordinality, i.identifier_id, i.quarantined, s.canonical_id"
+	.sql = "SELECT k.ordinality, i.identifier_id, i.quarantined, s.canonical_id"
 	" FROM unnest($1, $2) WITH ORDINALITY AS k(namespace, value, ordinality)"
 	" JOIN cx.identifier AS i ON i.namespace = k.namespace COLLATE \"C\" AND i.value = k.value COLLATE \"C\""
 	" JOIN cx.profile AS s ON s.profile_id = i.profile_id",
-	2, {TEXTARRAYOID, TEXTARRAYOID}
+	.nargs = 2,
+	.types = {TEXTARRAYOID, TEXTARRAYOID}
 };
 
 /* in the order of the arrays, which is that of the key, so that two batches never wait for each other in a circle */
 static CxmQuery add_query =
 {
-	"INSERT INTO cx.identifier (namespace, value, profile_id, quarantined)"
+	.sql = "INSERT INTO cx.identifier (namespace, value, profile_id, quarantined)"
 	" SELECT k.namespace, k.value, k.profile_id,"
 	" CASE WHEN k.is_malformed THEN 'malformed' WHEN k.is_blocked THEN 'blocked' END"
-	" FROM unnest($1, $2, $3, $4, cxm.blocked_identifiers($1, $2)) AS k(namespace, value, profile_id, is_malformed, is_blocked)"
+	" FROM unnest($1, $2, $3, $4, cxm.blocked_identifiers($1, $2))"
+	" AS k(namespace, value, profile_id, is_malformed, is_blocked)"
 	" ON CONFLICT (namespace, value) DO NOTHING"
 	" RETURNING identifier_id, namespace, value, quarantined",
-	4, {TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BOOLARRAYOID}
+	.nargs = 4,
+	.types = {TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BOOLARRAYOID}
 };
 
-/* a link that is there already, and says as much, is not even locked */
+/* a link that is there already is not even locked */
 static CxmQuery link_query =
 {
-	"INSERT INTO cx.link AS l (identifier_a, identifier_b, source_id, evidence, verified, observed_at, refused)"
+	.sql = "INSERT INTO cx.link AS l (identifier_a, identifier_b, source_id, evidence, verified, observed_at, refused)"
 	" SELECT e.a, e.b, $7, e.evidence, e.verified, e.at, nullif(e.refused, '')"
 	" FROM unnest($1, $2, $3, $4, $5, $6) AS e(a, b, evidence, verified, at, refused)"
 	" WHERE NOT EXISTS (SELECT FROM cx.link AS x"
 	"  WHERE x.identifier_a = e.a AND x.identifier_b = e.b AND x.source_id = $7 AND x.kind = 'seen'"
-	"  AND x.evidence = e.evidence COLLATE \"C\" AND x.retired_at IS NULL"
-	"  AND (x.verified OR NOT e.verified) AND x.observed_at <= e.at)"
-	" ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL"
-	" DO UPDATE SET verified = l.verified OR EXCLUDED.verified, observed_at = least(l.observed_at, EXCLUDED.observed_at)"
-	" WHERE EXCLUDED.verified AND NOT l.verified OR EXCLUDED.observed_at < l.observed_at"
+	"  AND x.evidence = e.evidence COLLATE \"C\" AND x.retired_at IS NULL)"
+	" ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL DO NOTHING"
 	" RETURNING l.link_id, l.identifier_a, l.identifier_b, l.verified, l.evidence <> '', l.observed_at, l.refused",
-	7, {INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4OID}
+	.nargs = 7,
+	.types = {INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4OID}
+};
+
+/* and has to change only where it says less: earlier, or verified */
+static CxmQuery stronger_query =
+{
+	.sql = "SELECT l.link_id, l.identifier_a, l.identifier_b, e.verified, l.evidence <> '', e.at, l.refused"
+	" FROM unnest($1, $2, $3, $4, $5) AS e(a, b, evidence, verified, at)"
+	" JOIN cx.link AS l ON l.identifier_a = e.a AND l.identifier_b = e.b AND l.source_id = $6 AND l.kind = 'seen'"
+	"  AND l.evidence = e.evidence COLLATE \"C\" AND l.retired_at IS NULL"
+	" WHERE (e.verified AND NOT l.verified) OR e.at < l.observed_at",
+	.nargs = 6,
+	.types = {INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, INT4OID}
 };
 
 static CxmQuery changed_query =
 {
-	"SELECT l.link_id, l.identifier_a, l.identifier_b, l.verified, l.evidence <> '', l.observed_at, l.refused,"
+	.sql = "SELECT l.link_id, l.identifier_a, l.identifier_b, l.verified, l.evidence <> '', l.observed_at, l.refused,"
 	" l.kind, l.probability, l.retired_at IS NOT NULL, a.namespace, b.namespace"
 	" FROM cx.link AS l"
 	" JOIN cx.identifier AS a ON a.identifier_id = l.identifier_a"
 	" JOIN cx.identifier AS b ON b.identifier_id = l.identifier_b"
 	" WHERE l.link_id = ANY ($1)",
-	1, {INT8ARRAYOID}
-};
-
-static CxmQuery retire_query =
-{
-	"WITH chosen AS MATERIALIZED (SELECT o.link_id FROM cx.link AS o"
-	"  WHERE o.link_id = ANY ($1) AND o.retired_at IS NULL ORDER BY o.link_id FOR NO KEY UPDATE)"
-	" UPDATE cx.link AS l SET retired_at = now(), retired_by = session_user, retired_reason = $2"
-	" FROM chosen AS c, cx.identifier AS a, cx.identifier AS b"
-	" WHERE l.link_id = c.link_id AND a.identifier_id = l.identifier_a AND b.identifier_id = l.identifier_b"
-	" RETURNING l.link_id, l.identifier_a, l.identifier_b, l.verified, l.evidence <> '', l.observed_at, l.refused,"
-	" l.kind, l.probability, true, a.namespace, b.namespace",
-	2, {INT8ARRAYOID, TEXTOID}
+	.nargs = 1,
+	.types = {INT8ARRAYOID}
 };
 
 /*
@@ -148,7 +154,7 @@ current_rules(void)
 		if (cxm_query_latest(&rules_version_query, NULL) != seen)
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("could not serialize access due to a concurrent change of the rules of identity resolution")));
+					 errmsg("could not serialize access due to a concurrent change of identity rules")));
 	}
 	return rules;
 }
@@ -436,18 +442,36 @@ read_change(TupleTableSlot *slot, CxmChange *change)
 	change->kind = CXM_SEEN;
 }
 
+/* The rank of an identifier of this batch */
+static uint32
+rank_of(const Batch *batch, int64 id)
+{
+	return batch->rules->namespaces[batch->mentioned[cxm_idmap_find(&batch->place_of, id)].rules].rank;
+}
+
 static void
 read_linked(TupleTableSlot *slot, void *state)
 {
 	Batch	   *batch = state;
 	CxmChange  *change = cxm_vector_add(&batch->changes);
-	const CxmNamespace *namespaces = batch->rules->namespaces;
 
 	read_change(slot, change);
 	change->strength = cxm_identity_strength(CXM_SEEN, change->is_verified,
-											 namespaces[batch->mentioned[cxm_idmap_find(&batch->place_of, change->a)].rules].rank,
-											 namespaces[batch->mentioned[cxm_idmap_find(&batch->place_of, change->b)].rules].rank,
+											 rank_of(batch, change->a), rank_of(batch, change->b),
 											 row_bool(slot, 5), 1);
+}
+
+static void
+read_stronger(TupleTableSlot *slot, void *state)
+{
+	Batch	   *batch = state;
+	CxmChange  *change;
+
+	read_linked(slot, state);
+	change = vector_at(&batch->changes, CxmChange, batch->changes.n - 1);
+	change->pending = CXM_TO_STRENGTHEN;
+	/* it may be verified already, and so stronger than what is said now */
+	change->strength = 0;
 }
 
 static void
@@ -481,7 +505,11 @@ add_links(Batch *batch, int32 source_id)
 	args[4] = cxm_array(columns[4], NULL, n, TIMESTAMPTZOID);
 	args[5] = cxm_text_array(columns[5], NULL, n);
 	args[6] = Int32GetDatum(source_id);
-	cxm_query(&link_query, args, false, read_linked, batch);
+	if (cxm_query(&link_query, args, false, read_linked, batch) < n)
+	{
+		args[5] = Int32GetDatum(source_id);
+		cxm_query(&stronger_query, args, false, read_stronger, batch);
+	}
 }
 
 static void
@@ -490,8 +518,8 @@ read_changed(TupleTableSlot *slot, void *state)
 	Batch	   *batch = state;
 	CxmChange  *change = cxm_vector_add(&batch->changes);
 	text	   *kind = DatumGetTextPP(row_value(slot, 8));
-	text	   *a = DatumGetTextPP(row_value(slot, 11));
-	text	   *b = DatumGetTextPP(row_value(slot, 12));
+	uint32		a = cxm_rules_find(batch->rules, DatumGetTextPP(row_value(slot, 11)));
+	uint32		b = cxm_rules_find(batch->rules, DatumGetTextPP(row_value(slot, 12)));
 
 	read_change(slot, change);
 	switch (VARDATA_ANY(kind)[0])
@@ -509,10 +537,14 @@ read_changed(TupleTableSlot *slot, void *state)
 			break;
 	}
 	change->is_retired = row_bool(slot, 10);
-	change->may_be_weaker = !change->is_retired;
+	if (!batch->retires)
+		change->may_be_weaker = !change->is_retired;
+	else if (change->is_retired)
+		batch->changes.n--;
+	else
+		change->pending = CXM_TO_RETIRE;
 	change->strength = cxm_identity_strength(change->kind, change->is_verified,
-											 batch->rules->namespaces[cxm_rules_find(batch->rules, VARDATA_ANY(a), VARSIZE_ANY_EXHDR(a))].rank,
-											 batch->rules->namespaces[cxm_rules_find(batch->rules, VARDATA_ANY(b), VARSIZE_ANY_EXHDR(b))].rank,
+											 batch->rules->namespaces[a].rank, batch->rules->namespaces[b].rank,
 											 row_bool(slot, 5),
 											 row_is_null(slot, 9) ? 1 : DatumGetFloat8(row_value(slot, 9)));
 }
@@ -545,7 +577,8 @@ array_argument(FunctionCallInfo fcinfo, int arg, const char *name, Oid type)
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
 				 errmsg("array \"%s\" must have one dimension", name)));
 	get_typlenbyvalalign(type, &length, &by_value, &align);
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(arg), type, length, by_value, align, &argument.values, &argument.nulls, &argument.n);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(arg), type, length, by_value, align,
+					  &argument.values, &argument.nulls, &argument.n);
 	return argument;
 }
 
@@ -579,9 +612,15 @@ check_length(const Argument *argument, const Argument *like)
 }
 
 static bool
+is_null(const Argument *argument, int i)
+{
+	return argument->nulls == NULL || argument->nulls[i];
+}
+
+static bool
 is_true(const Argument *argument, int i)
 {
-	return argument->is_given && !argument->nulls[i] && DatumGetBool(argument->values[i]);
+	return !is_null(argument, i) && DatumGetBool(argument->values[i]);
 }
 
 /* A place among n things, from 0 on */
@@ -610,7 +649,7 @@ take_identifiers(Batch *batch, const Argument *namespaces, const Argument *value
 
 		mentioned->namespace = DatumGetTextPP(namespaces->values[i]);
 		mentioned->value = DatumGetTextPP(values->values[i]);
-		mentioned->rules = cxm_rules_find(batch->rules, VARDATA_ANY(mentioned->namespace), VARSIZE_ANY_EXHDR(mentioned->namespace));
+		mentioned->rules = cxm_rules_find(batch->rules, mentioned->namespace);
 		mentioned->group = i;
 		mentioned->is_malformed = is_true(malformed, (int) i);
 		if (mentioned->rules == batch->rules->n)
@@ -640,7 +679,8 @@ group_mentions(Batch *batch, const Argument *records, const Argument *places, in
 					 errdetail("After %d comes %d.", DatumGetInt32(records->values[i - 1]), record + 1)));
 		before = place_in(places, i - 1, (int) batch->n);
 		if (!batch->mentioned[before].is_malformed && !batch->mentioned[place].is_malformed)
-			batch->mentioned[find_group(batch->mentioned, (uint32) place)].group = find_group(batch->mentioned, (uint32) before);
+			batch->mentioned[find_group(batch->mentioned, (uint32) place)].group =
+				find_group(batch->mentioned, (uint32) before);
 	}
 }
 
@@ -731,34 +771,54 @@ cxm_link_identifiers(PG_FUNCTION_ARGS)
 	for (int first = 0, end; first < records.n; first = end)
 	{
 		int			record = place_in(&records, first, times.n);
-		text	   *said = evidence.is_given && !evidence.nulls[record] ? DatumGetTextPP(evidence.values[record]) : no_evidence;
+		text	   *said = is_null(&evidence, record) ? no_evidence : DatumGetTextPP(evidence.values[record]);
 		uint32		anchor;
 
 		/* a record that says nothing of anybody needs no time */
-		if (times.nulls[record])
+		if (is_null(&times, record))
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("record %d has no time", record + 1)));
 		for (end = first; end < records.n && DatumGetInt32(records.values[end]) == record + 1; end++)
 			;
-		anchor = link_record(&batch, &places, first, end, said, DatumGetTimestampTz(times.values[record]), is_true(&verified, record));
+		anchor = link_record(&batch, &places, first, end, said,
+							 DatumGetTimestampTz(times.values[record]), is_true(&verified, record));
 		anchors[record] = Int64GetDatum(batch.mentioned[anchor].id);
 		has_no_anchor[record] = false;
 	}
 	if (!PG_ARGISNULL(9))
 	{
-		Datum		args[2] = {PG_GETARG_DATUM(9), PG_ARGISNULL(10) ? PointerGetDatum(no_evidence) : PG_GETARG_DATUM(10)};
+		Datum		args[1] = {PG_GETARG_DATUM(9)};
 
-		cxm_query(&retire_query, args, false, read_changed, &batch);
+		batch.retires = true;
+		cxm_query(&changed_query, args, false, read_changed, &batch);
 	}
 	add_links(&batch, PG_GETARG_INT32(0));
 	cxm_resolve(batch.rules, (CxmChange *) batch.changes.data, batch.changes.n,
-				(CxmFresh *) batch.fresh.data, batch.fresh.n);
+				(CxmFresh *) batch.fresh.data, batch.fresh.n,
+				PG_ARGISNULL(10) ? no_evidence : PG_GETARG_TEXT_PP(10));
 
 	result = cxm_array(anchors, has_no_anchor, (Size) times.n, INT8OID);
 	result = SPI_datumTransfer(result, false, -1);
 	SPI_finish();
 	PG_RETURN_DATUM(result);
+}
+
+/* Resolve links by their numbers, retiring them first when there is a reason */
+static int64
+resolve_by_id(Datum link_ids, text *retired_reason)
+{
+	Batch		batch = {.retires = retired_reason != NULL};
+	int64		count;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	batch.rules = current_rules();
+	cxm_vector_init(&batch.changes, sizeof(CxmChange));
+	cxm_query(&changed_query, &link_ids, false, read_changed, &batch);
+	count = cxm_resolve(batch.rules, (CxmChange *) batch.changes.data, batch.changes.n, NULL, 0, retired_reason);
+	SPI_finish();
+	return count;
 }
 
 PG_FUNCTION_INFO_V1(cxm_resolve_links);
@@ -767,19 +827,32 @@ PG_FUNCTION_INFO_V1(cxm_resolve_links);
 Datum
 cxm_resolve_links(PG_FUNCTION_ARGS)
 {
-	Batch		batch = {0};
-	Datum		args[1];
-	int64		count;
+	PG_RETURN_INT64(resolve_by_id(PG_GETARG_DATUM(0), NULL));
+}
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	batch.rules = current_rules();
-	cxm_vector_init(&batch.changes, sizeof(CxmChange));
-	args[0] = PG_GETARG_DATUM(0);
-	cxm_query(&changed_query, args, false, read_changed, &batch);
-	count = cxm_resolve(batch.rules, (CxmChange *) batch.changes.data, batch.changes.n, NULL, 0);
-	SPI_finish();
-	PG_RETURN_INT64(count);
+PG_FUNCTION_INFO_V1(cxm_retire_links);
+
+/* cxm.retire_links(link_ids, reason): the same of links that are retired with it */
+Datum
+cxm_retire_links(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0))
+		PG_RETURN_INT64(0);
+	PG_RETURN_INT64(resolve_by_id(PG_GETARG_DATUM(0), PG_ARGISNULL(1) ? cstring_to_text("") : PG_GETARG_TEXT_PP(1)));
+}
+
+static CxmQuery state_query =
+{
+	.sql = "SELECT coalesce(bit_xor(hashtextextended(r.version, r.what)), 0) FROM ("
+	"SELECT p.ctid::text || p.xmin::text AS version, 1 AS what FROM cx.profile AS p"
+	" UNION ALL SELECT i.ctid::text || i.xmin::text, 2 FROM cx.identifier AS i"
+	" UNION ALL SELECT l.ctid::text || l.xmin::text, 3 FROM cx.link AS l) AS r"
+};
+
+static void
+read_state(TupleTableSlot *slot, void *state)
+{
+	*(uint64 *) state = (uint64) row_int64(slot, 1);
 }
 
 PG_FUNCTION_INFO_V1(cxm_resolve_identities);
@@ -792,6 +865,17 @@ cxm_resolve_identities(PG_FUNCTION_ARGS)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+	if (IsolationUsesXactSnapshot())
+	{
+		uint64		seen;
+
+		/* an old snapshot will do only where nothing has changed since */
+		cxm_query(&state_query, NULL, false, read_state, &seen);
+		if (cxm_query_latest(&state_query, NULL) != seen)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("could not serialize access due to concurrent links")));
+	}
 	count = cxm_resolve_everything(current_rules());
 	SPI_finish();
 	PG_RETURN_INT64(count);

@@ -86,7 +86,15 @@ typedef struct CxmRules
 } CxmRules;
 
 extern CxmRules *cxm_rules(bool read_only);
-extern uint32 cxm_rules_find(const CxmRules *rules, const char *name, Size length);
+extern uint32 cxm_rules_find(const CxmRules *rules, const text *name);
+
+/* what is still to be written of a change, once the profiles at its ends are locked */
+typedef enum CxmPending
+{
+	CXM_WRITTEN,
+	CXM_TO_RETIRE,
+	CXM_TO_STRENGTHEN			/* to is_verified or at */
+} CxmPending;
 
 /* a link that came, changed or was retired */
 typedef struct CxmChange
@@ -101,6 +109,7 @@ typedef struct CxmChange
 	bool		is_verified;
 	bool		is_retired;
 	bool		may_be_weaker;	/* than it was: nobody knows what it was */
+	uint8		pending;		/* CxmPending */
 } CxmChange;
 
 /* an identifier that this call added; its profile is a guess, and no row of it exists where that is new */
@@ -115,11 +124,14 @@ typedef struct CxmFresh
 } CxmFresh;
 
 extern int64 cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
-						 const CxmFresh *fresh, Size nfresh);
+						 const CxmFresh *fresh, Size nfresh, text *retired_reason);
 extern int64 cxm_resolve_everything(const CxmRules *rules);
-extern void cxm_solve_identifiers(const CxmRules *rules,
-								   void (*put) (int64 id, int64 component, CxmRefusal quarantine, void *state), void *state);
-extern void cxm_solve_links(const CxmRules *rules, void (*put) (int64 link_id, CxmRefusal refused, void *state), void *state);
+
+typedef void (*CxmPutIdentifier) (int64 id, int64 component, CxmRefusal quarantine, void *state);
+typedef void (*CxmPutLink) (int64 link_id, CxmRefusal refused, void *state);
+
+extern void cxm_solve_identifiers(const CxmRules *rules, CxmPutIdentifier put, void *state);
+extern void cxm_solve_links(const CxmRules *rules, CxmPutLink put, void *state);
 extern void cxm_next_profile_ids(int64 *ids, Size n);
 extern CxmRefusal cxm_refusal_from_name(const char *name, Size length);
 extern const char *cxm_refusal_name(CxmRefusal refusal);

@@ -240,7 +240,8 @@ cxm_array(Datum *values, const bool *nulls, Size n, Oid type)
 	get_typlenbyvalalign(type, &length, &by_value, &align);
 	if (n == 0)
 		return PointerGetDatum(construct_empty_array(type));
-	return PointerGetDatum(construct_md_array(values, unconstify(bool *, nulls), 1, dims, lbs, type, length, by_value, align));
+	return PointerGetDatum(construct_md_array(values, unconstify(bool *, nulls), 1, dims, lbs,
+											  type, length, by_value, align));
 }
 
 Datum
@@ -304,9 +305,9 @@ typedef struct RulesReader
 
 static CxmQuery rules_query =
 {
-	"SELECT n.namespace_id, n.namespace, n.rank, coalesce(n.max_per_profile, 0),"
+	.sql = "SELECT n.namespace_id, n.namespace, n.rank, coalesce(n.max_per_profile, 0),"
 	" coalesce((extract(epoch FROM n.max_window) * 1000000)::bigint, 0), coalesce(n.max_links, 0), n.is_unique"
-	" FROM cx.namespace AS n ORDER BY n.rank",
+	" FROM cx.namespace AS n ORDER BY n.rank"
 };
 
 static void
@@ -360,13 +361,14 @@ cxm_rules(bool read_only)
 
 /* The index of a namespace; that of the last rules, which are none, when there is no such namespace */
 uint32
-cxm_rules_find(const CxmRules *rules, const char *name, Size length)
+cxm_rules_find(const CxmRules *rules, const text *name)
 {
+	Size		length = VARSIZE_ANY_EXHDR(name);
 	uint32		i;
 
 	for (i = 0; i < rules->n; i++)
 	{
-		if (strlen(rules->names[i]) == length && memcmp(rules->names[i], name, length) == 0)
+		if (strlen(rules->names[i]) == length && memcmp(rules->names[i], VARDATA_ANY(name), length) == 0)
 			break;
 	}
 	return i;

@@ -118,10 +118,11 @@ typedef struct Flag
 typedef struct Resolve
 {
 	const CxmRules *rules;
-	const CxmChange *changes;
-	Size		nchanges;
+	const CxmChange *given;
+	Size		ngiven;
 	const CxmFresh *fresh;
 	Size		nfresh;
+	text	   *retired_reason;
 	bool		is_everything;
 
 	/* of all attempts */
@@ -129,6 +130,9 @@ typedef struct Resolve
 	CxmVector	extra;			/* int64: profiles that have to be locked, too */
 
 	/* of this attempt */
+	CxmChange  *changes;		/* those given, without what somebody else has retired meanwhile */
+	Size		nchanges;
+	CxmIdMap	pending_of;		/* changes by link_id */
 	CxmVector	members;
 	CxmIdMap	member_of;
 	CxmVector	clusters;
@@ -149,6 +153,7 @@ typedef struct Resolve
 	uint64		strength;		/* of the strongest change in it */
 	bool		needs_locks;
 	bool		has_region;
+	bool		has_spread;		/* to groups that were not slow by themselves */
 	CxmVector	parts;			/* Part */
 
 	/* results */
@@ -170,12 +175,13 @@ typedef struct Resolve
 
 static CxmQuery labels_query =
 {
-	"SELECT " LABEL_COLUMNS
+	.sql = "SELECT " LABEL_COLUMNS
 	" FROM cx.identifier AS i"
 	" LEFT JOIN cx.profile AS s ON s.profile_id = i.profile_id"
 	" LEFT JOIN cx.profile AS c ON c.profile_id = s.canonical_id"
 	" WHERE i.identifier_id = ANY ($1)",
-	1, {INT8ARRAYOID}
+	.nargs = 1,
+	.types = {INT8ARRAYOID}
 };
 
 #define LOCK_COLUMNS \
@@ -184,28 +190,39 @@ static CxmQuery labels_query =
 
 static CxmQuery all_profiles_query =
 {
-	"SELECT p.profile_id, p.canonical_id, p.xmin, p.ctid, p.counts, p.is_known, p.is_kept_apart"
-	" FROM cx.profile AS p WHERE p.canonical_id = p.profile_id",
+	.sql = "SELECT p.profile_id, p.canonical_id, p.xmin, p.ctid, p.counts, p.is_known, p.is_kept_apart"
+	" FROM cx.profile AS p WHERE p.canonical_id = p.profile_id"
 };
 
-static CxmQuery lock_query = {LOCK_COLUMNS " FOR NO KEY UPDATE", 1, {INT8ARRAYOID}};
-static CxmQuery lock_shared_query = {LOCK_COLUMNS " FOR SHARE", 1, {INT8ARRAYOID}};
+static CxmQuery lock_query =
+{
+	.sql = LOCK_COLUMNS " FOR NO KEY UPDATE",
+	.nargs = 1,
+	.types = {INT8ARRAYOID}
+};
+static CxmQuery lock_shared_query =
+{
+	.sql = LOCK_COLUMNS " FOR SHARE",
+	.nargs = 1,
+	.types = {INT8ARRAYOID}
+};
 
 /* an upper bound of the fan-out, good enough for nearly all */
 static CxmQuery rough_fanout_query =
 {
-	"SELECT x.id FROM unnest($1, $2) AS x(id, max)"
+	.sql = "SELECT x.id FROM unnest($1, $2) AS x(id, max)"
 	" WHERE (SELECT count(*) FROM (SELECT FROM cx.link AS l"
 	"  WHERE l.identifier_a = x.id AND l.retired_at IS NULL LIMIT x.max + 1) AS a)"
 	" + (SELECT count(*) FROM (SELECT FROM cx.link AS l"
 	"  WHERE l.identifier_b = x.id AND l.retired_at IS NULL LIMIT x.max + 1) AS b) > x.max",
-	2, {INT8ARRAYOID, INT8ARRAYOID}
+	.nargs = 2,
+	.types = {INT8ARRAYOID, INT8ARRAYOID}
 };
 
 /* neighbours at one end have greater ids, those at the other smaller ones, so none is counted twice */
 static CxmQuery fanout_query =
 {
-	"SELECT (SELECT count(*) FROM (SELECT DISTINCT l.identifier_b FROM cx.link AS l"
+	.sql = "SELECT (SELECT count(*) FROM (SELECT DISTINCT l.identifier_b FROM cx.link AS l"
 	"  JOIN cx.identifier AS i ON i.identifier_id = l.identifier_b"
 	"  JOIN cx.namespace AS n ON n.namespace = i.namespace"
 	"  WHERE l.identifier_a = $1 AND l.identifier_b <> $1 AND l.retired_at IS NULL AND l.kind IN ('seen', 'matched')"
@@ -217,7 +234,8 @@ static CxmQuery fanout_query =
 	"  WHERE l.identifier_b = $1 AND l.identifier_a <> $1 AND l.retired_at IS NULL AND l.kind IN ('seen', 'matched')"
 	"  AND i.quarantined IS DISTINCT FROM 'blocked' AND i.quarantined IS DISTINCT FROM 'malformed'"
 	"  AND (n.max_per_profile IS NOT NULL OR n.is_unique) ORDER BY l.identifier_a LIMIT $2 + 1) AS b)",
-	2, {INT8OID, INT8OID}
+	.nargs = 2,
+	.types = {INT8OID, INT8OID}
 };
 
 #define MEMBER_COLUMNS \
@@ -226,111 +244,151 @@ static CxmQuery fanout_query =
 
 static CxmQuery members_query =
 {
-	"SELECT " MEMBER_COLUMNS
+	.sql = "SELECT " MEMBER_COLUMNS
 	" FROM cx.profile AS p JOIN cx.identifier AS i ON i.profile_id = p.profile_id"
 	" WHERE p.profile_id = ANY ($1) AND p.canonical_id = p.profile_id"
 	" UNION ALL SELECT " MEMBER_COLUMNS
 	" FROM cx.profile AS p JOIN cx.identifier AS i ON i.profile_id = p.profile_id"
 	" WHERE p.canonical_id = ANY ($1) AND p.canonical_id <> p.profile_id",
-	1, {INT8ARRAYOID}
+	.nargs = 1,
+	.types = {INT8ARRAYOID}
 };
 
 static CxmQuery all_members_query =
 {
-	"SELECT " MEMBER_COLUMNS
-	" FROM cx.profile AS p JOIN cx.identifier AS i ON i.profile_id = p.profile_id",
+	.sql = "SELECT " MEMBER_COLUMNS
+	" FROM cx.profile AS p JOIN cx.identifier AS i ON i.profile_id = p.profile_id"
 };
 
 #define LINK_COLUMNS \
-	"SELECT l.link_id, l.identifier_a, l.identifier_b, l.kind, l.verified, l.evidence <> '', l.probability, l.observed_at, l.refused" \
+	"SELECT l.link_id, l.identifier_a, l.identifier_b, l.kind, l.verified, l.evidence <> '', l.probability," \
+	" l.observed_at, l.refused" \
 	" FROM cx.link AS l WHERE l.retired_at IS NULL"
 
 static CxmQuery links_query =
 {
-	LINK_COLUMNS " AND l.identifier_a = ANY ($1) UNION ALL " LINK_COLUMNS " AND l.identifier_b = ANY ($1)",
-	1, {INT8ARRAYOID}
+	.sql = LINK_COLUMNS " AND l.identifier_a = ANY ($1) UNION ALL " LINK_COLUMNS " AND l.identifier_b = ANY ($1)",
+	.nargs = 1,
+	.types = {INT8ARRAYOID}
 };
 
 static CxmQuery links_by_hand_query =
 {
-	LINK_COLUMNS " AND l.kind IN ('pinned', 'never') AND l.identifier_a = ANY ($1) UNION ALL "
+	.sql = LINK_COLUMNS " AND l.kind IN ('pinned', 'never') AND l.identifier_a = ANY ($1) UNION ALL "
 	LINK_COLUMNS " AND l.kind IN ('pinned', 'never') AND l.identifier_b = ANY ($1)",
-	1, {INT8ARRAYOID}
+	.nargs = 1,
+	.types = {INT8ARRAYOID}
 };
 
-static CxmQuery all_links_query = {LINK_COLUMNS};
+static CxmQuery all_links_query =
+{
+	.sql = LINK_COLUMNS
+};
 
 static CxmQuery insert_profiles_query =
 {
-	"INSERT INTO cx.profile (profile_id, canonical_id, counts, is_known, is_kept_apart)"
+	.sql = "INSERT INTO cx.profile (profile_id, canonical_id, counts, is_known, is_kept_apart)"
 	" SELECT n.id, n.id, n.counts::integer[], n.is_known, n.is_kept_apart"
 	" FROM unnest($1, $2, $3, $4) AS n(id, counts, is_known, is_kept_apart)",
-	4, {INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID}
+	.nargs = 4,
+	.types = {INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID}
 };
 
 /* all stubs of a standing profile go to another one; the changes of a step share their time, see cxm.merge_links() */
 static CxmQuery merge_query =
 {
-	"WITH moved AS (UPDATE cx.profile AS p"
+	.sql = "WITH moved AS (UPDATE cx.profile AS p"
 	" SET canonical_id = m.winner, changed_at = now(), counts = '{}', is_known = false, is_kept_apart = false"
 	" FROM (SELECT u.loser AS stub, u.loser, u.winner, u.link_id FROM unnest($1, $2, $3) AS u(loser, winner, link_id)"
 	"  UNION ALL SELECT s.profile_id, u.loser, u.winner, u.link_id FROM unnest($1, $2, $3) AS u(loser, winner, link_id)"
 	"  JOIN cx.profile AS s ON s.canonical_id = u.loser AND s.canonical_id <> s.profile_id) AS m"
 	" WHERE p.profile_id = m.stub RETURNING p.profile_id, m.loser, m.winner, m.link_id)"
 	" INSERT INTO cx.identity_change (profile_id, from_profile, to_profile, link_id, cause, changed_at)"
-	" SELECT d.profile_id, d.loser, d.winner, d.link_id, 'link', (SELECT clock_timestamp()) FROM moved AS d ORDER BY d.profile_id",
-	3, {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}
+	" SELECT d.profile_id, d.loser, d.winner, d.link_id, 'link', (SELECT clock_timestamp())"
+	" FROM moved AS d ORDER BY d.profile_id",
+	.nargs = 3,
+	.types = {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}
 };
 
 static CxmQuery relabel_query =
 {
-	"WITH moved AS (UPDATE cx.profile AS p"
+	.sql = "WITH moved AS (UPDATE cx.profile AS p"
 	" SET canonical_id = m.winner, changed_at = now(), counts = '{}', is_known = false, is_kept_apart = false"
 	" FROM unnest($1, $2, $3, $4, $5) AS m(stub, loser, winner, link_id, cause)"
 	" WHERE p.profile_id = m.stub RETURNING p.profile_id, m.loser, m.winner, m.link_id, m.cause)"
 	" INSERT INTO cx.identity_change (profile_id, from_profile, to_profile, link_id, cause, changed_at)"
-	" SELECT d.profile_id, d.loser, d.winner, nullif(d.link_id, 0), d.cause, (SELECT clock_timestamp()) FROM moved AS d ORDER BY d.profile_id",
-	5, {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID}
+	" SELECT d.profile_id, d.loser, d.winner, nullif(d.link_id, 0), d.cause, (SELECT clock_timestamp())"
+	" FROM moved AS d ORDER BY d.profile_id",
+	.nargs = 5,
+	.types = {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID}
 };
 
 static CxmQuery move_query =
 {
-	"WITH moved AS (UPDATE cx.identifier AS i SET profile_id = m.winner"
+	.sql = "WITH moved AS (UPDATE cx.identifier AS i SET profile_id = m.winner"
 	" FROM unnest($1, $2, $3, $4, $5, $6) AS m(identifier_id, stub, loser, winner, link_id, cause)"
 	" WHERE i.identifier_id = m.identifier_id"
 	" RETURNING i.identifier_id, m.stub, m.loser, m.winner, m.link_id, m.cause)"
 	" INSERT INTO cx.identity_change (profile_id, identifier_id, from_profile, to_profile, link_id, cause)"
 	" SELECT d.stub, d.identifier_id, d.loser, d.winner, nullif(d.link_id, 0), d.cause FROM moved AS d"
 	" WHERE d.loser <> 0 ORDER BY d.identifier_id",
-	6, {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID}
+	.nargs = 6,
+	.types = {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID}
 };
 
 static CxmQuery touch_query =
 {
-	"UPDATE cx.profile AS p SET changed_at = now(), counts = t.counts::integer[], is_known = t.is_known, is_kept_apart = t.is_kept_apart"
+	.sql = "UPDATE cx.profile AS p"
+	" SET changed_at = now(), counts = t.counts::integer[], is_known = t.is_known, is_kept_apart = t.is_kept_apart"
 	" FROM unnest($1, $2, $3, $4) AS t(id, counts, is_known, is_kept_apart) WHERE p.profile_id = t.id",
-	4, {INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID}
+	.nargs = 4,
+	.types = {INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID}
+};
+
+/*
+ * The rows of links are changed under the locks of profiles only, here and
+ * by refuse_query, so that whoever waits for one holds nothing that its
+ * owner wants.
+ */
+static CxmQuery retire_query =
+{
+	.sql = "UPDATE cx.link AS l SET retired_at = now(), retired_by = session_user, retired_reason = $2"
+	" WHERE l.link_id = ANY ($1) AND l.retired_at IS NULL RETURNING l.link_id, l.verified, l.observed_at, l.refused",
+	.nargs = 2,
+	.types = {INT8ARRAYOID, TEXTOID}
+};
+
+static CxmQuery strengthen_query =
+{
+	.sql = "UPDATE cx.link AS l SET verified = l.verified OR s.verified, observed_at = least(l.observed_at, s.at)"
+	" FROM unnest($1, $2, $3) AS s(link_id, verified, at) WHERE l.link_id = s.link_id AND l.retired_at IS NULL"
+	" RETURNING l.link_id, l.verified, l.observed_at, l.refused",
+	.nargs = 3,
+	.types = {INT8ARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID}
 };
 
 static CxmQuery refuse_query =
 {
-	"UPDATE cx.link AS l SET refused = nullif(r.refused, '')"
+	.sql = "UPDATE cx.link AS l SET refused = nullif(r.refused, '')"
 	" FROM unnest($1, $2) AS r(id, refused) WHERE l.link_id = r.id",
-	2, {INT8ARRAYOID, TEXTARRAYOID}
+	.nargs = 2,
+	.types = {INT8ARRAYOID, TEXTARRAYOID}
 };
 
 static CxmQuery quarantine_query =
 {
-	"UPDATE cx.identifier AS i SET quarantined = nullif(q.quarantined, '')"
+	.sql = "UPDATE cx.identifier AS i SET quarantined = nullif(q.quarantined, '')"
 	" FROM unnest($1, $2) AS q(id, quarantined) WHERE i.identifier_id = q.id",
-	2, {INT8ARRAYOID, TEXTARRAYOID}
+	.nargs = 2,
+	.types = {INT8ARRAYOID, TEXTARRAYOID}
 };
 
 static CxmQuery next_ids_query =
 {
-	"SELECT nextval(s.name::regclass) FROM (SELECT pg_get_serial_sequence('cx.profile', 'profile_id') AS name OFFSET 0) AS s,"
-	" generate_series(1, $1)",
-	1, {INT8OID}
+	.sql = "SELECT nextval(s.name::regclass)"
+	" FROM (SELECT pg_get_serial_sequence('cx.profile', 'profile_id') AS name OFFSET 0) AS s, generate_series(1, $1)",
+	.nargs = 1,
+	.types = {INT8OID}
 };
 
 /*
@@ -350,9 +408,7 @@ refusal_of(TupleTableSlot *slot, int column)
 static uint32
 namespace_of(const Resolve *resolve, TupleTableSlot *slot, int column)
 {
-	text	   *name = DatumGetTextPP(row_value(slot, column));
-
-	return cxm_rules_find(resolve->rules, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+	return cxm_rules_find(resolve->rules, DatumGetTextPP(row_value(slot, column)));
 }
 
 static bool
@@ -371,6 +427,13 @@ static Cluster *
 cluster_at(const Resolve *resolve, uint32 i)
 {
 	return vector_at(&resolve->clusters, Cluster, i);
+}
+
+/* A member that is there, by its identifier_id */
+static Member *
+end_of(const Resolve *resolve, int64 id)
+{
+	return member_at(resolve, cxm_idmap_find(&resolve->member_of, id));
 }
 
 static uint32
@@ -577,13 +640,14 @@ choose_locks(Resolve *resolve)
 
 		for (int end = 0; end < 2; end++)
 		{
-			Member	   *member = member_at(resolve, cxm_idmap_find(&resolve->member_of, end == 0 ? change->a : change->b));
+			Member	   *member = end_of(resolve, end == 0 ? change->a : change->b);
 
 			if (member->cluster == CXM_NOWHERE || (is_static(member->was) && !is_by_hand(change->kind)))
 				continue;
 			add_id(&resolve->ids, cluster_at(resolve, member->cluster)->id);
 			/* one more link to a generic identifier changes nothing about it, so many may come at once */
-			if (member->was != CXM_GENERIC || change->is_retired || is_by_hand(change->kind))
+			if (member->was != CXM_GENERIC || change->pending != CXM_WRITTEN
+				|| change->is_retired || is_by_hand(change->kind))
 				cluster_at(resolve, member->cluster)->is_exclusive = true;
 		}
 	}
@@ -634,6 +698,76 @@ lock_profiles(Resolve *resolve)
 		first = end;
 	}
 	resolve->ids.n = 0;
+}
+
+/*
+ * Pending changes
+ */
+static void
+read_pending(TupleTableSlot *slot, void *state)
+{
+	Resolve    *resolve = state;
+	CxmChange  *change = &resolve->changes[cxm_idmap_find(&resolve->pending_of, row_int64(slot, 1))];
+
+	change->is_retired = change->pending == CXM_TO_RETIRE;
+	change->is_verified = row_bool(slot, 2);
+	change->at = row_int64(slot, 3);
+	change->refused = refusal_of(slot, 4);
+	change->pending = CXM_WRITTEN;
+}
+
+static void
+write_pending(Resolve *resolve, CxmPending pending)
+{
+	CxmVector	ids;
+	CxmVector	verified;
+	CxmVector	times;
+	Datum		args[3];
+
+	cxm_vector_init(&ids, sizeof(int64));
+	cxm_vector_init(&verified, sizeof(Datum));
+	cxm_vector_init(&times, sizeof(Datum));
+	for (Size i = 0; i < resolve->nchanges; i++)
+	{
+		const CxmChange *change = &resolve->changes[i];
+
+		/* a link may be named twice */
+		if (change->pending != pending || !cxm_idmap_add(&resolve->pending_of, change->link_id, (uint32) i))
+			continue;
+		add_id(&ids, change->link_id);
+		*(Datum *) cxm_vector_add(&verified) = BoolGetDatum(change->is_verified);
+		*(Datum *) cxm_vector_add(&times) = TimestampTzGetDatum(change->at);
+	}
+	if (ids.n == 0)
+		return;
+	args[0] = cxm_int8_array((int64 *) ids.data, ids.n);
+	if (pending == CXM_TO_RETIRE)
+	{
+		args[1] = PointerGetDatum(resolve->retired_reason);
+		cxm_query(&retire_query, args, false, read_pending, resolve);
+	}
+	else
+	{
+		args[1] = cxm_array((Datum *) verified.data, NULL, verified.n, BOOLOID);
+		args[2] = cxm_array((Datum *) times.data, NULL, times.n, TIMESTAMPTZOID);
+		cxm_query(&strengthen_query, args, false, read_pending, resolve);
+	}
+}
+
+/* Write what is pending, now that nobody else can, and forget what has been retired meanwhile */
+static void
+settle_pending(Resolve *resolve)
+{
+	Size		n = 0;
+
+	write_pending(resolve, CXM_TO_RETIRE);
+	write_pending(resolve, CXM_TO_STRENGTHEN);
+	for (Size i = 0; i < resolve->nchanges; i++)
+	{
+		if (resolve->changes[i].pending == CXM_WRITTEN)
+			resolve->changes[n++] = resolve->changes[i];
+	}
+	resolve->nchanges = n;
 }
 
 /*
@@ -688,8 +822,8 @@ find_generic(Resolve *resolve)
 			continue;
 		for (int end = 0; end < 2; end++)
 		{
-			Member	   *member = member_at(resolve, cxm_idmap_find(&resolve->member_of, end == 0 ? change->a : change->b));
-			Member	   *other = member_at(resolve, cxm_idmap_find(&resolve->member_of, end == 0 ? change->b : change->a));
+			Member	   *member = end_of(resolve, end == 0 ? change->a : change->b);
+			Member	   *other = end_of(resolve, end == 0 ? change->b : change->a);
 			uint32		max_links = resolve->rules->namespaces[member->namespace].max_links;
 
 			/* "part" serves as a mark here: a fresh one has no more links than come with it now */
@@ -718,7 +852,7 @@ find_generic(Resolve *resolve)
 		resolve->ids.n = 0;
 		cxm_query(&rough_fanout_query, args, false, read_suspect, resolve);
 		for (Size i = 0; i < resolve->ids.n; i++)
-			count_fanout(resolve, member_at(resolve, cxm_idmap_find(&resolve->member_of, *vector_at(&resolve->ids, int64, i))));
+			count_fanout(resolve, end_of(resolve, *vector_at(&resolve->ids, int64, i)));
 		resolve->ids.n = 0;
 	}
 	for (Size i = 0; i < resolve->members.n; i++)
@@ -781,7 +915,7 @@ has_window(const Resolve *resolve, const Member *member)
 static bool
 needs_solving(const Resolve *resolve, const CxmChange *change, const Member *a, const Member *b)
 {
-	bool		was_quarantined = change->refused == CXM_BLOCKED || change->refused == CXM_MALFORMED || change->refused == CXM_GENERIC;
+	bool		was_quarantined = is_static(change->refused) || change->refused == CXM_GENERIC;
 
 	if (is_by_hand(change->kind))
 		return true;
@@ -818,8 +952,8 @@ make_groups(Resolve *resolve)
 	for (Size i = 0; i < resolve->nchanges; i++)
 	{
 		const CxmChange *change = &resolve->changes[i];
-		Member	   *a = member_at(resolve, cxm_idmap_find(&resolve->member_of, change->a));
-		Member	   *b = member_at(resolve, cxm_idmap_find(&resolve->member_of, change->b));
+		Member	   *a = end_of(resolve, change->a);
+		Member	   *b = end_of(resolve, change->b);
 		uint32		x = find_group(groups, group_of(resolve, a));
 		uint32		y = find_group(groups, group_of(resolve, b));
 		bool		is_slow = needs_solving(resolve, change, a, b) || a->was != a->is || b->was != b->is;
@@ -936,7 +1070,9 @@ add_relabel(CxmVector *relabels, int64 profile_id, int64 from, int64 to, int64 l
 {
 	Relabel    *relabel = cxm_vector_add(relabels);
 
-	*relabel = (Relabel) {.profile_id = profile_id, .from = from, .to = to, .link_id = link_id, .is_retired = is_retired};
+	*relabel = (Relabel) {
+		.profile_id = profile_id, .from = from, .to = to, .link_id = link_id, .is_retired = is_retired
+	};
 }
 
 static void
@@ -1020,7 +1156,8 @@ settle_groups(Resolve *resolve, LinkGroup *groups)
 		if (i >= nclusters)
 			place_fresh(resolve, &resolve->fresh[i - nclusters], group->winner);
 		else if (cluster_at(resolve, i)->is_locked && cluster_at(resolve, i)->id != group->winner)
-			add_relabel(&resolve->merges, cluster_at(resolve, i)->id, cluster_at(resolve, i)->id, group->winner, group->via, false);
+			add_relabel(&resolve->merges, cluster_at(resolve, i)->id, cluster_at(resolve, i)->id,
+						group->winner, group->via, false);
 	}
 }
 
@@ -1031,8 +1168,8 @@ settle_links(Resolve *resolve, LinkGroup *groups)
 	for (Size i = 0; i < resolve->nchanges; i++)
 	{
 		const CxmChange *change = &resolve->changes[i];
-		const Member *a = member_at(resolve, cxm_idmap_find(&resolve->member_of, change->a));
-		const Member *b = member_at(resolve, cxm_idmap_find(&resolve->member_of, change->b));
+		const Member *a = end_of(resolve, change->a);
+		const Member *b = end_of(resolve, change->b);
 		uint8		refused = CXM_HOLDS;
 
 		/* the region says of its own links whether they hold */
@@ -1173,7 +1310,10 @@ read_links(Resolve *resolve)
 	rank_links(resolve);
 }
 
-/* Take a standing profile into the region; its members are read by the next grow_region() */
+/*
+ * Take a standing profile into the region; its members are read by the next
+ * grow_region().  What counts would have settled for it has to be solved, too.
+ */
 static void
 take_cluster(Resolve *resolve, uint32 i)
 {
@@ -1182,6 +1322,13 @@ take_cluster(Resolve *resolve, uint32 i)
 	if (cluster->is_in_region)
 		return;
 	cluster->is_in_region = true;
+	if (i < resolve->nclusters)
+	{
+		LinkGroup  *group = &resolve->groups[find_group(resolve->groups, i)];
+
+		resolve->has_spread |= group->is_touched && !group->is_slow;
+		group->is_slow |= group->is_touched;
+	}
 	add_id(&resolve->ids, cluster->id);
 	if (!cluster->is_locked || !cluster->is_exclusive)
 	{
@@ -1190,9 +1337,16 @@ take_cluster(Resolve *resolve, uint32 i)
 	}
 }
 
+static bool take_slow_groups(Resolve *resolve);
+
 static void
 grow_region(Resolve *resolve)
 {
+	while (resolve->has_spread)
+	{
+		resolve->has_spread = false;
+		take_slow_groups(resolve);
+	}
 	query_ids(resolve, &members_query, read_member);
 	read_links(resolve);
 }
@@ -1273,7 +1427,9 @@ solve_region(Resolve *resolve)
 	{
 		const Member *member = member_at(resolve, i);
 
-		graph.identifiers[i] = (CxmIdentifier) {.hash = member->hash, .namespace = (uint16_t) member->namespace, .quarantine = member->is};
+		graph.identifiers[i] = (CxmIdentifier) {
+			.hash = member->hash, .namespace = (uint16_t) member->namespace, .quarantine = member->is
+		};
 	}
 
 	if (resolve->is_everything)
@@ -1409,20 +1565,17 @@ take_neighbours(Resolve *resolve, bool of_all)
 	return any;
 }
 
-/* The slow groups, whose profiles are the core of the region, and how strong the strongest change in them is */
+/* Take the slow groups into the region: their profiles are its core */
 static bool
-start_region(Resolve *resolve)
+take_slow_groups(Resolve *resolve)
 {
 	bool		any = false;
 
-	resolve->strength = PG_UINT64_MAX;
 	for (uint32 i = 0; i < resolve->nclusters; i++)
 	{
-		Cluster    *cluster = cluster_at(resolve, i);
-
-		if (!cluster->is_locked || !resolve->groups[find_group(resolve->groups, i)].is_slow)
+		if (!cluster_at(resolve, i)->is_locked || !resolve->groups[find_group(resolve->groups, i)].is_slow)
 			continue;
-		cluster->is_core = true;
+		cluster_at(resolve, i)->is_core = true;
 		take_cluster(resolve, i);
 		any = true;
 	}
@@ -1434,14 +1587,22 @@ start_region(Resolve *resolve)
 			any = true;
 		}
 	}
-	if (!any)
+	return any;
+}
+
+/* Begin with the slow groups, and find how strong the strongest change is */
+static bool
+start_region(Resolve *resolve)
+{
+	resolve->strength = PG_UINT64_MAX;
+	if (!take_slow_groups(resolve))
 		return false;
 
 	for (Size i = 0; i < resolve->nchanges; i++)
 	{
 		const CxmChange *change = &resolve->changes[i];
-		const Member *a = member_at(resolve, cxm_idmap_find(&resolve->member_of, change->a));
-		const Member *b = member_at(resolve, cxm_idmap_find(&resolve->member_of, change->b));
+		const Member *a = end_of(resolve, change->a);
+		const Member *b = end_of(resolve, change->b);
 
 		for (int end = 0; end < 2; end++)
 		{
@@ -1851,6 +2012,11 @@ write_down(const Resolve *resolve)
 static void
 start_attempt(Resolve *resolve)
 {
+	resolve->changes = MemoryContextAllocHuge(CurrentMemoryContext, Max(resolve->ngiven, 1) * sizeof(CxmChange));
+	resolve->nchanges = resolve->ngiven;
+	if (resolve->ngiven > 0)
+		memcpy(resolve->changes, resolve->given, resolve->ngiven * sizeof(CxmChange));
+	cxm_idmap_init(&resolve->pending_of);
 	cxm_vector_init(&resolve->members, sizeof(Member));
 	cxm_idmap_init(&resolve->member_of);
 	cxm_vector_init(&resolve->clusters, sizeof(Cluster));
@@ -1870,6 +2036,7 @@ start_attempt(Resolve *resolve)
 	cxm_vector_init(&resolve->quarantines, sizeof(Flag));
 	resolve->is_stale = false;
 	resolve->needs_locks = false;
+	resolve->has_spread = false;
 	resolve->nranked = 0;
 }
 
@@ -1879,6 +2046,7 @@ attempt(Resolve *resolve)
 	lock_profiles(resolve);
 	if (resolve->is_stale)
 		return false;
+	settle_pending(resolve);
 	find_generic(resolve);
 	resolve->nclusters = (uint32) resolve->clusters.n;
 	resolve->groups = make_groups(resolve);
@@ -1931,13 +2099,15 @@ attempt_in_subtransaction(Resolve *resolve)
 
 /*
  * Bring profiles up to date with links that came, changed or were retired.
- * The rows of the links and of the fresh identifiers are written already.
+ * The rows of fresh identifiers are written already, and so are those of
+ * links unless they say that they are pending.
  */
 int64
 cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
-			const CxmFresh *fresh, Size nfresh)
+			const CxmFresh *fresh, Size nfresh, text *retired_reason)
 {
-	Resolve		resolve = {.rules = rules, .changes = changes, .nchanges = nchanges, .fresh = fresh, .nfresh = nfresh};
+	Resolve		resolve = {.rules = rules, .given = changes, .ngiven = nchanges, .fresh = fresh, .nfresh = nfresh,
+	.retired_reason = retired_reason};
 	MemoryContext outer = CurrentMemoryContext;
 	MemoryContext context;
 	int64		count;
@@ -2005,7 +2175,7 @@ cxm_resolve_everything(const CxmRules *rules)
 
 /* What the links of all give: identifier, least identifier of its cluster, quarantine */
 void
-cxm_solve_identifiers(const CxmRules *rules, void (*put) (int64 id, int64 component, CxmRefusal quarantine, void *state), void *state)
+cxm_solve_identifiers(const CxmRules *rules, CxmPutIdentifier put, void *state)
 {
 	Resolve		resolve = {.rules = rules};
 	int64	   *least;
@@ -2032,7 +2202,7 @@ cxm_solve_identifiers(const CxmRules *rules, void (*put) (int64 id, int64 compon
 
 /* And which live links hold */
 void
-cxm_solve_links(const CxmRules *rules, void (*put) (int64 link_id, CxmRefusal refused, void *state), void *state)
+cxm_solve_links(const CxmRules *rules, CxmPutLink put, void *state)
 {
 	Resolve		resolve = {.rules = rules};
 

@@ -153,7 +153,7 @@ take_all_columns(Linkage *l, TupleDesc desc)
 {
 	static const char *const usual[] = {"unique_id", "record_id", "rec_id"};
 
-	for (int i = 0; i < lengthof(usual) && !l->id_given && !has_column(desc, l->id_column); i++)
+	for (int i = 0; i < (int) lengthof(usual) && !l->id_given && !has_column(desc, l->id_column); i++)
 	{
 		if (has_column(desc, usual[i]))
 			l->id_column = MemoryContextStrdup(l->context, usual[i]);
@@ -166,7 +166,8 @@ take_all_columns(Linkage *l, TupleDesc desc)
 
 		if (strcmp(name, l->id_column) == 0 || strcmp(name, l->source_column) == 0 || is_ignored(l, name))
 			continue;
-		if (type == BYTEAOID || type == JSONOID || type == JSONBOID || type == XMLOID || get_typtype(type) == TYPTYPE_COMPOSITE)
+		if (type == BYTEAOID || type == JSONOID || type == JSONBOID || type == XMLOID ||
+			get_typtype(type) == TYPTYPE_COMPOSITE)
 			continue;
 		cxm_column_number(l, MemoryContextStrdup(l->context, name), 0);
 	}
@@ -654,7 +655,8 @@ run_session(Linkage *l, const CxmRule *rule, Session *session, bool relations)
 	if (relations && tells_relations(l, rule))
 		session->em.lambda_related = (1 - session->em.lambda) / 4;
 	/* relations that are not there never come to rest */
-	cxm_em(&session->em, &histogram, TOLERANCE, session->em.lambda_related > 0 ? MAX_RELATED_ITERATIONS : MAX_ITERATIONS);
+	cxm_em(&session->em, &histogram, TOLERANCE,
+		   session->em.lambda_related > 0 ? MAX_RELATED_ITERATIONS : MAX_ITERATIONS);
 	pfree(pairs.order);
 	pfree(pairs.spare);
 	pfree(histogram.vectors);
@@ -798,7 +800,11 @@ learn_relations(Linkage *l, const Session *sessions)
 				sum[k] += related_pairs(&sessions[s]) * sessions[s].em.r[i][k + 1];
 		}
 		for (int k = 0; k < c->nlevels; k++)
-			c->levels[k].r = (sum[k] + UNSEEN * (c->personal ? c->levels[k].u : (c->levels[k].m + c->levels[k].u) / 2)) / (seen + UNSEEN);
+		{
+			double		otherwise = c->personal ? c->levels[k].u : (c->levels[k].m + c->levels[k].u) / 2;
+
+			c->levels[k].r = (sum[k] + UNSEEN * otherwise) / (seen + UNSEEN);
+		}
 	}
 	for (int s = 0; s < l->training.n; s++)
 	{

@@ -1169,6 +1169,8 @@ cxm_linkage_estimate_u(CxmLinkage *l, uint64_t max_pairs, uint64_t seed)
 void
 cxm_linkage_correct_u(CxmLinkage *l)
 {
+	double		strangers = 1 - l->lambda - l->lambda_related;
+
 	for (int i = 0; i < l->ncomparisons; i++)
 	{
 		CxmComparison *c = &l->comparisons[i];
@@ -1177,9 +1179,9 @@ cxm_linkage_correct_u(CxmLinkage *l)
 		for (int k = 0; k < c->nlevels; k++)
 		{
 			CxmLevel   *level = &c->levels[k];
+			double		known = l->lambda * level->m + l->lambda_related * level->r;
 
-			level->u = greater((level->u - l->lambda * level->m - l->lambda_related * level->r) / (1 - l->lambda - l->lambda_related),
-							   LEAST_U_LEFT * level->u);
+			level->u = greater((level->u - known) / strangers, LEAST_U_LEFT * level->u);
 			sum += level->u;
 		}
 		for (int k = 0; k < c->nlevels; k++)

@@ -215,13 +215,13 @@ is_personal(const char *name, Kind kind)
 
 	if (kind == KIND_DATE || kind == KIND_DATE_TEXT)
 	{
-		for (int i = 0; i < lengthof(births); i++)
+		for (int i = 0; i < (int) lengthof(births); i++)
 		{
 			if (strstr(lower, births[i]))
 				return true;
 		}
 	}
-	for (int i = 0; i < lengthof(names) && kind == KIND_NAME; i++)
+	for (int i = 0; i < (int) lengthof(names) && kind == KIND_NAME; i++)
 	{
 		if (strstr(lower, names[i]))
 			return true;
@@ -330,7 +330,8 @@ choose_candidates(Suggestion *s)
 			add_candidate(s, i, 3);
 		else if (sight->kind == KIND_EMAIL || sight->kind == KIND_TEXT)
 			add_candidate(s, i, 6);
-		else if (sight->kind == KIND_DATE || sight->kind == KIND_DATE_TEXT || (sight->kind == KIND_CODE && sight->length >= 5))
+		else if (sight->kind == KIND_DATE || sight->kind == KIND_DATE_TEXT ||
+				 (sight->kind == KIND_CODE && sight->length >= 5))
 			add_candidate(s, i, 4);
 	}
 }
@@ -370,8 +371,8 @@ imagine_matches(Suggestion *s)
 	s->imagined = palloc0(sizeof(uint32) * IMAGINED);
 	for (int i = 0; i < IMAGINED; i++)
 	{
-		bool		present[CXM_MAX_COMPARISONS];
-		bool		equal[CXM_MAX_COMPARISONS];
+		bool		present[CXM_MAX_COMPARISONS] = {false};
+		bool		equal[CXM_MAX_COMPARISONS] = {false};
 
 		for (int k = 0; k < s->nsights; k++)
 		{
@@ -616,7 +617,8 @@ add_purest(const Suggestion *s, bool *used, int *rules, int n)
 
 /* So many rules that have only the given columns */
 static int
-add_among(const Suggestion *s, bool *used, uint32 columns, int most_columns, double most_pairs, int most, int *rules, int n)
+add_among(const Suggestion *s, bool *used, uint32 columns, int most_columns, double most_pairs, int most,
+		  int *rules, int n)
 {
 	Wanted		w = {columns, ~UINT32_C(0), most_columns, Min(most_pairs, s->most_rule)};
 

@@ -100,7 +100,9 @@ BEGIN
 
     UPDATE cx.identifier AS i
     SET quarantined = CASE WHEN b.is_blocked THEN 'blocked' END
-    FROM (SELECT array_agg(o.identifier_id) AS ids, array_agg(o.namespace) AS namespaces, array_agg(o.value) AS vals FROM cx.identifier AS o) AS o
+    -- in parts, for an array has a limit
+    FROM (SELECT array_agg(o.identifier_id) AS ids, array_agg(o.namespace) AS namespaces, array_agg(o.value) AS vals
+          FROM cx.identifier AS o GROUP BY o.identifier_id / 100000) AS o
     CROSS JOIN LATERAL unnest(o.ids, cxm.blocked_identifiers(o.namespaces, o.vals)) AS b(identifier_id, is_blocked)
     WHERE b.identifier_id = i.identifier_id AND i.quarantined IS DISTINCT FROM 'malformed'
       AND b.is_blocked IS DISTINCT FROM (i.quarantined IS NOT DISTINCT FROM 'blocked');
@@ -113,25 +115,9 @@ COMMENT ON FUNCTION cxm.resolve_all() IS
 'Resolves who is who from all live links, after rules (cx.namespace, cx.blocked_value) were changed in this transaction. Waits for all transactions that have added or retired links, and keeps others from it till the end of this one. Returns how many profiles and identifiers belong to somebody else now. At REPEATABLE READ and SERIALIZABLE raises 40001 when links were changed since the transaction began.';
 
 CREATE FUNCTION cxm.retire_links(link_ids bigint[], reason text) RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_retired bigint[];
-BEGIN
-    WITH chosen AS MATERIALIZED (
-        SELECT l.link_id FROM cx.link AS l WHERE l.link_id = ANY (link_ids) AND l.retired_at IS NULL ORDER BY l.link_id FOR NO KEY UPDATE
-    ), retired AS (
-        UPDATE cx.link AS l
-        SET retired_at = now(), retired_by = session_user, retired_reason = coalesce(retire_links.reason, '')
-        FROM chosen AS c
-        WHERE l.link_id = c.link_id
-        RETURNING l.link_id
-    )
-    SELECT array_agg(r.link_id) INTO v_retired FROM retired AS r;
-    RETURN coalesce(cxm.resolve_links(v_retired), 0);
-END
-$$;
+AS 'MODULE_PATHNAME', 'cxm_retire_links'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION cxm.retire_links(bigint[], text) IS
 'Takes links back, saying why, and splits the profiles that they alone held together. Links that are retired already stay as they are. Returns how many profiles and identifiers belong to somebody else now.';

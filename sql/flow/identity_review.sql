@@ -713,12 +713,16 @@ BEGIN
     INTO v_own_ids, v_other_ids
     FROM side AS s;
 
+    -- by one end alone: an index scan for each pair of ends would be many times the links
     RETURN QUERY
-    SELECT l.link_id, l.identifier_a, l.identifier_b FROM cx.link AS l
-    WHERE l.identifier_a = ANY (v_own_ids) AND l.identifier_b = ANY (v_other_ids) AND l.retired_at IS NULL AND l.kind <> 'never'
-    UNION ALL
-    SELECT l.link_id, l.identifier_b, l.identifier_a FROM cx.link AS l
-    WHERE l.identifier_b = ANY (v_own_ids) AND l.identifier_a = ANY (v_other_ids) AND l.retired_at IS NULL AND l.kind <> 'never';
+    WITH own AS MATERIALIZED (
+        SELECT l.link_id, l.identifier_a AS own_id, l.identifier_b AS other_id FROM cx.link AS l
+        WHERE l.identifier_a = ANY (v_own_ids) AND l.retired_at IS NULL AND l.kind <> 'never'
+        UNION ALL
+        SELECT l.link_id, l.identifier_b, l.identifier_a FROM cx.link AS l
+        WHERE l.identifier_b = ANY (v_own_ids) AND l.retired_at IS NULL AND l.kind <> 'never'
+    )
+    SELECT o.link_id, o.own_id, o.other_id FROM own AS o WHERE o.other_id IN (SELECT u FROM unnest(v_other_ids) AS u);
 END
 $$;
 

@@ -4,7 +4,8 @@ SELECT plan(11);
 
 SELECT bag_eq(
     $$SELECT c.relname::text FROM pg_class AS c WHERE c.relnamespace = 'cx'::regnamespace AND c.relkind = 'v'$$,
-    $$VALUES ('scorecard'), ('nps_by_touchpoint'), ('nps_trend'), ('csat_by_product'), ('detractor_queue'), ('customer_360'), ('profile_trait')$$,
+    $$VALUES ('scorecard'), ('nps_by_touchpoint'), ('nps_trend'), ('csat_by_product'), ('detractor_queue'), ('customer_360'), ('profile_trait'),
+             ('identity_lineage'), ('match_queue')$$,
     'the views of the store');
 
 SELECT is_empty(

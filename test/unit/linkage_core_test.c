@@ -250,10 +250,13 @@ set_comparison(CxmLinkage *l, int column, int n, const CxmLevel *levels)
 static void
 make_linkage(CxmLinkage *l, int nleft)
 {
-	const CxmLevel names[] = {{CXM_EXACT, 0, 0, 0}, {CXM_JARO_WINKLER, 0.92, 0, 0}, {CXM_JARO_WINKLER, 0.7, 0, 0}};
-	const CxmLevel edits[] = {{CXM_EXACT, 0, 0, 0}, {CXM_DAMERAU, 1, 0, 0}, {CXM_LEVENSHTEIN, 2, 0, 0}, {CXM_DAMERAU, 3, 0, 0}, {CXM_JACCARD, 0.2, 0, 0}};
-	const CxmLevel amounts[] = {{CXM_EXACT, 0, 0, 0}, {CXM_RELATIVE, 0.1, 0, 0}, {CXM_DIFFERENCE, 5, 0, 0}};
-	const CxmLevel tags[] = {{CXM_INTERSECT, 3, 0, 0}, {CXM_EXACT, 0, 0, 0}, {CXM_JACCARD, 0.5, 0, 0}, {CXM_INTERSECT, 1, 0, 0}};
+	const CxmLevel names[] = {{CXM_EXACT, 0, 0, 0, 0}, {CXM_JARO_WINKLER, 0.92, 0, 0, 0},
+	{CXM_JARO_WINKLER, 0.7, 0, 0, 0}};
+	const CxmLevel edits[] = {{CXM_EXACT, 0, 0, 0, 0}, {CXM_DAMERAU, 1, 0, 0, 0}, {CXM_LEVENSHTEIN, 2, 0, 0, 0},
+	{CXM_DAMERAU, 3, 0, 0, 0}, {CXM_JACCARD, 0.2, 0, 0, 0}};
+	const CxmLevel amounts[] = {{CXM_EXACT, 0, 0, 0, 0}, {CXM_RELATIVE, 0.1, 0, 0, 0}, {CXM_DIFFERENCE, 5, 0, 0, 0}};
+	const CxmLevel tags[] = {{CXM_INTERSECT, 3, 0, 0, 0}, {CXM_EXACT, 0, 0, 0, 0}, {CXM_JACCARD, 0.5, 0, 0, 0},
+	{CXM_INTERSECT, 1, 0, 0, 0}};
 
 	memset(l, 0, sizeof(*l));
 	l->resize = resize_space;
@@ -537,6 +540,61 @@ many_bins(void)
 	check(wrong == 0 && h.n == 5000, "a histogram of many bins");
 }
 
+/*
+ * A population of matches, related people and strangers, as its exact expected counts: with u and what is personal held
+ * fast, EM finds the three shares, m and r again.
+ */
+static void
+em_tells_relations(void)
+{
+	const double m[4] = {0.9, 0.85, 0.8, 0.7};
+	const double r[4] = {0.1, 0.9, 0.75, 0.3};
+	const double u[4] = {0.1, 0.05, 0.02, 0.01};
+	CxmLinkage	memory = {0};
+	CxmHistogram h = {0};
+	CxmEm		em = {0};
+	double		farthest = 0;
+
+	memory.resize = resize_space;
+	em.ncomparisons = 4;
+	em.lambda = 0.3;
+	em.lambda_related = 0.3;
+	em.fixed[0] = true;
+	for (int i = 0; i < 4; i++)
+	{
+		em.nlevels[i] = 2;
+		cxm_em_start(&em, i);
+		em.u[i][1] = u[i];
+		em.u[i][2] = 1 - u[i];
+		em.r[i][1] = i == 0 ? u[i] : (em.m[i][1] + u[i]) / 2;
+		em.r[i][2] = 1 - em.r[i][1];
+	}
+	for (int pattern = 0; pattern < 16; pattern++)
+	{
+		uint64_t	vector = 0;
+		double		p[3] = {0.2, 0.3, 0.5};
+
+		for (int i = 0; i < 4; i++)
+		{
+			bool		other = pattern >> i & 1;
+
+			vector |= (uint64_t) (other ? 2 : 1) << (4 * i);
+			p[0] *= other ? 1 - m[i] : m[i];
+			p[1] *= other ? 1 - r[i] : r[i];
+			p[2] *= other ? 1 - u[i] : u[i];
+		}
+		cxm_histogram_add(&memory, &h, vector, (uint64_t) llround((p[0] + p[1] + p[2]) * 1e12));
+	}
+	cxm_histogram_sort(&h);
+	for (int i = 0; i < 4000; i++)
+		cxm_em(&em, &h, 0, 50);
+	for (int i = 0; i < 4; i++)
+		farthest = fmax(farthest, fmax(fabs(em.m[i][1] - m[i]), fabs(em.r[i][1] - r[i])));
+	check(fabs(em.lambda - 0.2) < 1e-5 && fabs(em.lambda_related - 0.3) < 1e-5, "shares of matches and related people");
+	check(farthest < 1e-5, "m and r of them");
+	check(em.r[0][1] == u[0], "what is personal stays as it was");
+}
+
 int
 main(void)
 {
@@ -554,6 +612,7 @@ main(void)
 		free(l.similarity.scratch);
 	}
 	em_returns();
+	em_tells_relations();
 	many_bins();
 	check(polls > 10, "it can be interrupted");
 	check(cxm_probability(0) == 0.5 && fabs(cxm_probability(1) - 2.0 / 3) < 1e-15 && fabs(cxm_probability(-2) - 0.2) < 1e-15 &&
