@@ -76,14 +76,14 @@ plan_of(CxmQuery *query)
 static int
 steer_planner(const CxmQuery *query)
 {
+	static const char *const ways[] = {"enable_seqscan", "enable_hashjoin", "enable_mergejoin"};
 	int			level;
 
 	if (query->reads_all || (query->is_planned && SPI_plan_is_valid(query->plan)))
 		return 0;
 	level = NewGUCNestLevel();
-	SetConfigOption("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("enable_hashjoin", "off", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("enable_mergejoin", "off", PGC_USERSET, PGC_S_SESSION);
+	for (int i = 0; i < lengthof(ways); i++)
+		(void) set_config_option(ways[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	return level;
 }
 
