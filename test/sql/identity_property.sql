@@ -290,11 +290,11 @@ CREATE FUNCTION oracle.some_links(n integer) RETURNS bigint[] LANGUAGE sql VOLAT
     SELECT coalesce(array_agg(l.link_id), '{}') FROM (SELECT k.link_id FROM cx.link AS k WHERE k.retired_at IS NULL ORDER BY random() LIMIT n) AS l;
 $$;
 
--- links that say more than they did, or nothing any more
+-- links that are no longer what they were
 CREATE FUNCTION oracle.change_links(ids bigint[]) RETURNS bigint[] LANGUAGE sql VOLATILE AS $$
     WITH changed AS (
         UPDATE cx.link AS k
-        SET verified = k.verified OR (k.kind = 'seen' AND random() < 0.5), observed_at = least(k.observed_at, oracle.time()),
+        SET verified = CASE WHEN k.kind = 'seen' AND k.identifier_a <> k.identifier_b THEN random() < 0.5 ELSE k.verified END, observed_at = oracle.time(),
             retired_at = c.retired_at, retired_by = CASE WHEN c.retired_at IS NOT NULL THEN 'test' END, retired_reason = CASE WHEN c.retired_at IS NOT NULL THEN 'test' END
         FROM (SELECT u.id, CASE WHEN random() < 0.2 THEN now() END AS retired_at FROM unnest(ids) AS u(id)) AS c
         WHERE k.link_id = c.id
