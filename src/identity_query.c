@@ -102,7 +102,7 @@ cxm_query(CxmQuery *query, const Datum *args, bool read_only, CxmRowReader reade
 	int			result;
 
 	options.read_only = read_only;
-	if (query->nargs > 0)
+	if (args != NULL)
 	{
 		options.params = makeParamList(query->nargs);
 		for (int i = 0; i < query->nargs; i++)

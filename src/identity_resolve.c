@@ -1110,9 +1110,11 @@ add_relabel(CxmVector *relabels, int64 profile_id, int64 from, int64 to, int64 l
 {
 	Relabel    *relabel = cxm_vector_add(relabels);
 
-	*relabel = (Relabel) {
-		.profile_id = profile_id, .from = from, .to = to, .link_id = link_id, .is_retired = is_retired
-	};
+	relabel->profile_id = profile_id;
+	relabel->from = from;
+	relabel->to = to;
+	relabel->link_id = link_id;
+	relabel->is_retired = is_retired;
 }
 
 static void
@@ -1467,9 +1469,10 @@ solve_region(Resolve *resolve)
 	{
 		const Member *member = member_at(resolve, i);
 
-		graph.identifiers[i] = (CxmIdentifier) {
-			.hash = member->hash, .namespace = (uint16_t) member->namespace, .quarantine = member->is
-		};
+		graph.identifiers[i] = (CxmIdentifier) {0};
+		graph.identifiers[i].hash = member->hash;
+		graph.identifiers[i].namespace = (uint16_t) member->namespace;
+		graph.identifiers[i].quarantine = member->is;
 	}
 
 	if (resolve->is_everything)

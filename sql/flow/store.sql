@@ -152,7 +152,7 @@ BEGIN
     IF level NOT IN ('reader', 'writer', 'agent') THEN
         RAISE EXCEPTION 'unknown level "%"', level
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Levels are reader (reads everything), writer (sends records) and agent (reads, and works on alerts).';
+                  HINT = 'Levels are reader (reads everything), writer (sends records, merges and splits) and agent (reads, and works on alerts).';
     END IF;
     PERFORM cxm.store_version();
     -- a GRANT by somebody who may not is a warning only
@@ -172,14 +172,14 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA cx TO %I', role_name);
 
     IF level = 'writer' THEN
-        -- what the ingest functions, attached tables and alert rules read and write on a writer's behalf
-        FOREACH v_table IN ARRAY ARRAY['store', 'namespace', 'blocked_value', 'metric', 'alert_rule'] LOOP
+        -- what the ingest functions, attached tables, alert rules, merges and matchings read and write on a writer's behalf
+        FOREACH v_table IN ARRAY ARRAY['store', 'namespace', 'blocked_value', 'metric', 'alert_rule', 'trait_policy'] LOOP
             EXECUTE format('GRANT SELECT ON cx.%I TO %I', v_table, role_name);
         END LOOP;
         FOREACH v_table IN ARRAY ARRAY['touchpoint', 'location', 'employee', 'product', 'event_type', 'alert', 'outbox', 'identity_change'] LOOP
             EXECUTE format('GRANT SELECT, INSERT ON cx.%I TO %I', v_table, role_name);
         END LOOP;
-        FOREACH v_table IN ARRAY ARRAY['source', 'profile', 'identifier', 'link', 'rejection'] LOOP
+        FOREACH v_table IN ARRAY ARRAY['source', 'profile', 'identifier', 'link', 'match', 'match_run', 'rejection'] LOOP
             EXECUTE format('GRANT SELECT, INSERT, UPDATE ON cx.%I TO %I', v_table, role_name);
         END LOOP;
         FOREACH v_table IN ARRAY ARRAY['message', 'event', 'feedback', 'purchase', 'trait'] LOOP
@@ -199,7 +199,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.grant_store(text, text) IS
-'Gives a role what it needs in the store. reader: read every table and view; writer: send records by the ingest functions or by writing to attached tables; agent: a reader who also claims and acknowledges alerts. Plain GRANTs, which the owner of the store can add to or revoke. Error on an unknown role or level.';
+'Gives a role what it needs in the store. reader: read every table and view; writer: send records by the ingest functions or by writing to attached tables, link, merge and unmerge, run matchings and decide on matches; agent: a reader who also claims and acknowledges alerts. Plain GRANTs, which the owner of the store can add to or revoke. Error on an unknown role or level.';
 
 CREATE FUNCTION cxm.store_check(OUT table_name text, OUT problem text, OUT row_count bigint) RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL SAFE
