@@ -86,6 +86,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_version text := cxm.store_version();
+    v_table text;
 BEGIN
     LOCK TABLE cx.store IN ACCESS EXCLUSIVE MODE;
     SELECT s.version INTO v_version FROM cx.store AS s;
@@ -124,6 +125,12 @@ BEGIN
             FOR EACH ROW
             EXECUTE FUNCTION cxm.guard_mapping();
     END IF;
+    FOREACH v_table IN ARRAY ARRAY['namespace', 'blocked_value'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = format('cx.%I', v_table)::regclass AND t.tgname = v_table || '_rules_changed') THEN
+            EXECUTE format('CREATE TRIGGER %I AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON cx.%I FOR EACH STATEMENT EXECUTE FUNCTION cxm.identity_rules_changed()',
+                           v_table || '_rules_changed', v_table);
+        END IF;
+    END LOOP;
     PERFORM cxm.add_alert_triggers(p.relid)
     FROM pg_partition_tree('cx.feedback') AS p
     WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = p.relid AND t.tgname = 'feedback_alert_insert');
@@ -132,7 +139,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.upgrade_store() IS
-'Brings the store to cxm.version(), makes its views anew (views of yours that are built on them stay) and puts back triggers of cx.feedback and cx.source that are missing. Returns the version reached; running it again changes nothing. Error when there is no store, when it is newer than the library, and when no way leads from its version.';
+'Brings the store to cxm.version(), makes its views anew (views of yours that are built on them stay) and puts back triggers of cx.feedback, cx.source, cx.namespace and cx.blocked_value that are missing. Returns the version reached; running it again changes nothing. Error when there is no store, when it is newer than the library, and when no way leads from its version.';
 
 CREATE FUNCTION cxm.grant_store(role_name text, level text DEFAULT 'reader') RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
