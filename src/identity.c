@@ -965,10 +965,20 @@ read_source(TupleTableSlot *slot, void *state)
 	*(int32 *) state = DatumGetInt32(row_value(slot, 1));
 }
 
+typedef struct TextReader
+{
+	MemoryContext context;
+	text	   *text;
+} TextReader;
+
 static void
 read_text(TupleTableSlot *slot, void *state)
 {
-	*(text **) state = row_is_null(slot, 1) ? NULL : DatumGetTextPCopy(row_value(slot, 1));
+	TextReader *reader = state;
+	MemoryContext old = MemoryContextSwitchTo(reader->context);
+
+	reader->text = row_is_null(slot, 1) ? NULL : DatumGetTextPCopy(row_value(slot, 1));
+	MemoryContextSwitchTo(old);
 }
 
 /* An identifier in the form in which it is kept */
@@ -991,8 +1001,10 @@ normalized_argument(FunctionCallInfo fcinfo, const CxmRules *rules, int arg)
 		else
 		{
 			Datum		args[2] = {PG_GETARG_DATUM(arg), PG_GETARG_DATUM(arg + 1)};
+			TextReader	reader = {.context = CurrentMemoryContext};
 
-			cxm_query(&normalize_query, args, false, read_text, &normalized);
+			cxm_query(&normalize_query, args, false, read_text, &reader);
+			normalized = reader.text;
 		}
 	}
 	if (normalized == NULL)
@@ -1106,7 +1118,8 @@ static CxmQuery state_query =
 	.sql = "SELECT coalesce(bit_xor(hashtextextended(r.version, r.what)), 0) FROM ("
 	"SELECT p.ctid::text || p.xmin::text AS version, 1 AS what FROM cx.profile AS p"
 	" UNION ALL SELECT i.ctid::text || i.xmin::text, 2 FROM cx.identifier AS i"
-	" UNION ALL SELECT l.ctid::text || l.xmin::text, 3 FROM cx.link AS l) AS r"
+	" UNION ALL SELECT l.ctid::text || l.xmin::text, 3 FROM cx.link AS l) AS r",
+	.reads_all = true
 };
 
 static void

@@ -25,7 +25,9 @@ typedef struct CxmQuery
 	const char *sql;
 	int			nargs;
 	Oid			types[CXM_MAX_ARGS];
+	bool		reads_all;		/* of a table, so whatever the planner thinks best */
 	SPIPlanPtr	plan;
+	bool		is_planned;
 } CxmQuery;
 
 typedef void (*CxmRowReader) (TupleTableSlot *slot, void *state);

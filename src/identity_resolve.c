@@ -193,7 +193,8 @@ static CxmQuery labels_query =
 static CxmQuery all_profiles_query =
 {
 	.sql = "SELECT p.profile_id, p.canonical_id, p.xmin, p.ctid, p.counts, p.is_known, p.is_kept_apart"
-	" FROM cx.profile AS p WHERE p.canonical_id = p.profile_id"
+	" FROM cx.profile AS p WHERE p.canonical_id = p.profile_id",
+	.reads_all = true
 };
 
 static CxmQuery lock_query =
@@ -259,7 +260,8 @@ static CxmQuery members_query =
 static CxmQuery all_members_query =
 {
 	.sql = "SELECT " MEMBER_COLUMNS
-	" FROM cx.profile AS p JOIN cx.identifier AS i ON i.profile_id = p.profile_id"
+	" FROM cx.profile AS p JOIN cx.identifier AS i ON i.profile_id = p.profile_id",
+	.reads_all = true
 };
 
 #define LINK_COLUMNS \
@@ -284,7 +286,8 @@ static CxmQuery links_by_hand_query =
 
 static CxmQuery all_links_query =
 {
-	.sql = LINK_COLUMNS
+	.sql = LINK_COLUMNS,
+	.reads_all = true
 };
 
 static CxmQuery insert_profiles_query =
@@ -2115,9 +2118,9 @@ attempt(Resolve *resolve)
 	return true;
 }
 
-/* An attempt in a subtransaction, so that its locks can be given back */
+/* An attempt in a subtransaction, so that its locks can be given back; writes down what comes out */
 static bool
-attempt_in_subtransaction(Resolve *resolve)
+attempt_in_subtransaction(Resolve *resolve, int64 *count)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -2129,7 +2132,11 @@ attempt_in_subtransaction(Resolve *resolve)
 	{
 		done = attempt(resolve);
 		if (done)
+		{
+			/* here, for a row locked by one transaction and changed by another one is dear, even if that is its parent */
+			*count = write_down(resolve);
 			ReleaseCurrentSubTransaction();
+		}
 	}
 	PG_CATCH();
 	{
@@ -2166,7 +2173,7 @@ cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
 	.labels = labels, .nlabels = nlabels, .retired_reason = retired_reason};
 	MemoryContext outer = CurrentMemoryContext;
 	MemoryContext context;
-	int64		count;
+	int64		count = 0;
 
 	if (nchanges == 0 && nfresh == 0)
 		return 0;
@@ -2183,13 +2190,20 @@ cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
 		read_ends(&resolve);
 		choose_locks(&resolve);
 		/* whoever only adds what nobody knows yet waits for nobody */
-		if (resolve.ids.n == 0 ? attempt(&resolve) : attempt_in_subtransaction(&resolve))
+		if (resolve.ids.n > 0)
+		{
+			if (attempt_in_subtransaction(&resolve, &count))
+				break;
+		}
+		else if (attempt(&resolve))
+		{
+			count = write_down(&resolve);
 			break;
+		}
 		MemoryContextSwitchTo(outer);
 		MemoryContextReset(context);
 		CHECK_FOR_INTERRUPTS();
 	}
-	count = write_down(&resolve);
 	MemoryContextSwitchTo(outer);
 	MemoryContextDelete(context);
 	return count;
