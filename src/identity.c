@@ -13,6 +13,7 @@
 #include "identity.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "normalize.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -24,6 +25,9 @@
  * the user id of all guests, the others still belong together.
  */
 #define HUBS_ON_A_RECORD 4
+
+/* bytes of an identifier's value at most */
+#define MAX_VALUE 512
 
 /* an identifier by its value, and what becomes of it */
 typedef struct Mentioned
@@ -51,14 +55,16 @@ typedef struct Edge
 
 typedef struct Batch
 {
-	CxmRules   *rules;
+	const CxmRules *rules;
 	Mentioned  *mentioned;
 	uint32		n;
 	CxmIdMap	place_of;		/* by identifier_id */
 	CxmVector	edges;
 	CxmVector	changes;		/* CxmChange */
 	CxmVector	fresh;			/* CxmFresh */
+	CxmVector	labels;			/* CxmLabel of those that were found */
 	bool		retires;		/* links read are to be retired */
+	bool		is_unseen;		/* the one link to be is not there yet, as far as anybody knows */
 	uint32	   *added;			/* places in the order of insertion */
 	uint32		nadded;
 	uint32		next_added;
@@ -73,10 +79,11 @@ static CxmQuery rules_version_query =
 
 static CxmQuery find_query =
 {
-	.sql = "SELECT k.ordinality, i.identifier_id, i.quarantined, s.canonical_id"
+	.sql = "SELECT k.ordinality, i.identifier_id, i.quarantined, i.profile_id, c.profile_id, c.xmin, c.ctid"
 	" FROM unnest($1, $2) WITH ORDINALITY AS k(namespace, value, ordinality)"
 	" JOIN cx.identifier AS i ON i.namespace = k.namespace COLLATE \"C\" AND i.value = k.value COLLATE \"C\""
-	" JOIN cx.profile AS s ON s.profile_id = i.profile_id",
+	" JOIN cx.profile AS s ON s.profile_id = i.profile_id"
+	" JOIN cx.profile AS c ON c.profile_id = s.canonical_id",
 	.nargs = 2,
 	.types = {TEXTARRAYOID, TEXTARRAYOID}
 };
@@ -86,13 +93,22 @@ static CxmQuery add_query =
 {
 	.sql = "INSERT INTO cx.identifier (namespace, value, profile_id, quarantined)"
 	" SELECT k.namespace, k.value, k.profile_id,"
-	" CASE WHEN k.is_malformed THEN 'malformed' WHEN k.is_blocked THEN 'blocked' END"
-	" FROM unnest($1, $2, $3, $4, cxm.blocked_identifiers($1, $2))"
-	" AS k(namespace, value, profile_id, is_malformed, is_blocked)"
+	" nullif(k.quarantined, '')"
+	" FROM unnest($1, $2, $3, $4) AS k(namespace, value, profile_id, quarantined)"
 	" ON CONFLICT (namespace, value) DO NOTHING"
-	" RETURNING identifier_id, namespace, value, quarantined",
+	" RETURNING identifier_id, namespace, value",
 	.nargs = 4,
-	.types = {TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BOOLARRAYOID}
+	.types = {TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TEXTARRAYOID}
+};
+
+/* the same of one identifier, which is the usual case */
+static CxmQuery add_one_query =
+{
+	.sql = "INSERT INTO cx.identifier (namespace, value, profile_id, quarantined)"
+	" VALUES ($1, $2, $3, nullif($4, '')) ON CONFLICT (namespace, value) DO NOTHING"
+	" RETURNING identifier_id, namespace, value",
+	.nargs = 4,
+	.types = {TEXTOID, TEXTOID, INT8OID, TEXTOID}
 };
 
 /* a link that is there already is not even locked */
@@ -108,6 +124,17 @@ static CxmQuery link_query =
 	" RETURNING l.link_id, l.identifier_a, l.identifier_b, l.verified, l.evidence <> '', l.observed_at, l.refused",
 	.nargs = 7,
 	.types = {INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4OID}
+};
+
+/* the same of one link that nobody has seen yet */
+static CxmQuery link_one_query =
+{
+	.sql = "INSERT INTO cx.link AS l (identifier_a, identifier_b, source_id, evidence, verified, observed_at, refused)"
+	" VALUES ($1, $2, $7, $3, $4, $5, nullif($6, ''))"
+	" ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL DO NOTHING"
+	" RETURNING l.link_id, l.identifier_a, l.identifier_b, l.verified, l.evidence <> '', l.observed_at, l.refused",
+	.nargs = 7,
+	.types = {INT8OID, INT8OID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TEXTOID, INT4OID}
 };
 
 /* and has to change only where it says less: earlier, or verified */
@@ -138,10 +165,10 @@ static CxmQuery changed_query =
  * The rules, which stay as they are till the end of the transaction.  A
  * transaction that looks at an older state of them must not go on.
  */
-static CxmRules *
+static const CxmRules *
 current_rules(void)
 {
-	CxmRules   *rules = cxm_rules(false);
+	const CxmRules *rules = cxm_rules();
 
 	if (IsolationUsesXactSnapshot())
 	{
@@ -173,17 +200,34 @@ refusal_in(TupleTableSlot *slot, int column)
 /*
  * Identifiers
  */
+/* An identifier of the batch is in the store */
+static void
+note_label(Batch *batch, uint32 place, CxmLabel *label)
+{
+	Mentioned  *mentioned = &batch->mentioned[place];
+
+	mentioned->id = label->id;
+	mentioned->quarantine = label->quarantine;
+	mentioned->canonical = label->canonical;
+	label->namespace = mentioned->rules;
+	if (cxm_idmap_add(&batch->place_of, label->id, place))
+		*(CxmLabel *) cxm_vector_add(&batch->labels) = *label;
+}
+
 static void
 read_found(TupleTableSlot *slot, void *state)
 {
 	Batch	   *batch = state;
 	uint32		place = batch->added == NULL ? (uint32) row_int64(slot, 1) - 1 : batch->added[row_int64(slot, 1) - 1];
-	Mentioned  *mentioned = &batch->mentioned[place];
+	CxmLabel	label = {0};
 
-	mentioned->id = row_int64(slot, 2);
-	mentioned->quarantine = refusal_in(slot, 3);
-	mentioned->canonical = row_int64(slot, 4);
-	cxm_idmap_add(&batch->place_of, mentioned->id, place);
+	label.id = row_int64(slot, 2);
+	label.quarantine = refusal_in(slot, 3);
+	label.stub = row_int64(slot, 4);
+	label.canonical = row_int64(slot, 5);
+	label.xmin = DatumGetTransactionId(row_value(slot, 6));
+	label.ctid = *(ItemPointer) DatumGetPointer(row_value(slot, 7));
+	note_label(batch, place, &label);
 }
 
 static void
@@ -313,7 +357,6 @@ read_added(TupleTableSlot *slot, void *state)
 			break;
 	}
 	mentioned->id = row_int64(slot, 1);
-	mentioned->quarantine = refusal_in(slot, 4);
 	cxm_idmap_add(&batch->place_of, mentioned->id, place);
 
 	group = find_group(batch->mentioned, place);
@@ -332,6 +375,7 @@ add_identifiers(Batch *batch)
 {
 	Datum	   *columns[4];
 	Datum		args[4];
+	uint64		nadded;
 
 	for (;;)
 	{
@@ -357,19 +401,33 @@ add_identifiers(Batch *batch)
 			columns[i] = palloc_extended(batch->nadded * sizeof(Datum), MCXT_ALLOC_HUGE);
 		for (uint32 i = 0; i < batch->nadded; i++)
 		{
-			const Mentioned *mentioned = &batch->mentioned[batch->added[i]];
+			Mentioned  *mentioned = &batch->mentioned[batch->added[i]];
 
+			if (mentioned->is_malformed)
+				mentioned->quarantine = CXM_MALFORMED;
+			else if (cxm_rules_block(batch->rules, mentioned->namespace, mentioned->value))
+				mentioned->quarantine = CXM_BLOCKED;
 			columns[0][i] = PointerGetDatum(mentioned->namespace);
 			columns[1][i] = PointerGetDatum(mentioned->value);
 			columns[2][i] = Int64GetDatum(batch->guesses[find_group(batch->mentioned, batch->added[i])]);
-			columns[3][i] = BoolGetDatum(mentioned->is_malformed);
+			columns[3][i] = CStringGetTextDatum(cxm_refusal_name(mentioned->quarantine));
 		}
-		args[0] = cxm_text_array(columns[0], NULL, batch->nadded);
-		args[1] = cxm_text_array(columns[1], NULL, batch->nadded);
-		args[2] = cxm_array(columns[2], NULL, batch->nadded, INT8OID);
-		args[3] = cxm_array(columns[3], NULL, batch->nadded, BOOLOID);
 		batch->next_added = 0;
-		if (cxm_query(&add_query, args, false, read_added, batch) == batch->nadded)
+		if (batch->nadded == 1)
+		{
+			for (int i = 0; i < 4; i++)
+				args[i] = columns[i][0];
+			nadded = cxm_query(&add_one_query, args, false, read_added, batch);
+		}
+		else
+		{
+			args[0] = cxm_text_array(columns[0], NULL, batch->nadded);
+			args[1] = cxm_text_array(columns[1], NULL, batch->nadded);
+			args[2] = cxm_array(columns[2], NULL, batch->nadded, INT8OID);
+			args[3] = cxm_text_array(columns[3], NULL, batch->nadded);
+			nadded = cxm_query(&add_query, args, false, read_added, batch);
+		}
+		if (nadded == batch->nadded)
 			return;
 
 		/* another session was faster with some */
@@ -498,13 +556,20 @@ add_links(Batch *batch, int32 source_id)
 		columns[4][i] = TimestampTzGetDatum(edge->at);
 		columns[5][i] = CStringGetTextDatum(cxm_refusal_name(edge->refused));
 	}
+	args[6] = Int32GetDatum(source_id);
+	if (n == 1 && batch->is_unseen)
+	{
+		for (int i = 0; i < 6; i++)
+			args[i] = columns[i][0];
+		if (cxm_query(&link_one_query, args, false, read_linked, batch) == n)
+			return;
+	}
 	args[0] = cxm_array(columns[0], NULL, n, INT8OID);
 	args[1] = cxm_array(columns[1], NULL, n, INT8OID);
 	args[2] = cxm_text_array(columns[2], NULL, n);
 	args[3] = cxm_array(columns[3], NULL, n, BOOLOID);
 	args[4] = cxm_array(columns[4], NULL, n, TIMESTAMPTZOID);
 	args[5] = cxm_text_array(columns[5], NULL, n);
-	args[6] = Int32GetDatum(source_id);
 	if (cxm_query(&link_query, args, false, read_linked, batch) < n)
 	{
 		args[5] = Int32GetDatum(source_id);
@@ -637,6 +702,17 @@ place_in(const Argument *argument, int i, int n)
 	return place - 1;
 }
 
+static void
+init_batch(Batch *batch)
+{
+	batch->rules = current_rules();
+	cxm_idmap_init(&batch->place_of);
+	cxm_vector_init(&batch->edges, sizeof(Edge));
+	cxm_vector_init(&batch->changes, sizeof(CxmChange));
+	cxm_vector_init(&batch->fresh, sizeof(CxmFresh));
+	cxm_vector_init(&batch->labels, sizeof(CxmLabel));
+}
+
 /* The identifiers that the batch names, each once */
 static void
 take_identifiers(Batch *batch, const Argument *namespaces, const Argument *values, const Argument *malformed)
@@ -755,11 +831,7 @@ cxm_link_identifiers(PG_FUNCTION_ARGS)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	batch.rules = current_rules();
-	cxm_idmap_init(&batch.place_of);
-	cxm_vector_init(&batch.edges, sizeof(Edge));
-	cxm_vector_init(&batch.changes, sizeof(CxmChange));
-	cxm_vector_init(&batch.fresh, sizeof(CxmFresh));
+	init_batch(&batch);
 	take_identifiers(&batch, &namespaces, &values, &malformed);
 	group_mentions(&batch, &records, &places, times.n);
 	find_identifiers(&batch);
@@ -795,13 +867,213 @@ cxm_link_identifiers(PG_FUNCTION_ARGS)
 	}
 	add_links(&batch, PG_GETARG_INT32(0));
 	cxm_resolve(batch.rules, (CxmChange *) batch.changes.data, batch.changes.n,
-				(CxmFresh *) batch.fresh.data, batch.fresh.n,
+				(CxmFresh *) batch.fresh.data, batch.fresh.n, (CxmLabel *) batch.labels.data, batch.labels.n,
 				PG_ARGISNULL(10) ? no_evidence : PG_GETARG_TEXT_PP(10));
 
 	result = cxm_array(anchors, has_no_anchor, (Size) times.n, INT8OID);
 	result = SPI_datumTransfer(result, false, -1);
 	SPI_finish();
 	PG_RETURN_DATUM(result);
+}
+
+/*
+ * One link.  What is to be known of its ends, and of the link if it is there,
+ * comes with one query, for most of what is said has been said before.
+ */
+#define END_COLUMNS(x) \
+	#x ".identifier_id, " #x ".quarantined, " #x ".profile_id, c" #x ".profile_id, c" #x ".xmin, c" #x ".ctid"
+
+#define END_TABLES(x, namespace, value) \
+	" LEFT JOIN cx.identifier AS " #x " ON " #x ".namespace = " namespace " COLLATE \"C\"" \
+	" AND " #x ".value = " value " COLLATE \"C\"" \
+	" LEFT JOIN cx.profile AS s" #x " ON s" #x ".profile_id = " #x ".profile_id" \
+	" LEFT JOIN cx.profile AS c" #x " ON c" #x ".profile_id = s" #x ".canonical_id"
+
+static CxmQuery pair_query =
+{
+	.sql = "SELECT o.source_id, l.verified, l.observed_at, " END_COLUMNS(a) ", " END_COLUMNS(b)
+	" FROM (SELECT) AS one LEFT JOIN cx.source AS o ON o.source = $5 COLLATE \"C\" AND o.kind = 'app'"
+	END_TABLES(a, "$1", "$2") END_TABLES(b, "$3", "$4")
+	" LEFT JOIN cx.link AS l ON l.identifier_a = least(a.identifier_id, b.identifier_id)"
+	"  AND l.identifier_b = greatest(a.identifier_id, b.identifier_id)"
+	"  AND l.source_id = o.source_id AND l.kind = 'seen' AND l.evidence = $6 COLLATE \"C\" AND l.retired_at IS NULL",
+	.nargs = 6,
+	.types = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+};
+
+static CxmQuery source_query = {.sql = "SELECT cxm.source_id($1)", .nargs = 1, .types = {TEXTOID}};
+static CxmQuery normalize_query = {.sql = "SELECT cxm.normalize($1, $2)", .nargs = 2, .types = {TEXTOID, TEXTOID}};
+
+static CxmQuery profile_query =
+{
+	.sql = "SELECT s.canonical_id FROM cx.identifier AS i JOIN cx.profile AS s ON s.profile_id = i.profile_id"
+	" WHERE i.identifier_id = $1",
+	.nargs = 1,
+	.types = {INT8OID}
+};
+
+typedef struct Pair
+{
+	Batch		batch;
+	Mentioned	ends[2];
+	int32		source_id;		/* 0: a new source */
+	bool		has_link;
+	bool		is_verified;	/* the link that is there */
+	TimestampTz at;
+} Pair;
+
+static void
+read_pair(TupleTableSlot *slot, void *state)
+{
+	Pair	   *pair = state;
+
+	if (!row_is_null(slot, 1))
+		pair->source_id = DatumGetInt32(row_value(slot, 1));
+	pair->has_link = !row_is_null(slot, 2);
+	if (pair->has_link)
+	{
+		pair->is_verified = row_bool(slot, 2);
+		pair->at = row_int64(slot, 3);
+	}
+	for (int end = 0; end < 2; end++)
+	{
+		int			column = 4 + end * 6;
+		CxmLabel	label = {0};
+
+		/* without a profile it is left to the common way to complain */
+		if (row_is_null(slot, column) || row_is_null(slot, column + 3))
+			continue;
+		label.id = row_int64(slot, column);
+		label.quarantine = refusal_in(slot, column + 1);
+		label.stub = row_int64(slot, column + 2);
+		label.canonical = row_int64(slot, column + 3);
+		label.xmin = DatumGetTransactionId(row_value(slot, column + 4));
+		label.ctid = *(ItemPointer) DatumGetPointer(row_value(slot, column + 5));
+		note_label(&pair->batch, (uint32) end, &label);
+	}
+}
+
+static void
+read_number(TupleTableSlot *slot, void *state)
+{
+	*(int64 *) state = row_int64(slot, 1);
+}
+
+static void
+read_source(TupleTableSlot *slot, void *state)
+{
+	*(int32 *) state = DatumGetInt32(row_value(slot, 1));
+}
+
+typedef struct TextReader
+{
+	MemoryContext context;
+	text	   *text;
+} TextReader;
+
+static void
+read_text(TupleTableSlot *slot, void *state)
+{
+	TextReader *reader = state;
+	MemoryContext old = MemoryContextSwitchTo(reader->context);
+
+	reader->text = row_is_null(slot, 1) ? NULL : DatumGetTextPCopy(row_value(slot, 1));
+	MemoryContextSwitchTo(old);
+}
+
+/* An identifier in the form in which it is kept */
+static text *
+normalized_argument(FunctionCallInfo fcinfo, const CxmRules *rules, int arg)
+{
+	text	   *normalized = NULL;
+
+	if (!PG_ARGISNULL(arg) && !PG_ARGISNULL(arg + 1))
+	{
+		uint32		namespace = cxm_rules_find(rules, PG_GETARG_TEXT_PP(arg));
+
+		if (namespace == rules->n)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("unknown namespace \"%s\"", text_to_cstring(PG_GETARG_TEXT_PP(arg))),
+					 errhint("Add it with cxm.add_namespace().")));
+		if (rules_spelling(rules, namespace)->is_text && VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(arg + 1)) <= MAX_VALUE)
+			normalized = cxm_trimmed(PG_GETARG_TEXT_PP(arg + 1));
+		else
+		{
+			Datum		args[2] = {PG_GETARG_DATUM(arg), PG_GETARG_DATUM(arg + 1)};
+			TextReader	reader = {.context = CurrentMemoryContext};
+
+			cxm_query(&normalize_query, args, false, read_text, &reader);
+			normalized = reader.text;
+		}
+	}
+	if (normalized == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s \"%.100s\" is not an identifier",
+						PG_ARGISNULL(arg) ? "<NULL>" : text_to_cstring(PG_GETARG_TEXT_PP(arg)),
+						PG_ARGISNULL(arg + 1) ? "<NULL>" : text_to_cstring(PG_GETARG_TEXT_PP(arg + 1))),
+				 errhint("See cxm.normalize() for what can be one of the namespace.")));
+	return normalized;
+}
+
+PG_FUNCTION_INFO_V1(cxm_link);
+
+/* cxm.link(namespace_a, value_a, namespace_b, value_b, source, observed_at, verified, evidence) */
+Datum
+cxm_link(PG_FUNCTION_ARGS)
+{
+	text	   *evidence = PG_ARGISNULL(7) ? cstring_to_text("") : PG_GETARG_TEXT_PP(7);
+	TimestampTz at = PG_ARGISNULL(5) ? GetCurrentTransactionStartTimestamp() : PG_GETARG_TIMESTAMPTZ(5);
+	bool		is_verified = !PG_ARGISNULL(6) && PG_GETARG_BOOL(6);
+	Pair		pair = {0};
+	Batch	   *batch = &pair.batch;
+	Datum		args[6];
+	int64		profile_id;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	init_batch(batch);
+	batch->n = 2;
+	batch->mentioned = pair.ends;
+	for (uint32 i = 0; i < 2; i++)
+	{
+		pair.ends[i].value = normalized_argument(fcinfo, batch->rules, (int) i * 2);
+		pair.ends[i].namespace = PG_GETARG_TEXT_PP(i * 2);
+		pair.ends[i].rules = cxm_rules_find(batch->rules, pair.ends[i].namespace);
+		/* both of one group, so that what is new goes to who is there */
+		pair.ends[i].group = 0;
+		args[i * 2] = PointerGetDatum(pair.ends[i].namespace);
+		args[i * 2 + 1] = PointerGetDatum(pair.ends[i].value);
+	}
+	if (pair.ends[0].rules == pair.ends[1].rules && compare_texts(pair.ends[0].value, pair.ends[1].value) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s \"%.100s\" cannot be linked to itself", text_to_cstring(pair.ends[0].namespace),
+						text_to_cstring(PG_GETARG_TEXT_PP(1))),
+				 errhint("Give two different identifiers.")));
+
+	args[4] = PG_ARGISNULL(4) ? PointerGetDatum(cstring_to_text("")) : PG_GETARG_DATUM(4);
+	args[5] = PointerGetDatum(evidence);
+	cxm_query(&pair_query, args, false, read_pair, &pair);
+
+	if (pair.has_link && (pair.is_verified || !is_verified) && pair.at <= at)
+		profile_id = pair.ends[0].canonical;
+	else
+	{
+		if (pair.source_id == 0)
+			cxm_query(&source_query, &args[4], false, read_source, &pair.source_id);
+		batch->is_unseen = !pair.has_link;
+		add_identifiers(batch);
+		add_edge(batch, 0, 1, evidence, at, is_verified);
+		add_links(batch, pair.source_id);
+		cxm_resolve(batch->rules, (CxmChange *) batch->changes.data, batch->changes.n,
+					(CxmFresh *) batch->fresh.data, batch->fresh.n, (CxmLabel *) batch->labels.data, batch->labels.n, NULL);
+		args[0] = Int64GetDatum(pair.ends[0].id);
+		cxm_query(&profile_query, args, false, read_number, &profile_id);
+	}
+	SPI_finish();
+	PG_RETURN_INT64(profile_id);
 }
 
 /* Resolve links by their numbers, retiring them first when there is a reason */
@@ -816,7 +1088,7 @@ resolve_by_id(Datum link_ids, text *retired_reason)
 	batch.rules = current_rules();
 	cxm_vector_init(&batch.changes, sizeof(CxmChange));
 	cxm_query(&changed_query, &link_ids, false, read_changed, &batch);
-	count = cxm_resolve(batch.rules, (CxmChange *) batch.changes.data, batch.changes.n, NULL, 0, retired_reason);
+	count = cxm_resolve(batch.rules, (CxmChange *) batch.changes.data, batch.changes.n, NULL, 0, NULL, 0, retired_reason);
 	SPI_finish();
 	return count;
 }
@@ -846,7 +1118,8 @@ static CxmQuery state_query =
 	.sql = "SELECT coalesce(bit_xor(hashtextextended(r.version, r.what)), 0) FROM ("
 	"SELECT p.ctid::text || p.xmin::text AS version, 1 AS what FROM cx.profile AS p"
 	" UNION ALL SELECT i.ctid::text || i.xmin::text, 2 FROM cx.identifier AS i"
-	" UNION ALL SELECT l.ctid::text || l.xmin::text, 3 FROM cx.link AS l) AS r"
+	" UNION ALL SELECT l.ctid::text || l.xmin::text, 3 FROM cx.link AS l) AS r",
+	.reads_all = true
 };
 
 static void
@@ -941,7 +1214,7 @@ cxm_identity_compare(PG_FUNCTION_ARGS)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	rows.row_context = AllocSetContextCreate(CurrentMemoryContext, "cxm identity difference", ALLOCSET_SMALL_SIZES);
-	cxm_compare_everything(cxm_rules(true), put_difference, &rows);
+	cxm_compare_everything(cxm_rules_seen(), put_difference, &rows);
 	SPI_finish();
 	return (Datum) 0;
 }

@@ -11,6 +11,7 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "identity_core.h"
+#include "storage/itemptr.h"
 #include "utils/timestamp.h"
 
 /*
@@ -24,7 +25,9 @@ typedef struct CxmQuery
 	const char *sql;
 	int			nargs;
 	Oid			types[CXM_MAX_ARGS];
+	bool		reads_all;		/* of a table, so whatever the planner thinks best */
 	SPIPlanPtr	plan;
+	bool		is_planned;
 } CxmQuery;
 
 typedef void (*CxmRowReader) (TupleTableSlot *slot, void *state);
@@ -74,19 +77,53 @@ extern Datum cxm_int8_array(const int64 *values, Size n);
 extern Datum cxm_text_array(Datum *values, const bool *nulls, Size n);
 extern Datum cxm_array(Datum *values, const bool *nulls, Size n, Oid type);
 
-/* the rules of cx.namespace, strongest first */
+/* how a namespace is called */
+typedef struct CxmSpelling
+{
+	const char *name;
+	Size		length;
+	int16		id;				/* namespace_id */
+	bool		is_text;		/* its values are not normalised but for white space */
+} CxmSpelling;
+
+/* a rule of cx.blocked_value: a value or a pattern, in lower case */
+typedef struct CxmBlocked
+{
+	text	   *namespace;		/* empty: every one */
+	text	   *value;
+	text	   *pattern;
+} CxmBlocked;
+
+/* the rules of identity resolution, the strongest namespace first */
 typedef struct CxmRules
 {
-	CxmNamespace *namespaces;
-	char	  **names;
-	int16	   *ids;			/* namespace_id */
-	uint32		n;
+	const CxmNamespace *namespaces;
+	uint32		n;				/* and one more that stands for unknown namespaces */
 	int			max_id;
 	bool		has_windows;
+	CxmVector	all;			/* CxmNamespace */
+	CxmVector	spellings;		/* CxmSpelling */
+	CxmVector	blocked;		/* CxmBlocked */
 } CxmRules;
 
-extern CxmRules *cxm_rules(bool read_only);
+#define rules_spelling(rules, i) vector_at(&(rules)->spellings, CxmSpelling, i)
+
+extern const CxmRules *cxm_rules(void);
+extern const CxmRules *cxm_rules_seen(void);
 extern uint32 cxm_rules_find(const CxmRules *rules, const text *name);
+extern bool cxm_rules_block(const CxmRules *rules, const text *namespace, const text *value);
+
+/* where an identifier that is in the store belongs */
+typedef struct CxmLabel
+{
+	int64		id;
+	int64		stub;			/* profile_id in its row */
+	int64		canonical;		/* the standing profile, and its row's version */
+	TransactionId xmin;
+	ItemPointerData ctid;
+	uint32		namespace;		/* index of its rules */
+	uint8		quarantine;		/* CxmRefusal */
+} CxmLabel;
 
 /* what is still to be written of a change, once the profiles at its ends are locked */
 typedef enum CxmPending
@@ -124,7 +161,8 @@ typedef struct CxmFresh
 } CxmFresh;
 
 extern int64 cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
-						 const CxmFresh *fresh, Size nfresh, text *retired_reason);
+						 const CxmFresh *fresh, Size nfresh, const CxmLabel *labels, Size nlabels,
+						 text *retired_reason);
 extern int64 cxm_resolve_everything(const CxmRules *rules);
 
 /* where the store differs from what its links say; an id of 0 stands for none */

@@ -7,11 +7,20 @@
 #include "postgres.h"
 
 #include "access/tupdesc.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "identity.h"
+#include "regex/regex.h"
+#include "storage/lmgr.h"
 #include "tcop/dest.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/formatting.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -55,8 +64,27 @@ plan_of(CxmQuery *query)
 			elog(ERROR, "could not prepare \"%s\": %s", query->sql, SPI_result_code_string(SPI_result));
 		SPI_keepplan(plan);
 		query->plan = plan;
+		query->is_planned = false;
 	}
 	return query->plan;
+}
+
+/*
+ * Plans are made when the tables are small, and kept while they grow.  So a
+ * statement that looks a few rows up is planned as if there were many.
+ */
+static int
+steer_planner(const CxmQuery *query)
+{
+	static const char *const ways[] = {"enable_seqscan", "enable_hashjoin", "enable_mergejoin"};
+	int			level;
+
+	if (query->reads_all || (query->is_planned && SPI_plan_is_valid(query->plan)))
+		return 0;
+	level = NewGUCNestLevel();
+	for (int i = 0; i < lengthof(ways); i++)
+		(void) set_config_option(ways[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return level;
 }
 
 /*
@@ -70,10 +98,11 @@ cxm_query(CxmQuery *query, const Datum *args, bool read_only, CxmRowReader reade
 	SPIPlanPtr	plan = plan_of(query);
 	SPIExecuteOptions options = {0};
 	Receiver	receiver = {0};
+	int			level = steer_planner(query);
 	int			result;
 
 	options.read_only = read_only;
-	if (query->nargs > 0)
+	if (args != NULL)
 	{
 		options.params = makeParamList(query->nargs);
 		for (int i = 0; i < query->nargs; i++)
@@ -99,6 +128,9 @@ cxm_query(CxmQuery *query, const Datum *args, bool read_only, CxmRowReader reade
 	}
 
 	result = SPI_execute_plan_extended(plan, &options);
+	if (level > 0)
+		AtEOXact_GUC(true, level);
+	query->is_planned = true;
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(result));
 	return SPI_processed;
@@ -295,68 +327,183 @@ cxm_refusal_name(CxmRefusal refusal)
 /*
  * Rules
  */
-typedef struct RulesReader
+static CxmQuery namespaces_query =
 {
-	CxmVector	namespaces;
-	CxmVector	names;
-	CxmVector	ids;
-	CxmRules   *rules;
-} RulesReader;
+	.sql = "SELECT n.namespace_id, n.namespace, coalesce(n.max_per_profile, 0),"
+	" coalesce((extract(epoch FROM n.max_window) * 1000000)::bigint, 0), coalesce(n.max_links, 0), n.is_unique,"
+	" n.form = 'text'"
+	" FROM cx.namespace AS n ORDER BY n.rank",
+	.reads_all = true
+};
 
-static CxmQuery rules_query =
+static CxmQuery blocked_query =
 {
-	.sql = "SELECT n.namespace_id, n.namespace, n.rank, coalesce(n.max_per_profile, 0),"
-	" coalesce((extract(epoch FROM n.max_window) * 1000000)::bigint, 0), coalesce(n.max_links, 0), n.is_unique"
-	" FROM cx.namespace AS n ORDER BY n.rank"
+	.sql = "SELECT coalesce(b.namespace, ''), b.value, '^(?:' || b.pattern || ')$' FROM cx.blocked_value AS b",
+	.reads_all = true
 };
 
 static void
-read_rule(TupleTableSlot *slot, void *state)
+read_namespace(TupleTableSlot *slot, void *state)
 {
-	RulesReader *reader = state;
-	CxmNamespace *namespace = cxm_vector_add(&reader->namespaces);
-	int16	   *id = cxm_vector_add(&reader->ids);
-	char	  **name = cxm_vector_add(&reader->names);
-	MemoryContext old = MemoryContextSwitchTo(reader->names.context);
+	CxmRules   *rules = state;
+	CxmNamespace *namespace = cxm_vector_add(&rules->all);
+	CxmSpelling *spelling = cxm_vector_add(&rules->spellings);
+	MemoryContext old = MemoryContextSwitchTo(rules->all.context);
 
-	*id = DatumGetInt16(row_value(slot, 1));
-	*name = TextDatumGetCString(row_value(slot, 2));
+	spelling->id = DatumGetInt16(row_value(slot, 1));
+	spelling->name = TextDatumGetCString(row_value(slot, 2));
+	spelling->length = strlen(spelling->name);
+	spelling->is_text = row_bool(slot, 7);
 	/* the place in the order of ranks says all that a rank says, in fewer bits */
-	namespace->rank = (uint32_t) reader->namespaces.n;
-	namespace->max_per_profile = (uint32_t) DatumGetInt32(row_value(slot, 4));
-	namespace->max_window = row_int64(slot, 5);
-	namespace->max_links = (uint32_t) DatumGetInt32(row_value(slot, 6));
-	namespace->is_unique = row_bool(slot, 7);
-	reader->rules->max_id = Max(reader->rules->max_id, *id);
-	reader->rules->has_windows |= namespace->max_window > 0;
+	namespace->rank = (uint32_t) rules->all.n;
+	namespace->max_per_profile = (uint32_t) DatumGetInt32(row_value(slot, 3));
+	namespace->max_window = row_int64(slot, 4);
+	namespace->max_links = (uint32_t) DatumGetInt32(row_value(slot, 5));
+	namespace->is_unique = row_bool(slot, 6);
+	rules->max_id = Max(rules->max_id, spelling->id);
+	rules->has_windows |= namespace->max_window > 0;
 	MemoryContextSwitchTo(old);
 }
 
-/*
- * The rules as they stand.  The caller holds a lock on cx.namespace, so they
- * stay.
- */
-CxmRules *
-cxm_rules(bool read_only)
+static void
+read_blocked(TupleTableSlot *slot, void *state)
 {
-	RulesReader reader;
+	CxmRules   *rules = state;
+	CxmBlocked *blocked = cxm_vector_add(&rules->blocked);
+	MemoryContext old = MemoryContextSwitchTo(rules->blocked.context);
+
+	blocked->namespace = DatumGetTextPCopy(row_value(slot, 1));
+	if (!row_is_null(slot, 2))
+		blocked->value = DatumGetTextPCopy(row_value(slot, 2));
+	if (!row_is_null(slot, 3))
+		blocked->pattern = DatumGetTextPCopy(row_value(slot, 3));
+	MemoryContextSwitchTo(old);
+}
+
+static CxmRules *
+read_rules(bool read_only)
+{
+	CxmRules   *rules = palloc0(sizeof(CxmRules));
 	CxmNamespace *unknown;
 
-	reader.rules = palloc0(sizeof(CxmRules));
-	cxm_vector_init(&reader.namespaces, sizeof(CxmNamespace));
-	cxm_vector_init(&reader.names, sizeof(char *));
-	cxm_vector_init(&reader.ids, sizeof(int16));
-	cxm_query(&rules_query, NULL, read_only, read_rule, &reader);
+	cxm_vector_init(&rules->all, sizeof(CxmNamespace));
+	cxm_vector_init(&rules->spellings, sizeof(CxmSpelling));
+	cxm_vector_init(&rules->blocked, sizeof(CxmBlocked));
+	cxm_query(&namespaces_query, NULL, read_only, read_namespace, rules);
+	cxm_query(&blocked_query, NULL, read_only, read_blocked, rules);
+	rules->n = (uint32) rules->all.n;
 
 	/* one more, without rules, for identifiers whose namespace was deleted by hand */
-	unknown = cxm_vector_add(&reader.namespaces);
-	unknown->rank = (uint32_t) reader.namespaces.n;
+	unknown = cxm_vector_add(&rules->all);
+	unknown->rank = (uint32_t) rules->all.n;
+	rules->namespaces = (CxmNamespace *) rules->all.data;
+	return rules;
+}
 
-	reader.rules->namespaces = (CxmNamespace *) reader.namespaces.data;
-	reader.rules->names = (char **) reader.names.data;
-	reader.rules->ids = (int16 *) reader.ids.data;
-	reader.rules->n = (uint32) reader.names.n;
-	return reader.rules;
+/*
+ * The rules are kept from call to call.  Whoever changes them sends an
+ * invalidation of cx.namespace, by the triggers on both tables; what was read
+ * in a transaction that is rolled back may never have been so.
+ */
+static struct
+{
+	MemoryContext context;
+	CxmRules   *rules;
+	Oid			relid;
+	bool		is_registered;
+} kept;
+
+static void
+forget_rules(void)
+{
+	kept.rules = NULL;
+}
+
+static void
+forget_rules_of_relation(Datum arg, Oid relid)
+{
+	if (relid == kept.relid || relid == InvalidOid)
+		forget_rules();
+}
+
+static void
+forget_rules_of_transaction(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		forget_rules();
+}
+
+static void
+forget_rules_of_subtransaction(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		forget_rules();
+}
+
+/*
+ * The rules as they stand, and stay till the end of the transaction: the lock
+ * on cx.namespace keeps them.
+ */
+const CxmRules *
+cxm_rules(void)
+{
+	Oid			relid = get_relname_relid("namespace", get_namespace_oid("cx", false));
+	MemoryContext old;
+	CxmRules   *rules;
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("this database has no cxm store"),
+				 errhint("Run SELECT cxm.create_store().")));
+	LockRelationOid(relid, AccessShareLock);
+	AcceptInvalidationMessages();
+	if (kept.rules != NULL && kept.relid == relid)
+		return kept.rules;
+
+	if (!kept.is_registered)
+	{
+		CacheRegisterRelcacheCallback(forget_rules_of_relation, (Datum) 0);
+		RegisterXactCallback(forget_rules_of_transaction, NULL);
+		RegisterSubXactCallback(forget_rules_of_subtransaction, NULL);
+		kept.is_registered = true;
+	}
+	/* a caller further up may be going by the old ones still */
+	if (kept.context != NULL)
+		MemoryContextSetParent(kept.context, TopTransactionContext);
+	kept.context = AllocSetContextCreate(TopMemoryContext, "cxm identity rules", ALLOCSET_SMALL_SIZES);
+	kept.rules = NULL;
+	kept.relid = relid;
+	old = MemoryContextSwitchTo(kept.context);
+	rules = read_rules(false);
+	MemoryContextSwitchTo(old);
+	kept.rules = rules;
+	return rules;
+}
+
+/* The rules as the calling statement sees them */
+const CxmRules *
+cxm_rules_seen(void)
+{
+	return read_rules(true);
+}
+
+PG_FUNCTION_INFO_V1(cxm_identity_rules_changed);
+
+/* Trigger of cx.namespace and cx.blocked_value: every session reads the rules anew */
+Datum
+cxm_identity_rules_changed(PG_FUNCTION_ARGS)
+{
+	Oid			relid = get_relname_relid("namespace", get_namespace_oid("cx", false));
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("cxm.identity_rules_changed() must be called as a trigger")));
+	forget_rules();
+	if (OidIsValid(relid))
+		CacheInvalidateRelcacheByRelid(relid);
+	return PointerGetDatum(NULL);
 }
 
 /* The index of a namespace; that of the last rules, which are none, when there is no such namespace */
@@ -368,8 +515,56 @@ cxm_rules_find(const CxmRules *rules, const text *name)
 
 	for (i = 0; i < rules->n; i++)
 	{
-		if (strlen(rules->names[i]) == length && memcmp(rules->names[i], VARDATA_ANY(name), length) == 0)
+		const CxmSpelling *spelling = vector_at(&rules->spellings, CxmSpelling, i);
+
+		if (spelling->length == length && memcmp(spelling->name, VARDATA_ANY(name), length) == 0)
 			break;
 	}
 	return i;
+}
+
+static bool
+is_text(const text *text, const char *data, Size length)
+{
+	return VARSIZE_ANY_EXHDR(text) == length && memcmp(VARDATA_ANY(text), data, length) == 0;
+}
+
+/* Does a rule say that the identifier is nobody's? */
+bool
+cxm_rules_block(const CxmRules *rules, const text *namespace, const text *value)
+{
+	char	   *lower = str_tolower(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), DEFAULT_COLLATION_OID);
+	Size		length = strlen(lower);
+	bool		is_blocked = false;
+
+	for (Size i = 0; i < rules->blocked.n && !is_blocked; i++)
+	{
+		const CxmBlocked *blocked = vector_at(&rules->blocked, CxmBlocked, i);
+
+		if (VARSIZE_ANY_EXHDR(blocked->namespace) > 0
+			&& !is_text(blocked->namespace, VARDATA_ANY(namespace), VARSIZE_ANY_EXHDR(namespace)))
+			continue;
+		is_blocked = blocked->value != NULL
+			? is_text(blocked->value, lower, length)
+			: RE_compile_and_execute(blocked->pattern, lower, (int) length, REG_ADVANCED, DEFAULT_COLLATION_OID, 0, NULL);
+	}
+	pfree(lower);
+	return is_blocked;
+}
+
+PG_FUNCTION_INFO_V1(cxm_is_blocked);
+
+/* cxm.is_blocked(namespace, value) */
+Datum
+cxm_is_blocked(PG_FUNCTION_ARGS)
+{
+	const text *namespace = PG_GETARG_TEXT_PP(0);
+	const text *value = PG_GETARG_TEXT_PP(1);
+	bool		is_blocked;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	is_blocked = cxm_rules_block(cxm_rules(), namespace, value);
+	SPI_finish();
+	PG_RETURN_BOOL(is_blocked);
 }

@@ -122,6 +122,8 @@ typedef struct Resolve
 	Size		ngiven;
 	const CxmFresh *fresh;
 	Size		nfresh;
+	const CxmLabel *labels;		/* what the caller has read; good for the first attempt */
+	Size		nlabels;
 	text	   *retired_reason;
 	bool		is_everything;
 
@@ -191,7 +193,8 @@ static CxmQuery labels_query =
 static CxmQuery all_profiles_query =
 {
 	.sql = "SELECT p.profile_id, p.canonical_id, p.xmin, p.ctid, p.counts, p.is_known, p.is_kept_apart"
-	" FROM cx.profile AS p WHERE p.canonical_id = p.profile_id"
+	" FROM cx.profile AS p WHERE p.canonical_id = p.profile_id",
+	.reads_all = true
 };
 
 static CxmQuery lock_query =
@@ -257,7 +260,8 @@ static CxmQuery members_query =
 static CxmQuery all_members_query =
 {
 	.sql = "SELECT " MEMBER_COLUMNS
-	" FROM cx.profile AS p JOIN cx.identifier AS i ON i.profile_id = p.profile_id"
+	" FROM cx.profile AS p JOIN cx.identifier AS i ON i.profile_id = p.profile_id",
+	.reads_all = true
 };
 
 #define LINK_COLUMNS \
@@ -282,7 +286,8 @@ static CxmQuery links_by_hand_query =
 
 static CxmQuery all_links_query =
 {
-	.sql = LINK_COLUMNS
+	.sql = LINK_COLUMNS,
+	.reads_all = true
 };
 
 static CxmQuery insert_profiles_query =
@@ -365,6 +370,15 @@ static CxmQuery strengthen_query =
 	" RETURNING l.link_id, l.verified, l.observed_at, l.refused",
 	.nargs = 3,
 	.types = {INT8ARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID}
+};
+
+/* the same of one profile, which is the usual case */
+static CxmQuery touch_one_query =
+{
+	.sql = "UPDATE cx.profile AS p SET changed_at = now(), counts = $2, is_known = $3, is_kept_apart = $4"
+	" WHERE p.profile_id = $1",
+	.nargs = 4,
+	.types = {INT8OID, INT4ARRAYOID, BOOLOID, BOOLOID}
 };
 
 static CxmQuery refuse_query =
@@ -480,30 +494,44 @@ add_cluster(Resolve *resolve, int64 id)
 }
 
 static void
-read_label(TupleTableSlot *slot, void *state)
+set_label(Resolve *resolve, const CxmLabel *label)
 {
-	Resolve    *resolve = state;
-	Member	   *member = member_at(resolve, cxm_idmap_find(&resolve->member_of, row_int64(slot, 1)));
+	Member	   *member = end_of(resolve, label->id);
 	Cluster    *cluster;
 
 	if (member->fresh != CXM_NOWHERE)
 		return;
-	if (row_is_null(slot, 4))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("identifier %lld has no profile", (long long) member->id),
-				 errhint("SELECT * FROM cxm.store_check() shows what else is wrong with the store.")));
-	member->namespace = namespace_of(resolve, slot, 2);
-	member->stub = row_int64(slot, 3);
-	member->was = refusal_of(slot, 5);
+	member->namespace = label->namespace;
+	member->stub = label->stub;
+	member->was = label->quarantine;
 	member->is = member->was;
-	member->cluster = add_cluster(resolve, row_int64(slot, 4));
+	member->cluster = add_cluster(resolve, label->canonical);
 	cluster = cluster_at(resolve, member->cluster);
 	if (!cluster->is_locked)
 	{
-		cluster->xmin = DatumGetTransactionId(row_value(slot, 6));
-		cluster->ctid = *(ItemPointer) DatumGetPointer(row_value(slot, 7));
+		cluster->xmin = label->xmin;
+		cluster->ctid = label->ctid;
 	}
+}
+
+static void
+read_label(TupleTableSlot *slot, void *state)
+{
+	Resolve    *resolve = state;
+	CxmLabel	label = {.id = row_int64(slot, 1)};
+
+	if (row_is_null(slot, 4))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("identifier %lld has no profile", (long long) label.id),
+				 errhint("SELECT * FROM cxm.store_check() shows what else is wrong with the store.")));
+	label.namespace = namespace_of(resolve, slot, 2);
+	label.stub = row_int64(slot, 3);
+	label.canonical = row_int64(slot, 4);
+	label.quarantine = refusal_of(slot, 5);
+	label.xmin = DatumGetTransactionId(row_value(slot, 6));
+	label.ctid = *(ItemPointer) DatumGetPointer(row_value(slot, 7));
+	set_label(resolve, &label);
 }
 
 static void
@@ -610,6 +638,8 @@ cxm_next_profile_ids(int64 *ids, Size n)
 static void
 read_ends(Resolve *resolve)
 {
+	Size		nknown = 0;
+
 	for (Size i = 0; i < resolve->nchanges; i++)
 	{
 		for (int end = 0; end < 2; end++)
@@ -621,6 +651,16 @@ read_ends(Resolve *resolve)
 				add_id(&resolve->ids, id);
 		}
 	}
+	for (Size i = 0; i < resolve->nlabels; i++)
+	{
+		if (cxm_idmap_find(&resolve->member_of, resolve->labels[i].id) == CXM_NOWHERE)
+			continue;
+		set_label(resolve, &resolve->labels[i]);
+		nknown++;
+	}
+	if (nknown == resolve->ids.n)
+		resolve->ids.n = 0;
+	resolve->nlabels = 0;
 	query_ids(resolve, &labels_query, read_label);
 }
 
@@ -999,7 +1039,7 @@ exceeds_limit(const Resolve *resolve, const int32 *counts)
 		const CxmNamespace *rules = &resolve->rules->namespaces[i];
 		uint32		max = rules->is_unique ? 1 : rules->max_per_profile;
 
-		if (max > 0 && (uint32) counts[resolve->rules->ids[i] - 1] > max)
+		if (max > 0 && (uint32) counts[rules_spelling(resolve->rules, i)->id - 1] > max)
 			return true;
 	}
 	return false;
@@ -1009,7 +1049,7 @@ static void
 count_identifier(const Resolve *resolve, int32 *counts, uint32 namespace)
 {
 	if (namespace < resolve->rules->n)
-		counts[resolve->rules->ids[namespace] - 1]++;
+		counts[rules_spelling(resolve->rules, namespace)->id - 1]++;
 }
 
 /* Add up what the groups consist of, and find those that the counts cannot settle */
@@ -1070,9 +1110,11 @@ add_relabel(CxmVector *relabels, int64 profile_id, int64 from, int64 to, int64 l
 {
 	Relabel    *relabel = cxm_vector_add(relabels);
 
-	*relabel = (Relabel) {
-		.profile_id = profile_id, .from = from, .to = to, .link_id = link_id, .is_retired = is_retired
-	};
+	relabel->profile_id = profile_id;
+	relabel->from = from;
+	relabel->to = to;
+	relabel->link_id = link_id;
+	relabel->is_retired = is_retired;
 }
 
 static void
@@ -1427,9 +1469,10 @@ solve_region(Resolve *resolve)
 	{
 		const Member *member = member_at(resolve, i);
 
-		graph.identifiers[i] = (CxmIdentifier) {
-			.hash = member->hash, .namespace = (uint16_t) member->namespace, .quarantine = member->is
-		};
+		graph.identifiers[i] = (CxmIdentifier) {0};
+		graph.identifiers[i].hash = member->hash;
+		graph.identifiers[i].namespace = (uint16_t) member->namespace;
+		graph.identifiers[i].quarantine = member->is;
 	}
 
 	if (resolve->is_everything)
@@ -1885,6 +1928,24 @@ write_standings(const Resolve *resolve, const CxmVector *standings, CxmQuery *qu
 
 	if (standings->n == 0)
 		return;
+	if (standings->n == 1 && query == &touch_query)
+	{
+		const Standing *standing = vector_at(standings, Standing, 0);
+		Datum	   *counts = palloc(resolve->rules->max_id * sizeof(Datum));
+		int			n = resolve->rules->max_id;
+		Datum		args[4];
+
+		while (n > 0 && standing->counts[n - 1] == 0)
+			n--;
+		for (int i = 0; i < n; i++)
+			counts[i] = Int32GetDatum(standing->counts[i]);
+		args[0] = Int64GetDatum(standing->id);
+		args[1] = cxm_array(counts, NULL, n, INT4OID);
+		args[2] = BoolGetDatum(standing->is_known);
+		args[3] = BoolGetDatum(standing->is_kept_apart);
+		cxm_query(&touch_one_query, args, false, NULL, NULL);
+		return;
+	}
 	start_columns(&columns, 4, standings->n);
 	for (Size i = 0; i < standings->n; i++)
 	{
@@ -2060,9 +2121,9 @@ attempt(Resolve *resolve)
 	return true;
 }
 
-/* An attempt in a subtransaction, so that its locks can be given back */
+/* An attempt in a subtransaction, so that its locks can be given back; writes down what comes out */
 static bool
-attempt_in_subtransaction(Resolve *resolve)
+attempt_in_subtransaction(Resolve *resolve, int64 *count)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -2074,7 +2135,11 @@ attempt_in_subtransaction(Resolve *resolve)
 	{
 		done = attempt(resolve);
 		if (done)
+		{
+			/* here, for a row locked by one transaction and changed by another one is dear, even if that is its parent */
+			*count = write_down(resolve);
 			ReleaseCurrentSubTransaction();
+		}
 	}
 	PG_CATCH();
 	{
@@ -2104,13 +2169,14 @@ attempt_in_subtransaction(Resolve *resolve)
  */
 int64
 cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
-			const CxmFresh *fresh, Size nfresh, text *retired_reason)
+			const CxmFresh *fresh, Size nfresh, const CxmLabel *labels, Size nlabels,
+			text *retired_reason)
 {
 	Resolve		resolve = {.rules = rules, .given = changes, .ngiven = nchanges, .fresh = fresh, .nfresh = nfresh,
-	.retired_reason = retired_reason};
+	.labels = labels, .nlabels = nlabels, .retired_reason = retired_reason};
 	MemoryContext outer = CurrentMemoryContext;
 	MemoryContext context;
-	int64		count;
+	int64		count = 0;
 
 	if (nchanges == 0 && nfresh == 0)
 		return 0;
@@ -2127,13 +2193,20 @@ cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
 		read_ends(&resolve);
 		choose_locks(&resolve);
 		/* whoever only adds what nobody knows yet waits for nobody */
-		if (resolve.ids.n == 0 ? attempt(&resolve) : attempt_in_subtransaction(&resolve))
+		if (resolve.ids.n > 0)
+		{
+			if (attempt_in_subtransaction(&resolve, &count))
+				break;
+		}
+		else if (attempt(&resolve))
+		{
+			count = write_down(&resolve);
 			break;
+		}
 		MemoryContextSwitchTo(outer);
 		MemoryContextReset(context);
 		CHECK_FOR_INTERRUPTS();
 	}
-	count = write_down(&resolve);
 	MemoryContextSwitchTo(outer);
 	MemoryContextDelete(context);
 	return count;

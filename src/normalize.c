@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "common/unicode_norm.h"
 #include "cxm.h"
+#include "normalize.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "normalize_core.h"
@@ -131,19 +132,27 @@ is_ascii(const char *bytes, int length)
 	return true;
 }
 
-/* cxm.normalize_text(value): without white space around it, NULL when nothing is left */
-Datum
-cxm_normalize_text(PG_FUNCTION_ARGS)
+/* A text without white space around it, NULL when nothing is left */
+text *
+cxm_trimmed(text *value)
 {
-	text	   *value = PG_GETARG_TEXT_PP(0);
 	int			length;
 	const char *bytes = trim(value, &length);
 
 	if (length == 0)
+		return NULL;
+	return length == (int) VARSIZE_ANY_EXHDR(value) ? value : cstring_to_text_with_len(bytes, length);
+}
+
+/* cxm.normalize_text(value) */
+Datum
+cxm_normalize_text(PG_FUNCTION_ARGS)
+{
+	text	   *trimmed = cxm_trimmed(PG_GETARG_TEXT_PP(0));
+
+	if (trimmed == NULL)
 		PG_RETURN_NULL();
-	if (length == (int) VARSIZE_ANY_EXHDR(value))
-		PG_RETURN_TEXT_P(value);
-	PG_RETURN_TEXT_P(cstring_to_text_with_len(bytes, length));
+	PG_RETURN_TEXT_P(trimmed);
 }
 
 /* ---- names and addresses */

@@ -33,6 +33,7 @@ BEGIN
                   HINT = 'Ranks are explicit so that a new namespace never reorders the others: see SELECT * FROM cx.namespace ORDER BY rank.';
     END IF;
     PERFORM cxm.check_form(coalesce(form, 'text'), coalesce(options, '{}'));
+    LOCK TABLE cx.namespace IN ACCESS EXCLUSIVE MODE;
     INSERT INTO cx.namespace (namespace, rank, description, max_per_profile, max_window, is_unique, form, options)
     VALUES (namespace, rank, coalesce(description, ''), max_per_profile, max_window, coalesce(is_unique, false), coalesce(form, 'text'), coalesce(options, '{}'));
     UPDATE cx.store AS s SET rules_version = s.rules_version + 1;
@@ -41,6 +42,13 @@ $$;
 
 COMMENT ON FUNCTION cxm.add_namespace(text, integer, text, integer, interval, boolean, text, jsonb) IS
 'Adds a kind of identifier. rank: 1 is the strongest, and no two have the same; max_per_profile, max_window, is_unique: rules for identity resolution (see cx.namespace); form, options: how its values are normalised (cxm.normalize_form()). Error on a malformed or known name, a rank below 1 or a taken one, an unknown form or option.';
+
+CREATE FUNCTION cxm.identity_rules_changed() RETURNS trigger
+AS 'MODULE_PATHNAME', 'cxm_identity_rules_changed'
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp;
+
+COMMENT ON FUNCTION cxm.identity_rules_changed() IS 'Trigger of cx.namespace and cx.blocked_value: makes every session read the rules of identity resolution anew.';
 
 -- Who is who is worked out in C (src/identity*.c). A writer locks the rows of the profiles that its links touch, in
 -- order, last of all that a record locks and in one go; so single statements never wait for each other in a circle.
@@ -91,17 +99,9 @@ BEGIN
     LOCK TABLE cx.namespace IN ACCESS EXCLUSIVE MODE;
     UPDATE cx.store SET rules_version = rules_version + 1;
 
-    WITH blocked AS MATERIALIZED (
-        -- apart from the UPDATE, which would carry the arrays along in each row
-        SELECT b.identifier_id, b.is_blocked
-        -- in parts, for an array has a limit
-        FROM (SELECT array_agg(o.identifier_id) AS ids, array_agg(o.namespace) AS namespaces, array_agg(o.value) AS vals
-              FROM cx.identifier AS o GROUP BY o.identifier_id / 100000) AS o
-        CROSS JOIN LATERAL unnest(o.ids, cxm.blocked_identifiers(o.namespaces, o.vals)) AS b(identifier_id, is_blocked)
-    )
     UPDATE cx.identifier AS i
     SET quarantined = CASE WHEN b.is_blocked THEN 'blocked' END
-    FROM blocked AS b
+    FROM (SELECT o.identifier_id, cxm.is_blocked(o.namespace, o.value) AS is_blocked FROM cx.identifier AS o) AS b
     WHERE b.identifier_id = i.identifier_id AND i.quarantined IS DISTINCT FROM 'malformed'
       AND b.is_blocked IS DISTINCT FROM (i.quarantined IS NOT DISTINCT FROM 'blocked');
 
@@ -228,29 +228,9 @@ COMMENT ON FUNCTION cxm.resolve_identifiers(integer, jsonb[], timestamptz[], tex
 
 CREATE FUNCTION cxm.link(namespace_a text, value_a text, namespace_b text, value_b text, source text DEFAULT 'app',
                          observed_at timestamptz DEFAULT now(), verified boolean DEFAULT false, evidence text DEFAULT '') RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_a constant text := cxm.normalize(namespace_a, value_a);
-    v_b constant text := cxm.normalize(namespace_b, value_b);
-    v_ids bigint[];
-BEGIN
-    IF v_a IS NULL OR v_b IS NULL THEN
-        RAISE EXCEPTION '% "%" is not an identifier', CASE WHEN v_a IS NULL THEN namespace_a ELSE namespace_b END,
-                                                      left(CASE WHEN v_a IS NULL THEN value_a ELSE value_b END, 100)
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'See cxm.normalize() for what can be one of the namespace.';
-    ELSIF v_a = v_b AND namespace_a = namespace_b THEN
-        RAISE EXCEPTION '% "%" cannot be linked to itself', namespace_a, left(value_a, 100)
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Give two different identifiers.';
-    END IF;
-    v_ids := cxm.link_identifiers(cxm.source_id(source), ARRAY[namespace_a, namespace_b], ARRAY[v_a, v_b], NULL, '{1,1}', '{1,2}',
-                                  ARRAY[coalesce(observed_at, now())], ARRAY[coalesce(evidence, '')], ARRAY[coalesce(verified, false)]);
-    RETURN (SELECT p.canonical_id FROM cx.identifier AS i JOIN cx.profile AS p ON p.profile_id = i.profile_id WHERE i.identifier_id = v_ids[1]);
-END
-$$;
+AS 'MODULE_PATHNAME', 'cxm_link'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION cxm.link(text, text, text, text, text, timestamptz, boolean, text) IS
 'Says that two identifiers were seen on one person, and returns the profile_id of the first one''s person. source: who says so; observed_at: when it held; verified: whether the person proved it; evidence: the message_id of the record that says so, or empty. Identifiers that are new are added. Error on an unknown namespace or source, a value that cannot be one of its namespace, and two that are the same.';

@@ -44,50 +44,12 @@ COMMENT ON FUNCTION cxm.expand_identifiers(jsonb[]) IS
 'The identifiers on records, given as {"namespace": "value" or ["value", ...]} objects, one row each: the record''s place in the array, namespace, normalised value, the namespace''s rank, and whether it is malformed: it cannot be one of its namespace, and value is what came, without the white space around it. value is NULL where nothing but white space came. JSON nulls and NULL records give no row.';
 
 CREATE FUNCTION cxm.is_blocked(namespace text, value text) RETURNS boolean
-LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_value text COLLATE "default" := lower(value COLLATE "default");
-BEGIN
-    -- the expressions of blocked_value_key
-    RETURN EXISTS (SELECT FROM cx.blocked_value AS b
-                   WHERE coalesce(b.namespace, '') IN ('', is_blocked.namespace) AND coalesce(b.value, '') = v_value COLLATE "C"
-                     AND b.value IS NOT NULL)
-        OR EXISTS (SELECT FROM cx.blocked_value AS b
-                   WHERE coalesce(b.namespace, '') IN ('', is_blocked.namespace) AND coalesce(b.value, '') = ''
-                     AND v_value ~ ('^(?:' || b.pattern || ')$') COLLATE "default");
-END
-$$;
+AS 'MODULE_PATHNAME', 'cxm_is_blocked'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp;
 
 COMMENT ON FUNCTION cxm.is_blocked(text, text) IS
 'Whether a rule of cx.blocked_value says that this value of the namespace, given as it is kept, is nobody''s identifier. NULL for a NULL argument.';
-
-CREATE FUNCTION cxm.blocked_identifiers(namespaces text[], vals text[]) RETURNS boolean[]
-LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN (
-        WITH given AS MATERIALIZED (
-            SELECT k.ordinality, k.namespace COLLATE "C" AS namespace, lower(k.value COLLATE "default") AS value
-            FROM unnest(namespaces, vals) WITH ORDINALITY AS k(namespace, value, ordinality)
-        ), blocked AS (
-            SELECT g.ordinality FROM given AS g JOIN cx.blocked_value AS b ON b.value = g.value COLLATE "C"
-            WHERE b.namespace IS NULL OR b.namespace = g.namespace
-            UNION ALL
-            SELECT g.ordinality FROM given AS g JOIN cx.blocked_value AS b ON g.value ~ ('^(?:' || b.pattern || ')$') COLLATE "default"
-            WHERE (b.namespace IS NULL OR b.namespace = g.namespace) AND b.pattern IS NOT NULL
-        )
-        SELECT array_agg(g.ordinality IN (SELECT b.ordinality FROM blocked AS b) ORDER BY g.ordinality) FROM given AS g);
-END
-$$;
-
-COMMENT ON FUNCTION cxm.blocked_identifiers(text[], text[]) IS
-'cxm.is_blocked() of many identifiers, given as namespaces and values in step; the answers are in step, too. NULL for no identifiers and for a NULL argument.';
-
--- Rules change under ACCESS EXCLUSIVE on cx.namespace, which every writer of links shares till its transaction ends, so
--- that none decides by the rules of before.
 
 CREATE FUNCTION cxm.add_blocked(namespace text, value text, pattern text, reason text) RETURNS integer
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

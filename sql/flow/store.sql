@@ -86,6 +86,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_version text := cxm.store_version();
+    v_table text;
 BEGIN
     LOCK TABLE cx.store IN ACCESS EXCLUSIVE MODE;
     SELECT s.version INTO v_version FROM cx.store AS s;
@@ -124,6 +125,12 @@ BEGIN
             FOR EACH ROW
             EXECUTE FUNCTION cxm.guard_mapping();
     END IF;
+    FOREACH v_table IN ARRAY ARRAY['namespace', 'blocked_value'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = format('cx.%I', v_table)::regclass AND t.tgname = v_table || '_rules_changed') THEN
+            EXECUTE format('CREATE TRIGGER %I AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON cx.%I FOR EACH STATEMENT EXECUTE FUNCTION cxm.identity_rules_changed()',
+                           v_table || '_rules_changed', v_table);
+        END IF;
+    END LOOP;
     PERFORM cxm.add_alert_triggers(p.relid)
     FROM pg_partition_tree('cx.feedback') AS p
     WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = p.relid AND t.tgname = 'feedback_alert_insert');
@@ -132,7 +139,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.upgrade_store() IS
-'Brings the store to cxm.version(), makes its views anew (views of yours that are built on them stay) and puts back triggers of cx.feedback and cx.source that are missing. Returns the version reached; running it again changes nothing. Error when there is no store, when it is newer than the library, and when no way leads from its version.';
+'Brings the store to cxm.version(), makes its views anew (views of yours that are built on them stay) and puts back triggers of cx.feedback, cx.source, cx.namespace and cx.blocked_value that are missing. Returns the version reached; running it again changes nothing. Error when there is no store, when it is newer than the library, and when no way leads from its version.';
 
 CREATE FUNCTION cxm.grant_store(role_name text, level text DEFAULT 'reader') RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -145,7 +152,7 @@ BEGIN
     IF level NOT IN ('reader', 'writer', 'agent') THEN
         RAISE EXCEPTION 'unknown level "%"', level
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Levels are reader (reads everything), writer (sends records) and agent (reads, and works on alerts).';
+                  HINT = 'Levels are reader (reads everything), writer (sends records, merges and splits) and agent (reads, and works on alerts).';
     END IF;
     PERFORM cxm.store_version();
     -- a GRANT by somebody who may not is a warning only
@@ -165,14 +172,14 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA cx TO %I', role_name);
 
     IF level = 'writer' THEN
-        -- what the ingest functions, attached tables and alert rules read and write on a writer's behalf
-        FOREACH v_table IN ARRAY ARRAY['store', 'namespace', 'blocked_value', 'metric', 'alert_rule'] LOOP
+        -- what the ingest functions, attached tables, alert rules, merges and matchings read and write on a writer's behalf
+        FOREACH v_table IN ARRAY ARRAY['store', 'namespace', 'blocked_value', 'metric', 'alert_rule', 'trait_policy'] LOOP
             EXECUTE format('GRANT SELECT ON cx.%I TO %I', v_table, role_name);
         END LOOP;
         FOREACH v_table IN ARRAY ARRAY['touchpoint', 'location', 'employee', 'product', 'event_type', 'alert', 'outbox', 'identity_change'] LOOP
             EXECUTE format('GRANT SELECT, INSERT ON cx.%I TO %I', v_table, role_name);
         END LOOP;
-        FOREACH v_table IN ARRAY ARRAY['source', 'profile', 'identifier', 'link', 'rejection'] LOOP
+        FOREACH v_table IN ARRAY ARRAY['source', 'profile', 'identifier', 'link', 'match', 'match_run', 'rejection'] LOOP
             EXECUTE format('GRANT SELECT, INSERT, UPDATE ON cx.%I TO %I', v_table, role_name);
         END LOOP;
         FOREACH v_table IN ARRAY ARRAY['message', 'event', 'feedback', 'purchase', 'trait'] LOOP
@@ -192,7 +199,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.grant_store(text, text) IS
-'Gives a role what it needs in the store. reader: read every table and view; writer: send records by the ingest functions or by writing to attached tables; agent: a reader who also claims and acknowledges alerts. Plain GRANTs, which the owner of the store can add to or revoke. Error on an unknown role or level.';
+'Gives a role what it needs in the store. reader: read every table and view; writer: send records by the ingest functions or by writing to attached tables, link, merge and unmerge, run matchings and decide on matches; agent: a reader who also claims and acknowledges alerts. Plain GRANTs, which the owner of the store can add to or revoke. Error on an unknown role or level.';
 
 CREATE FUNCTION cxm.store_check(OUT table_name text, OUT problem text, OUT row_count bigint) RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL SAFE

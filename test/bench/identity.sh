@@ -136,11 +136,11 @@ BEGIN
     PERFORM cxm.create_store('UTC');
     PERFORM bench.limits(false);
     TRUNCATE bench.profile, bench.identifier, bench.edge;
-    FOR first IN 0 .. identifiers / 3 - 1 BY v_size LOOP
-        PERFORM cxm.link_identifiers(cxm.source_id('bench'), array_agg(n.namespace ORDER BY o), array_agg(n.value ORDER BY o), array_agg(false),
+    FOR v_first IN 0 .. identifiers / 3 - 1 BY v_size LOOP
+        PERFORM cxm.link_identifiers(cxm.source_id('app'), array_agg(n.namespace ORDER BY o), array_agg(n.value ORDER BY o), array_agg(false),
                                      (SELECT array_agg(1 + g / 3 ORDER BY g) FROM generate_series(0, 3 * v_size - 1) AS g), (SELECT array_agg(1 + g ORDER BY g) FROM generate_series(0, 3 * v_size - 1) AS g),
                                      array_fill(timestamptz '2024-01-01', ARRAY[v_size]))
-        FROM generate_series(0, v_size - 1) AS g, LATERAL (VALUES (3 * g, 'email', 'e' || first + g || '@x'), (3 * g + 1, 'anonymous_id', 'a' || first + g), (3 * g + 2, 'anonymous_id', 'b' || first + g)) AS n(o, namespace, value);
+        FROM generate_series(0, v_size - 1) AS g, LATERAL (VALUES (3 * g, 'email', 'e' || v_first + g || '@x'), (3 * g + 1, 'anonymous_id', 'a' || v_first + g), (3 * g + 2, 'anonymous_id', 'b' || v_first + g)) AS n(o, namespace, value);
         COMMIT;
     END LOOP;
     INSERT INTO bench.profile (size) OVERRIDING SYSTEM VALUE SELECT 3 FROM generate_series(1, identifiers / 3);

@@ -1,6 +1,6 @@
 -- What cxm.grant_store() opens, and what stays shut
 BEGIN;
-SELECT plan(66);
+SELECT plan(92);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = error;
 CREATE ROLE cxm_test_reader;
@@ -8,7 +8,7 @@ CREATE ROLE cxm_test_writer;
 CREATE ROLE cxm_test_agent;
 CREATE ROLE cxm_test_nobody;
 SELECT cxm.add_alert_rule('low', 'nps', 0, 6);
-SELECT cxm.track('before', '{"email": "g@x.org"}');
+SELECT cxm.track('before', '{"email": "g@x.org", "anonymous_id": "g"}');
 SELECT cxm.grant_store('cxm_test_reader');
 SELECT cxm.grant_store('cxm_test_writer', 'writer');
 SELECT cxm.grant_store('cxm_test_agent', 'agent');
@@ -36,6 +36,8 @@ SELECT throws_ok(statement, '42501', NULL, 'a reader cannot: ' || statement) FRO
     'SELECT cxm.track(''x'')', 'SELECT cxm.track(''x'', source => ''new'')', 'SELECT cxm.identify(''{"email": "a@b"}'')',
     'SELECT cxm.record_feedback(''nps'', 1)', 'SELECT cxm.record_purchase(1)', 'SELECT cxm.track_batch(''[{"event": "x"}]'')',
     'INSERT INTO cx.touchpoint (key) VALUES (''x'')', 'UPDATE cx.event SET properties = NULL', 'DELETE FROM cx.event', 'TRUNCATE cx.link',
+    'SELECT cxm.link(''email'', ''a@b.org'', ''email'', ''g@x.org'')', 'SELECT cxm.retire_links(ARRAY(SELECT link_id FROM cx.link), ''x'')',
+    'SELECT cxm.link_records(''SELECT 1 AS id, ''''a'''' AS name'', namespace => ''email'')', 'UPDATE cx.match SET state = ''open''',
     'SELECT cxm.add_namespace(''wallet'', 25)', 'SELECT cxm.add_metric(''mood'', ''csat'', 1, 5)', 'SELECT cxm.upgrade_store()',
     'DROP TABLE cx.event', 'SELECT cxm.grant_store(''cxm_test_nobody'')', 'CALL cxm.maintain_partitions()']) AS statement;
 RESET ROLE;
@@ -57,13 +59,31 @@ SELECT lives_ok(statement, 'a writer can: ' || left(statement, 60)) FROM unnest(
     $$SELECT cxm.store_events(cxm.source_id('t'), ARRAY[('k', '1996-02-01Z', 'b', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)]::cxm.event_input[], upsert => true)$$,
     $$SELECT cxm.remove_records(cxm.source_id('t'), 'event', ARRAY['k']), cxm.remove_records(cxm.source_id('app'), 'traits', ARRAY['m'])$$,
     $$SELECT cxm.replay_rejection(rejection_id) FROM cx.rejection$$,
+    $$SELECT cxm.link('email', 'w4@x.org', 'phone', '+493012399', source => 's3', verified => true, evidence => 'call-1')$$,
+    $$SELECT cxm.merge('email', 'w3@x.org', 'email', 'w4@x.org', 'one voice')$$,
+    $$SELECT cxm.explain_profile(cxm.customer('email', 'w4@x.org')), cxm.explain_pair('email', 'w3@x.org', 'phone', '+493012399')$$,
+    $$SELECT cxm.unmerge(ARRAY(SELECT link_id FROM cx.link WHERE kind = 'pinned'), 'another voice')$$,
+    $$SELECT cxm.merge(cxm.customer('email', 'w3@x.org'), cxm.customer('email', 'w4@x.org'), 'one voice after all')$$,
+    $$SELECT cxm.unmerge(greatest(i.profile_id, j.profile_id), 'no') FROM cx.identifier AS i, cx.identifier AS j WHERE i.value = 'w3@x.org' AND j.value = 'w4@x.org'$$,
+    $$SELECT cxm.unmerge('email', 'w3@x.org', 'email', 'w4@x.org', 'asked both')$$,
+    $$SELECT cxm.retire_links(ARRAY(SELECT link_id FROM cx.link WHERE kind = 'never'), 'asked again')$$,
+    $$SELECT cxm.link_records('SELECT * FROM (VALUES (1, ''ann'', ''email'', ''ann@x.org''), (2, ''anna'', ''email'', ''anna@x.org''), (3, ''bob'', ''email'', ''bob@x.org''), (4, ''bobby'', ''email'', ''bobby@x.org''), (5, ''eve'', ''email'', ''eve@x.org''), (6, ''eve'', ''email'', ''eve2@x.org'')) AS v(id, name, namespace, value)',
+        '{"lambda": 0.5, "blocking": [[]], "comparisons": [{"column": "name", "levels": [{"exact": true, "m": 0.6, "u": 0.01}, {"levenshtein": 2, "m": 0.3, "u": 0.1}, {"else": true, "m": 0.1, "u": 0.89}]}]}', accept => 0.9, review => 0.5)$$,
+    $$SELECT cxm.match_explain(match_id) FROM cx.match$$,
+    $$SELECT cxm.accept_match(min(match_id), 'one telephone'), cxm.reject_match(max(match_id), 'father and son') FROM cx.match WHERE state = 'open'$$,
+    $$SELECT cxm.identify(jsonb_build_object('email', n || '@y.org'), '{"name": "Zoe"}') FROM generate_series(1, 2) AS n$$,
+    $$SELECT cxm.link_profiles(ARRAY['name'], '{"lambda": 0.5, "blocking": ["name"], "comparisons": [{"column": "name", "levels": [{"exact": true, "m": 0.9, "u": 0.01}, {"else": true, "m": 0.1, "u": 0.99}]}]}')$$,
     $$INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0)$$]) AS statement;
 SELECT throws_ok(statement, '42501', NULL, 'a writer cannot: ' || statement) FROM unnest(ARRAY[
     'SELECT * FROM cx.customer_360', 'SELECT * FROM cx.scorecard', 'SELECT * FROM cx.job_run',
     'UPDATE cx.store SET time_zone = ''UTC''', 'UPDATE cx.touchpoint SET name = ''x''', 'DELETE FROM cx.identifier', 'DELETE FROM cx.link', 'DELETE FROM cx.profile',
     'UPDATE cx.alert SET note = ''x''', 'DELETE FROM cx.alert', 'DELETE FROM cx.rejection', 'UPDATE cx.alert_rule SET enabled = false',
-    'SELECT cxm.add_metric(''mood'', ''csat'', 1, 5)', 'SELECT cxm.upgrade_store()', 'TRUNCATE cx.event']) AS statement;
+    'SELECT cxm.add_metric(''mood'', ''csat'', 1, 5)', 'SELECT cxm.upgrade_store()', 'TRUNCATE cx.event',
+    'SELECT * FROM cx.match_queue', 'DELETE FROM cx.match', 'SELECT cxm.set_namespace(''phone'', max_per_profile => 1)', 'SELECT cxm.block_value(''0815'')',
+    'UPDATE cx.namespace SET is_unique = false', 'SELECT cxm.resolve_all()', 'DELETE FROM cx.identity_change']) AS statement;
 RESET ROLE;
+SELECT is((SELECT array_agg(state ORDER BY match_id) FROM cx.match WHERE record_a ~ '^[1-6]$'), ARRAY['linked', 'accepted', 'rejected'], 'a writer''s matching and decisions are kept');
+SELECT is(cxm.customer('email', '1@y.org') = cxm.customer('email', '2@y.org'), true, 'and join');
 SELECT is((SELECT count(*) FROM cx.alert), 3::bigint, 'what a writer sends raises alerts');
 SELECT is_empty('SELECT * FROM cxm.store_check()', 'and leaves a sound store');
 

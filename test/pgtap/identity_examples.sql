@@ -127,7 +127,8 @@ SELECT is((SELECT count(*) FROM cx.profile WHERE profile_id IN (cxm.customer('em
 -- ---- values that are nobody's (Segment, Tealium, AlpineIQ): what is typed at the till
 INSERT INTO cx.blocked_value (namespace, value, pattern, reason) VALUES
     ('phone', '1234567890', NULL, 'typed at the till'), ('email', 'test@test.com', NULL, 'typed at the till'), (NULL, NULL, '[0-]*', 'nothing'),
-    (NULL, '-1', NULL, 'nothing'), (NULL, 'null', NULL, 'nothing'), (NULL, 'anonymous', NULL, 'nothing'), (NULL, 'undefined', NULL, 'nothing'), (NULL, NULL, 'unknown|not set', 'nothing');
+    (NULL, '-1', NULL, 'nothing'), (NULL, 'null', NULL, 'nothing'), (NULL, 'anonymous', NULL, 'nothing'), (NULL, 'undefined', NULL, 'nothing'), (NULL, NULL, 'unknown|not set', 'nothing')
+ON CONFLICT DO NOTHING;
 SELECT pg_temp.rules();
 SELECT cxm.identify(jsonb_build_object('loyalty_id', 'fake' || n, 'phone', '1234567890', 'email', 'TEST@test.com')) FROM generate_series(1, 20) AS n;
 SELECT cxm.identify(jsonb_build_object('loyalty_id', 'none' || v || n, 'device_id', v)) FROM unnest(ARRAY['null', 'NULL', '-1', '000', '0-0', 'Anonymous', 'undefined', 'Not Set']) AS v, generate_series(1, 2) AS n;
@@ -139,7 +140,7 @@ SELECT results_eq($$SELECT DISTINCT quarantined COLLATE "default" FROM cx.identi
 SELECT is((SELECT count(*) FROM cx.identifier WHERE value IN ('1234567890', 'test@test.com', 'null', 'NULL', '-1', '000', '0-0', 'Anonymous', 'undefined', 'Not Set')), 10::bigint, 'all ten, in any case of letters');
 SELECT is((SELECT quarantined FROM cx.identifier WHERE value = '+49301111'), NULL, 'a pattern is for the whole value');
 SELECT is((SELECT count(DISTINCT p.canonical_id) FROM cx.identifier AS i JOIN cx.profile AS p USING (profile_id) WHERE i.value LIKE 'none%'), 16::bigint, 'and joins nobody');
-DELETE FROM cx.blocked_value WHERE value = '1234567890';
+DELETE FROM cx.blocked_value WHERE value = '1234567890' OR namespace = 'phone' AND '1234567890' ~ ('^(?:' || pattern || ')$');
 UPDATE cx.namespace SET max_per_profile = NULL, max_links = NULL WHERE namespace IN ('loyalty_id', 'phone');
 SELECT pg_temp.rules();
 SELECT is((SELECT count(DISTINCT cxm.customer('loyalty_id', 'fake' || n)) FROM generate_series(1, 20) AS n), 1::bigint, 'no longer blocked and without limits they are one');
