@@ -366,3 +366,19 @@ SELECT count(DISTINCT o.story) AS stories, string_agg(DISTINCT t.key, ', ') FILT
 FROM told AS o CROSS JOIN jsonb_each(o.undone) AS t;
 -- while it lasted, the merge did show
 SELECT count(*) FILTER (WHERE o.merged -> 'customer_360' <> o.never -> 'customer_360') > 2 AS it_showed FROM told AS o;
+
+--
+-- What is kept of those who do not count: a generic identifier, and a profile that was merged away
+--
+SELECT cxm.create_store('UTC') = cxm.version() AS made;
+UPDATE cx.namespace SET max_links = 1 WHERE namespace = 'loyalty_id';
+SELECT cxm.resolve_all() AS changed;
+SELECT cxm.link('loyalty_id', 'till', 'email', 'w1@example.com') > 0 AS a, cxm.link('loyalty_id', 'till', 'email', 'w2@example.com', verified => true) > 0 AS b,
+       cxm.link('email', 'w1@example.com', 'device_id', 'w1') > 0 AS c, cxm.link('email', 'w2@example.com', 'device_id', 'w2') > 0 AS d,
+       cxm.link('device_id', 'w1', 'device_id', 'w2') > 0 AS e;
+SELECT i.value, i.quarantined, p.is_known, count(*) OVER (PARTITION BY p.profile_id) AS identifiers
+FROM cx.identifier AS i JOIN cx.profile AS s ON s.profile_id = i.profile_id JOIN cx.profile AS p ON p.profile_id = s.canonical_id ORDER BY i.value;
+SELECT * FROM cxm.identity_check();
+UPDATE cx.profile SET is_known = true, is_kept_apart = true, counts = '{1}' WHERE canonical_id <> profile_id;
+SELECT kind, stored, expected FROM cxm.identity_check() ORDER BY kind;
+DROP SCHEMA cx CASCADE;
