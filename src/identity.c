@@ -965,10 +965,20 @@ read_source(TupleTableSlot *slot, void *state)
 	*(int32 *) state = DatumGetInt32(row_value(slot, 1));
 }
 
+typedef struct TextReader
+{
+	MemoryContext context;
+	text	   *text;
+} TextReader;
+
 static void
 read_text(TupleTableSlot *slot, void *state)
 {
-	*(text **) state = row_is_null(slot, 1) ? NULL : DatumGetTextPCopy(row_value(slot, 1));
+	TextReader *reader = state;
+	MemoryContext old = MemoryContextSwitchTo(reader->context);
+
+	reader->text = row_is_null(slot, 1) ? NULL : DatumGetTextPCopy(row_value(slot, 1));
+	MemoryContextSwitchTo(old);
 }
 
 /* An identifier in the form in which it is kept */
@@ -991,8 +1001,10 @@ normalized_argument(FunctionCallInfo fcinfo, const CxmRules *rules, int arg)
 		else
 		{
 			Datum		args[2] = {PG_GETARG_DATUM(arg), PG_GETARG_DATUM(arg + 1)};
+			TextReader	reader = {.context = CurrentMemoryContext};
 
-			cxm_query(&normalize_query, args, false, read_text, &normalized);
+			cxm_query(&normalize_query, args, false, read_text, &reader);
+			normalized = reader.text;
 		}
 	}
 	if (normalized == NULL)
@@ -1106,7 +1118,8 @@ static CxmQuery state_query =
 	.sql = "SELECT coalesce(bit_xor(hashtextextended(r.version, r.what)), 0) FROM ("
 	"SELECT p.ctid::text || p.xmin::text AS version, 1 AS what FROM cx.profile AS p"
 	" UNION ALL SELECT i.ctid::text || i.xmin::text, 2 FROM cx.identifier AS i"
-	" UNION ALL SELECT l.ctid::text || l.xmin::text, 3 FROM cx.link AS l) AS r"
+	" UNION ALL SELECT l.ctid::text || l.xmin::text, 3 FROM cx.link AS l) AS r",
+	.reads_all = true
 };
 
 static void
@@ -1142,12 +1155,13 @@ cxm_resolve_identities(PG_FUNCTION_ARGS)
 }
 
 /*
- * The solution as rows
+ * Where the store differs from the solution, as rows
  */
 typedef struct Rows
 {
 	Tuplestorestate *store;
 	TupleDesc	desc;
+	MemoryContext row_context;
 } Rows;
 
 static void
@@ -1171,55 +1185,36 @@ begin_rows(FunctionCallInfo fcinfo, Rows *rows)
 }
 
 static void
-put_identifier(int64 id, int64 component, CxmRefusal quarantine, void *state)
+put_difference(const CxmDifference *difference, void *state)
 {
 	Rows	   *rows = state;
-	Datum		values[3] = {Int64GetDatum(id), Int64GetDatum(component), (Datum) 0};
-	bool		nulls[3] = {false, false, quarantine == CXM_HOLDS};
+	Datum		values[6];
+	bool		nulls[6] = {false, difference->profile_id == 0, difference->identifier_id == 0, difference->link_id == 0, false, false};
+	MemoryContext old = MemoryContextSwitchTo(rows->row_context);
 
-	if (quarantine != CXM_HOLDS)
-		values[2] = CStringGetTextDatum(cxm_refusal_name(quarantine));
+	values[0] = CStringGetTextDatum(difference->kind);
+	values[1] = Int64GetDatum(difference->profile_id);
+	values[2] = Int64GetDatum(difference->identifier_id);
+	values[3] = Int64GetDatum(difference->link_id);
+	values[4] = CStringGetTextDatum(difference->stored);
+	values[5] = CStringGetTextDatum(difference->expected);
 	tuplestore_putvalues(rows->store, rows->desc, values, nulls);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(rows->row_context);
 }
 
-PG_FUNCTION_INFO_V1(cxm_solved_identity);
+PG_FUNCTION_INFO_V1(cxm_identity_compare);
 
 Datum
-cxm_solved_identity(PG_FUNCTION_ARGS)
+cxm_identity_compare(PG_FUNCTION_ARGS)
 {
 	Rows		rows;
 
 	begin_rows(fcinfo, &rows);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	cxm_solve_identifiers(cxm_rules_seen(), put_identifier, &rows);
-	SPI_finish();
-	return (Datum) 0;
-}
-
-static void
-put_link(int64 link_id, CxmRefusal refused, void *state)
-{
-	Rows	   *rows = state;
-	Datum		values[2] = {Int64GetDatum(link_id), (Datum) 0};
-	bool		nulls[2] = {false, refused == CXM_HOLDS};
-
-	if (refused != CXM_HOLDS)
-		values[1] = CStringGetTextDatum(cxm_refusal_name(refused));
-	tuplestore_putvalues(rows->store, rows->desc, values, nulls);
-}
-
-PG_FUNCTION_INFO_V1(cxm_solved_links);
-
-Datum
-cxm_solved_links(PG_FUNCTION_ARGS)
-{
-	Rows		rows;
-
-	begin_rows(fcinfo, &rows);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	cxm_solve_links(cxm_rules_seen(), put_link, &rows);
+	rows.row_context = AllocSetContextCreate(CurrentMemoryContext, "cxm identity difference", ALLOCSET_SMALL_SIZES);
+	cxm_compare_everything(cxm_rules_seen(), put_difference, &rows);
 	SPI_finish();
 	return (Datum) 0;
 }

@@ -25,7 +25,9 @@ typedef struct CxmQuery
 	const char *sql;
 	int			nargs;
 	Oid			types[CXM_MAX_ARGS];
+	bool		reads_all;		/* of a table, so whatever the planner thinks best */
 	SPIPlanPtr	plan;
+	bool		is_planned;
 } CxmQuery;
 
 typedef void (*CxmRowReader) (TupleTableSlot *slot, void *state);
@@ -163,11 +165,20 @@ extern int64 cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size n
 						 text *retired_reason);
 extern int64 cxm_resolve_everything(const CxmRules *rules);
 
-typedef void (*CxmPutIdentifier) (int64 id, int64 component, CxmRefusal quarantine, void *state);
-typedef void (*CxmPutLink) (int64 link_id, CxmRefusal refused, void *state);
+/* where the store differs from what its links say; an id of 0 stands for none */
+typedef struct CxmDifference
+{
+	const char *kind;
+	int64		profile_id;
+	int64		identifier_id;
+	int64		link_id;
+	const char *stored;
+	const char *expected;
+} CxmDifference;
 
-extern void cxm_solve_identifiers(const CxmRules *rules, CxmPutIdentifier put, void *state);
-extern void cxm_solve_links(const CxmRules *rules, CxmPutLink put, void *state);
+typedef void (*CxmPutDifference) (const CxmDifference *difference, void *state);
+
+extern void cxm_compare_everything(const CxmRules *rules, CxmPutDifference put, void *state);
 extern void cxm_next_profile_ids(int64 *ids, Size n);
 extern CxmRefusal cxm_refusal_from_name(const char *name, Size length);
 extern const char *cxm_refusal_name(CxmRefusal refusal);

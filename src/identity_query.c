@@ -19,6 +19,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/formatting.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -63,8 +64,27 @@ plan_of(CxmQuery *query)
 			elog(ERROR, "could not prepare \"%s\": %s", query->sql, SPI_result_code_string(SPI_result));
 		SPI_keepplan(plan);
 		query->plan = plan;
+		query->is_planned = false;
 	}
 	return query->plan;
+}
+
+/*
+ * Plans are made when the tables are small, and kept while they grow.  So a
+ * statement that looks a few rows up is planned as if there were many.
+ */
+static int
+steer_planner(const CxmQuery *query)
+{
+	static const char *const ways[] = {"enable_seqscan", "enable_hashjoin", "enable_mergejoin"};
+	int			level;
+
+	if (query->reads_all || (query->is_planned && SPI_plan_is_valid(query->plan)))
+		return 0;
+	level = NewGUCNestLevel();
+	for (int i = 0; i < lengthof(ways); i++)
+		(void) set_config_option(ways[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return level;
 }
 
 /*
@@ -78,6 +98,7 @@ cxm_query(CxmQuery *query, const Datum *args, bool read_only, CxmRowReader reade
 	SPIPlanPtr	plan = plan_of(query);
 	SPIExecuteOptions options = {0};
 	Receiver	receiver = {0};
+	int			level = steer_planner(query);
 	int			result;
 
 	options.read_only = read_only;
@@ -107,6 +128,9 @@ cxm_query(CxmQuery *query, const Datum *args, bool read_only, CxmRowReader reade
 	}
 
 	result = SPI_execute_plan_extended(plan, &options);
+	if (level > 0)
+		AtEOXact_GUC(true, level);
+	query->is_planned = true;
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(result));
 	return SPI_processed;
@@ -308,12 +332,14 @@ static CxmQuery namespaces_query =
 	.sql = "SELECT n.namespace_id, n.namespace, coalesce(n.max_per_profile, 0),"
 	" coalesce((extract(epoch FROM n.max_window) * 1000000)::bigint, 0), coalesce(n.max_links, 0), n.is_unique,"
 	" n.form = 'text'"
-	" FROM cx.namespace AS n ORDER BY n.rank"
+	" FROM cx.namespace AS n ORDER BY n.rank",
+	.reads_all = true
 };
 
 static CxmQuery blocked_query =
 {
-	.sql = "SELECT coalesce(b.namespace, ''), b.value, '^(?:' || b.pattern || ')$' FROM cx.blocked_value AS b"
+	.sql = "SELECT coalesce(b.namespace, ''), b.value, '^(?:' || b.pattern || ')$' FROM cx.blocked_value AS b",
+	.reads_all = true
 };
 
 static void

@@ -193,7 +193,8 @@ static CxmQuery labels_query =
 static CxmQuery all_profiles_query =
 {
 	.sql = "SELECT p.profile_id, p.canonical_id, p.xmin, p.ctid, p.counts, p.is_known, p.is_kept_apart"
-	" FROM cx.profile AS p WHERE p.canonical_id = p.profile_id"
+	" FROM cx.profile AS p WHERE p.canonical_id = p.profile_id",
+	.reads_all = true
 };
 
 static CxmQuery lock_query =
@@ -259,7 +260,8 @@ static CxmQuery members_query =
 static CxmQuery all_members_query =
 {
 	.sql = "SELECT " MEMBER_COLUMNS
-	" FROM cx.profile AS p JOIN cx.identifier AS i ON i.profile_id = p.profile_id"
+	" FROM cx.profile AS p JOIN cx.identifier AS i ON i.profile_id = p.profile_id",
+	.reads_all = true
 };
 
 #define LINK_COLUMNS \
@@ -284,7 +286,8 @@ static CxmQuery links_by_hand_query =
 
 static CxmQuery all_links_query =
 {
-	.sql = LINK_COLUMNS
+	.sql = LINK_COLUMNS,
+	.reads_all = true
 };
 
 static CxmQuery insert_profiles_query =
@@ -2118,9 +2121,9 @@ attempt(Resolve *resolve)
 	return true;
 }
 
-/* An attempt in a subtransaction, so that its locks can be given back */
+/* An attempt in a subtransaction, so that its locks can be given back; writes down what comes out */
 static bool
-attempt_in_subtransaction(Resolve *resolve)
+attempt_in_subtransaction(Resolve *resolve, int64 *count)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -2132,7 +2135,11 @@ attempt_in_subtransaction(Resolve *resolve)
 	{
 		done = attempt(resolve);
 		if (done)
+		{
+			/* here, for a row locked by one transaction and changed by another one is dear, even if that is its parent */
+			*count = write_down(resolve);
 			ReleaseCurrentSubTransaction();
+		}
 	}
 	PG_CATCH();
 	{
@@ -2169,7 +2176,7 @@ cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
 	.labels = labels, .nlabels = nlabels, .retired_reason = retired_reason};
 	MemoryContext outer = CurrentMemoryContext;
 	MemoryContext context;
-	int64		count;
+	int64		count = 0;
 
 	if (nchanges == 0 && nfresh == 0)
 		return 0;
@@ -2186,13 +2193,20 @@ cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
 		read_ends(&resolve);
 		choose_locks(&resolve);
 		/* whoever only adds what nobody knows yet waits for nobody */
-		if (resolve.ids.n == 0 ? attempt(&resolve) : attempt_in_subtransaction(&resolve))
+		if (resolve.ids.n > 0)
+		{
+			if (attempt_in_subtransaction(&resolve, &count))
+				break;
+		}
+		else if (attempt(&resolve))
+		{
+			count = write_down(&resolve);
 			break;
+		}
 		MemoryContextSwitchTo(outer);
 		MemoryContextReset(context);
 		CHECK_FOR_INTERRUPTS();
 	}
-	count = write_down(&resolve);
 	MemoryContextSwitchTo(outer);
 	MemoryContextDelete(context);
 	return count;
@@ -2232,44 +2246,153 @@ cxm_resolve_everything(const CxmRules *rules)
 	return count;
 }
 
-/* What the links of all give: identifier, least identifier of its cluster, quarantine */
-void
-cxm_solve_identifiers(const CxmRules *rules, CxmPutIdentifier put, void *state)
+/*
+ * What is kept, against what all live links give
+ */
+static const char *
+say_quarantine(uint8 quarantine)
 {
-	Resolve		resolve = {.rules = rules};
-	int64	   *least;
-
-	solve_everything(&resolve, true);
-	least = MemoryContextAllocHuge(CurrentMemoryContext, Max(resolve.parts.n, 1) * sizeof(int64));
-	for (Size i = 0; i < resolve.parts.n; i++)
-		least[i] = PG_INT64_MAX;
-	for (uint32 i = 0; i < resolve.members.n; i++)
-	{
-		const Member *member = member_at(&resolve, i);
-
-		if (!member->is_outside)
-			least[member->part] = Min(least[member->part], member->id);
-	}
-	for (uint32 i = 0; i < resolve.members.n; i++)
-	{
-		const Member *member = member_at(&resolve, i);
-
-		if (!member->is_outside)
-			put(member->id, least[member->part], member->is, state);
-	}
+	return quarantine == CXM_HOLDS ? "not quarantined" : cxm_refusal_name(quarantine);
 }
 
-/* And which live links hold */
+static const char *
+say_refused(uint8 refused)
+{
+	return refused == CXM_HOLDS ? "holds" : cxm_refusal_name(refused);
+}
+
+static const char *
+say_bool(bool value)
+{
+	return value ? "true" : "false";
+}
+
+static void
+compare_partition(Resolve *resolve, CxmPutDifference put, void *state)
+{
+	int64	   *low = allocate_huge(Max(resolve->parts.n, 1) * sizeof(int64));
+	int64	   *high = allocate_huge(Max(resolve->parts.n, 1) * sizeof(int64));
+
+	compare_solution(resolve);
+	for (Size i = 0; i < resolve->parts.n; i++)
+	{
+		low[i] = PG_INT64_MAX;
+		high[i] = PG_INT64_MIN;
+	}
+	for (uint32 i = 0; i < resolve->members.n; i++)
+	{
+		const Member *member = member_at(resolve, i);
+
+		if (!member->is_outside)
+		{
+			int64		id = cluster_at(resolve, member->cluster)->id;
+
+			low[member->part] = Min(low[member->part], id);
+			high[member->part] = Max(high[member->part], id);
+		}
+	}
+	for (uint32 i = 0; i < resolve->members.n; i++)
+	{
+		const Member *member = member_at(resolve, i);
+		const Cluster *cluster;
+		CxmDifference difference;
+
+		if (member->is_outside)
+			continue;
+		cluster = cluster_at(resolve, member->cluster);
+		difference = (CxmDifference) {.profile_id = cluster->id, .identifier_id = member->id};
+		if (cluster->is_changed)
+		{
+			difference.kind = "partition";
+			difference.stored = psprintf("profile %lld", (long long) cluster->id);
+			difference.expected = low[member->part] == high[member->part] ? "not one person with all of the profile"
+				: psprintf("one person with profiles %lld to %lld", (long long) low[member->part], (long long) high[member->part]);
+			put(&difference, state);
+		}
+		if (member->is != member->was)
+		{
+			difference.kind = "quarantined";
+			difference.stored = say_quarantine(member->was);
+			difference.expected = say_quarantine(member->is);
+			put(&difference, state);
+		}
+	}
+	pfree(low);
+	pfree(high);
+}
+
+/* What a standing profile keeps besides: of the identifiers that it has, right or wrong */
+static void
+compare_standing(Resolve *resolve, CxmPutDifference put, void *state)
+{
+	Size		width = Max(resolve->rules->max_id, 1);
+	int32	   *counts = MemoryContextAllocExtended(CurrentMemoryContext, Max(resolve->clusters.n, 1) * width * sizeof(int32),
+													MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	bool	   *is_known = MemoryContextAllocExtended(CurrentMemoryContext, Max(resolve->clusters.n, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	bool	   *is_kept_apart = MemoryContextAllocExtended(CurrentMemoryContext, Max(resolve->clusters.n, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+	for (uint32 i = 0; i < resolve->members.n; i++)
+	{
+		const Member *member = member_at(resolve, i);
+
+		if (member->is_outside)
+			continue;
+		count_identifier(resolve, &counts[member->cluster * width], member->namespace);
+		is_known[member->cluster] |= member->is_known;
+		is_kept_apart[member->cluster] |= member->is_kept_apart;
+	}
+	for (uint32 i = 0; i < resolve->clusters.n; i++)
+	{
+		const Cluster *cluster = cluster_at(resolve, i);
+		CxmDifference difference = {.profile_id = cluster->id};
+
+		/* one that does not stand keeps nothing */
+		if (!cluster->is_locked)
+			continue;
+		difference.kind = "counts";
+		for (int id = 0; id < resolve->rules->max_id; id++)
+		{
+			if (cluster->counts[id] == counts[i * width + id])
+				continue;
+			difference.stored = psprintf("%d of namespace %d", cluster->counts[id], id + 1);
+			difference.expected = psprintf("%d", counts[i * width + id]);
+			put(&difference, state);
+		}
+		if (cluster->is_known != is_known[i])
+		{
+			difference.kind = "is_known";
+			difference.stored = say_bool(cluster->is_known);
+			difference.expected = say_bool(is_known[i]);
+			put(&difference, state);
+		}
+		if (cluster->is_kept_apart != is_kept_apart[i])
+		{
+			difference.kind = "is_kept_apart";
+			difference.stored = say_bool(cluster->is_kept_apart);
+			difference.expected = say_bool(is_kept_apart[i]);
+			put(&difference, state);
+		}
+	}
+	pfree(counts);
+	pfree(is_known);
+	pfree(is_kept_apart);
+}
+
+/* Solve all live links, and report where the store differs from that */
 void
-cxm_solve_links(const CxmRules *rules, CxmPutLink put, void *state)
+cxm_compare_everything(const CxmRules *rules, CxmPutDifference put, void *state)
 {
 	Resolve		resolve = {.rules = rules};
 
 	solve_everything(&resolve, true);
+	compare_partition(&resolve, put, state);
+	compare_standing(&resolve, put, state);
 	for (Size i = 0; i < resolve.rows.n; i++)
 	{
 		const LinkRow *row = vector_at(&resolve.rows, LinkRow, i);
 
-		put(row->link_id, row->solved, state);
+		if (row->solved != row->refused)
+			put(&(CxmDifference) {.kind = "refused", .link_id = row->link_id,
+				.stored = say_refused(row->refused), .expected = say_refused(row->solved)}, state);
 	}
 }

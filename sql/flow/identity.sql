@@ -82,21 +82,14 @@ SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION cxm.resolve_identities() IS
 'Solves all live links at once and brings profiles up to date. To be called by cxm.resolve_all(), which keeps everybody else from changing links meanwhile.';
 
-CREATE FUNCTION cxm.solved_identity(OUT identifier_id bigint, OUT component bigint, OUT quarantined text) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'cxm_solved_identity'
+CREATE FUNCTION cxm.identity_compare(OUT kind text, OUT profile_id bigint, OUT identifier_id bigint, OUT link_id bigint, OUT stored text, OUT expected text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'cxm_identity_compare'
 LANGUAGE C STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp;
 
-COMMENT ON FUNCTION cxm.solved_identity() IS
-'Who is who when all live links are solved at once: a row an identifier with the least identifier_id of its person, and why it is quarantined (NULL: it is not).';
-
-CREATE FUNCTION cxm.solved_links(OUT link_id bigint, OUT refused text) RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'cxm_solved_links'
-LANGUAGE C STABLE PARALLEL RESTRICTED
-SET search_path = pg_catalog, pg_temp;
-
-COMMENT ON FUNCTION cxm.solved_links() IS
-'Which live links hold when all are solved at once: a row a live link with why it is refused (NULL: it holds).';
+COMMENT ON FUNCTION cxm.identity_compare() IS
+'Solves all live links at once, under the rules of today, and compares with what is kept: a row a difference. kind: partition (an identifier is not with those that it is one person with), quarantined, refused, counts, is_known, is_kept_apart; the last three are compared with the identifiers that a profile has, right or wrong. stored: what the table holds; expected: what it should. Reads all identifiers, profiles that stand and live links, each once. See cxm.identity_check().';
 
 CREATE FUNCTION cxm.resolve_all() RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -172,19 +165,7 @@ LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- the partition from all live links at once, against the profiles kept link by link
-    RETURN (
-        WITH labelled AS (
-            SELECT s.component, p.canonical_id
-            FROM cxm.solved_identity() AS s
-            JOIN cx.identifier AS i ON i.identifier_id = s.identifier_id
-            JOIN cx.profile AS p ON p.profile_id = i.profile_id
-        )
-        SELECT count(*)
-        FROM (SELECT min(l.canonical_id) OVER (PARTITION BY l.component) <> max(l.canonical_id) OVER (PARTITION BY l.component)
-                     OR min(l.component) OVER (PARTITION BY l.canonical_id) <> max(l.component) OVER (PARTITION BY l.canonical_id) AS differs
-              FROM labelled AS l) AS d
-        WHERE d.differs);
+    RETURN (SELECT count(*) FROM cxm.identity_compare() AS c WHERE c.kind = 'partition');
 END
 $$;
 

@@ -994,72 +994,16 @@ BEGIN
     SELECT 'label', p.profile_id, NULL, NULL, format('canonical_id %s', p.canonical_id), 'the oldest profile of the person'
     FROM cx.profile AS p WHERE p.canonical_id > p.profile_id;
 
-    -- the partition, solved at once, against the profiles kept link by link
+    -- what all live links give, against what is kept
     RETURN QUERY
-    WITH solved AS MATERIALIZED (
-        SELECT s.identifier_id, s.component, s.quarantined FROM cxm.solved_identity() AS s
-    ), labelled AS MATERIALIZED (
-        SELECT i.identifier_id, coalesce(s.component, i.identifier_id) AS component, p.canonical_id, i.quarantined, s.quarantined AS solved
-        FROM cx.identifier AS i
-        JOIN cx.profile AS p ON p.profile_id = i.profile_id
-        LEFT JOIN solved AS s ON s.identifier_id = i.identifier_id
-    ), compared AS (
-        SELECT l.*,
-               min(l.component) OVER (PARTITION BY l.canonical_id) AS component_1, max(l.component) OVER (PARTITION BY l.canonical_id) AS component_2,
-               min(l.canonical_id) OVER (PARTITION BY l.component) AS canonical_1, max(l.canonical_id) OVER (PARTITION BY l.component) AS canonical_2
-        FROM labelled AS l
-    )
-    SELECT 'partition', c.canonical_id, c.identifier_id, NULL::bigint, format('profile %s', c.canonical_id),
-           CASE WHEN c.canonical_1 <> c.canonical_2 THEN format('one person with profiles %s to %s', c.canonical_1, c.canonical_2)
-                ELSE 'not one person with all of the profile' END
-    FROM compared AS c
-    WHERE c.component_1 <> c.component_2 OR c.canonical_1 <> c.canonical_2
+    SELECT c.* FROM cxm.identity_compare() AS c
     UNION ALL
-    SELECT 'quarantined', c.canonical_id, c.identifier_id, NULL, coalesce(c.quarantined, 'not quarantined'), coalesce(c.solved, 'not quarantined')
-    FROM labelled AS c
-    WHERE c.quarantined IS DISTINCT FROM c.solved;
-
-    RETURN QUERY
-    SELECT 'refused', NULL::bigint, NULL::bigint, l.link_id, coalesce(l.refused, 'holds'), coalesce(s.refused, 'holds')
-    FROM cx.link AS l
-    JOIN cxm.solved_links() AS s ON s.link_id = l.link_id
-    WHERE l.retired_at IS NULL AND l.refused IS DISTINCT FROM s.refused;
-
-    -- what is kept on a profile
-    RETURN QUERY
-    WITH kept AS (
-        SELECT p.profile_id, c.place AS namespace_id, c.count
-        FROM cx.profile AS p CROSS JOIN unnest(p.counts) WITH ORDINALITY AS c(count, place)
-        WHERE coalesce(c.count, 0) <> 0
-    ), counted AS (
-        SELECT p.canonical_id AS profile_id, n.namespace_id, count(*) AS count
-        FROM cx.identifier AS i
-        JOIN cx.profile AS p ON p.profile_id = i.profile_id
-        JOIN cx.namespace AS n ON n.namespace = i.namespace
-        GROUP BY p.canonical_id, n.namespace_id
-    )
-    SELECT 'counts', coalesce(k.profile_id, c.profile_id), NULL::bigint, NULL::bigint,
-           format('%s of namespace %s', coalesce(k.count, 0), coalesce(k.namespace_id, c.namespace_id)), coalesce(c.count, 0)::text
-    FROM kept AS k
-    FULL JOIN counted AS c ON c.profile_id = k.profile_id AND c.namespace_id = k.namespace_id
-    WHERE k.count IS DISTINCT FROM c.count;
-
-    RETURN QUERY
-    WITH flag AS (
-        SELECT p.canonical_id AS profile_id, bool_or(l.kind <> 'never' AND l.verified) AS is_known, bool_or(l.kind = 'never') AS is_kept_apart
-        FROM cx.link AS l
-        CROSS JOIN LATERAL (VALUES (l.identifier_a), (l.identifier_b)) AS e(identifier_id)
-        JOIN cx.identifier AS i ON i.identifier_id = e.identifier_id
-        JOIN cx.profile AS p ON p.profile_id = i.profile_id
-        WHERE l.retired_at IS NULL AND (l.verified OR l.kind = 'never')
-        GROUP BY p.canonical_id
-    )
-    SELECT v.kind, p.profile_id, NULL::bigint, NULL::bigint, v.stored::text, v.expected::text
-    FROM cx.profile AS p
-    LEFT JOIN flag AS f ON f.profile_id = p.profile_id
-    CROSS JOIN LATERAL (VALUES ('is_known', p.is_known, coalesce(f.is_known, false)),
-                               ('is_kept_apart', p.is_kept_apart, coalesce(f.is_kept_apart, false))) AS v(kind, stored, expected)
-    WHERE v.stored <> v.expected;
+    SELECT 'counts', p.profile_id, NULL, NULL, p.counts::text, '{}, for it does not stand' FROM cx.profile AS p
+    WHERE p.canonical_id <> p.profile_id AND p.counts <> '{}'
+    UNION ALL
+    SELECT v.kind, p.profile_id, NULL, NULL, 'true', 'false, for it does not stand'
+    FROM cx.profile AS p CROSS JOIN LATERAL (VALUES ('is_known', p.is_known), ('is_kept_apart', p.is_kept_apart)) AS v(kind, is_set)
+    WHERE p.canonical_id <> p.profile_id AND (p.is_known OR p.is_kept_apart) AND v.is_set;
 
     -- the log ends where the profiles are, so that it can be gone back by
     RETURN QUERY
