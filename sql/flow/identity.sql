@@ -199,20 +199,21 @@ DECLARE
     v_values text[];
     v_malformed boolean[];
 BEGIN
+    -- each side adds up to one row before they meet: a mention that carried the arrays would make this quadratic
     WITH mention AS MATERIALIZED (
         SELECT e.record, e.namespace, e.value, e.rank, e.is_malformed,
                dense_rank() OVER (ORDER BY e.namespace COLLATE "C", e.value COLLATE "C") AS place
         FROM cxm.expand_identifiers(identifiers) AS e
     )
-    SELECT array_agg(m.record ORDER BY m.record, m.rank, m.place), array_agg(m.place::integer ORDER BY m.record, m.rank, m.place),
-           d.namespaces, d.vals, d.malformed
+    SELECT m.records, m.places, d.namespaces, d.vals, d.malformed
     INTO v_record, v_place, v_namespaces, v_values, v_malformed
-    FROM mention AS m
+    FROM (SELECT array_agg(n.record ORDER BY n.record, n.rank, n.place) AS records,
+                 array_agg(n.place::integer ORDER BY n.record, n.rank, n.place) AS places
+          FROM mention AS n) AS m
     CROSS JOIN (SELECT array_agg(o.namespace ORDER BY o.place) AS namespaces, array_agg(o.value ORDER BY o.place) AS vals,
                        array_agg(o.is_malformed ORDER BY o.place) AS malformed
                 FROM (SELECT n.place, n.namespace, n.value, bool_or(n.is_malformed) AS is_malformed
-                      FROM mention AS n GROUP BY n.place, n.namespace, n.value) AS o) AS d
-    GROUP BY d.namespaces, d.vals, d.malformed;
+                      FROM mention AS n GROUP BY n.place, n.namespace, n.value) AS o) AS d;
 
     IF v_record IS NULL AND retired_links IS NULL THEN
         RETURN '{}';

@@ -206,6 +206,8 @@ BEGIN
                                                      ORDER BY r.accepted DESC, r.probability DESC, r.record_a, r.record_b) AS n
            FROM pg_temp.cxm_match_pair AS r) AS d
     WHERE p.ctid = d.place AND d.n > 1;
+    -- every later step joins by the identifiers, of which the planner would think that there are none
+    ANALYZE pg_temp.cxm_match_pair;
     RETURN v_without;
 END
 $$;
@@ -232,23 +234,78 @@ BEGIN
       AND (l.kind = 'matched' OR l.retired_at IS NULL);
 
     -- two people, whatever they look like
+    WITH apart AS MATERIALIZED (
+        SELECT least(xp.canonical_id, yp.canonical_id) AS low, greatest(xp.canonical_id, yp.canonical_id) AS high
+        FROM cx.link AS l
+        JOIN cx.identifier AS x ON x.identifier_id = l.identifier_a
+        JOIN cx.profile AS xp ON xp.profile_id = x.profile_id
+        JOIN cx.identifier AS y ON y.identifier_id = l.identifier_b
+        JOIN cx.profile AS yp ON yp.profile_id = y.profile_id
+        WHERE l.kind = 'never' AND l.retired_at IS NULL AND xp.canonical_id <> yp.canonical_id
+    )
     DELETE FROM pg_temp.cxm_match_pair AS p
-    USING cx.identifier AS ia, cx.profile AS pa, cx.identifier AS ib, cx.profile AS pb,
-          (SELECT least(xp.canonical_id, yp.canonical_id) AS low, greatest(xp.canonical_id, yp.canonical_id) AS high
-           FROM cx.link AS l
-           JOIN cx.identifier AS x ON x.identifier_id = l.identifier_a
-           JOIN cx.profile AS xp ON xp.profile_id = x.profile_id
-           JOIN cx.identifier AS y ON y.identifier_id = l.identifier_b
-           JOIN cx.profile AS yp ON yp.profile_id = y.profile_id
-           WHERE l.kind = 'never' AND l.retired_at IS NULL AND xp.canonical_id <> yp.canonical_id) AS apart
+    USING cx.identifier AS ia, cx.profile AS pa, cx.identifier AS ib, cx.profile AS pb, apart AS a
     WHERE ia.identifier_id = p.identifier_a AND pa.profile_id = ia.profile_id
       AND ib.identifier_id = p.identifier_b AND pb.profile_id = ib.profile_id
-      AND apart.low = least(pa.canonical_id, pb.canonical_id) AND apart.high = greatest(pa.canonical_id, pb.canonical_id);
+      AND a.low = least(pa.canonical_id, pb.canonical_id) AND a.high = greatest(pa.canonical_id, pb.canonical_id);
 END
 $$;
 
 COMMENT ON FUNCTION cxm.drop_settled_pairs(integer) IS
 'Takes out of pg_temp.cxm_match_pair what a link of kind never keeps apart and what was rejected before. A step of cxm.run_matching().';
+
+CREATE FUNCTION cxm.lock_matches(source_id integer) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- whoever decides on a match locks it before profiles, too
+    PERFORM FROM cx.match AS m
+    WHERE m.source_id = lock_matches.source_id AND m.state IN ('open', 'linked')
+    ORDER BY m.match_id
+    FOR UPDATE;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.lock_matches(integer) IS
+'Waits for whoever decides on matches of a matching, and keeps others from it till the end of the transaction. A step of cxm.run_matching().';
+
+CREATE FUNCTION cxm.lock_matched_profiles(source_id integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_identifiers bigint[];
+    v_profiles bigint[];
+BEGIN
+    -- of all links that this run will retire, change or add; those that stay as they are keep nobody waiting
+    WITH change AS MATERIALIZED (
+        SELECT coalesce(m.identifier_a, p.identifier_a) AS a, coalesce(m.identifier_b, p.identifier_b) AS b
+        FROM (SELECT o.* FROM cx.match AS o WHERE o.source_id = lock_matched_profiles.source_id AND o.state = 'linked') AS m
+        FULL JOIN (SELECT o.* FROM pg_temp.cxm_match_pair AS o WHERE o.accepted) AS p
+            ON p.identifier_a = m.identifier_a AND p.identifier_b = m.identifier_b
+        WHERE m.probability IS DISTINCT FROM p.probability
+    )
+    SELECT array_agg(e.id) INTO v_identifiers FROM (SELECT c.a AS id FROM change AS c UNION SELECT c.b FROM change AS c) AS e;
+
+    LOOP
+        v_profiles := cxm.identifier_profiles(v_identifiers);
+        BEGIN
+            PERFORM FROM cx.profile AS p WHERE p.profile_id = ANY (v_profiles) ORDER BY p.profile_id FOR NO KEY UPDATE;
+            IF cxm.identifier_profiles(v_identifiers) IS NOT DISTINCT FROM v_profiles THEN
+                RETURN coalesce(cardinality(v_profiles), 0);
+            END IF;
+            -- merged or split while we waited; locks taken out of order are given back first
+            RAISE EXCEPTION USING ERRCODE = 'CXM01', MESSAGE = 'profiles have changed';
+        EXCEPTION WHEN SQLSTATE 'CXM01' THEN
+            NULL;
+        END;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.lock_matched_profiles(integer) IS
+'Locks the standing profiles at both ends of all links that a run is to retire, change or add, in the order in which every writer of links locks them, before a row of cx.link is touched: so a run and a writer never wait for each other in a circle over a link. Returns how many. A step of cxm.run_matching().';
 
 CREATE FUNCTION cxm.retire_unmatched(source_id integer, run_id bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -430,8 +487,10 @@ BEGIN
     VALUES (v_source, query, search_path, namespace, v_model, accept_threshold, review, one_to_one, max_size, min_density)
     RETURNING match_run.run_id INTO run_id;
 
+    PERFORM cxm.lock_matches(v_source);
     without_identifier := cxm.identify_records(v_source);
     PERFORM cxm.drop_settled_pairs(v_source);
+    PERFORM cxm.lock_matched_profiles(v_source);
     retired := cxm.retire_unmatched(v_source, run_id);
     SELECT l.linked, l.refused, l.merged INTO linked, refused, merged FROM cxm.link_matches(v_source, run_id) AS l;
     queued := cxm.queue_matches(v_source, run_id);
@@ -629,11 +688,17 @@ BEGIN
     v_source := cxm.source_id('manual');
     v_match := cxm.lock_match(decide_match.match_id, CASE decide_match.kind WHEN 'never' THEN ARRAY['open', 'linked'] ELSE ARRAY['open'] END, decide_match.reason);
 
+    -- a link that is there already is not locked: its profiles would have to be locked first
     INSERT INTO cx.link AS l (identifier_a, identifier_b, kind, source_id, observed_at, reason)
     VALUES (v_match.identifier_a, v_match.identifier_b, decide_match.kind, v_source, now(), decide_match.reason)
-    ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL
-    DO UPDATE SET reason = l.reason
+    ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL DO NOTHING
     RETURNING l.link_id INTO v_link;
+    IF v_link IS NULL THEN
+        SELECT l.link_id INTO STRICT v_link
+        FROM cx.link AS l
+        WHERE l.identifier_a = v_match.identifier_a AND l.identifier_b = v_match.identifier_b AND l.source_id = v_source
+          AND l.kind = decide_match.kind AND l.evidence = '' AND l.retired_at IS NULL;
+    END IF;
     UPDATE cx.match AS m
     SET state = decide_match.state, link_id = v_link, decided_at = now(), decided_by = session_user, reason = decide_match.reason
     WHERE m.match_id = decide_match.match_id;
