@@ -2147,7 +2147,7 @@ attempt_in_subtransaction(Resolve *resolve, int64 *count)
 		done = attempt(resolve);
 		if (done)
 		{
-			/* here, for a row locked by one transaction and changed by another one is dear, even if that is its parent */
+			/* here, for a row that is locked in one and changed in another is dear, even if that is its parent */
 			*count = write_down(resolve);
 			ReleaseCurrentSubTransaction();
 		}
@@ -2337,10 +2337,13 @@ static void
 compare_standing(Resolve *resolve, CxmPutDifference put, void *state)
 {
 	Size		width = Max(resolve->rules->max_id, 1);
-	int32	   *counts = MemoryContextAllocExtended(CurrentMemoryContext, Max(resolve->clusters.n, 1) * width * sizeof(int32),
+	int32	   *counts = MemoryContextAllocExtended(CurrentMemoryContext,
+													Max(resolve->clusters.n, 1) * width * sizeof(int32),
 													MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	bool	   *is_known = MemoryContextAllocExtended(CurrentMemoryContext, Max(resolve->clusters.n, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	bool	   *is_kept_apart = MemoryContextAllocExtended(CurrentMemoryContext, Max(resolve->clusters.n, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	bool	   *is_known = MemoryContextAllocExtended(CurrentMemoryContext, Max(resolve->clusters.n, 1),
+													  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	bool	   *is_kept_apart = MemoryContextAllocExtended(CurrentMemoryContext, Max(resolve->clusters.n, 1),
+														   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 
 	for (uint32 i = 0; i < resolve->members.n; i++)
 	{
