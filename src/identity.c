@@ -1036,7 +1036,7 @@ cxm_link(PG_FUNCTION_ARGS)
 	init_batch(batch);
 	batch->n = 2;
 	batch->mentioned = pair.ends;
-	for (uint32 i = 0; i < 2; i++)
+	for (Size i = 0; i < 2; i++)
 	{
 		pair.ends[i].value = normalized_argument(fcinfo, batch->rules, (int) i * 2);
 		pair.ends[i].namespace = PG_GETARG_TEXT_PP(i * 2);
@@ -1068,7 +1068,8 @@ cxm_link(PG_FUNCTION_ARGS)
 		add_edge(batch, 0, 1, evidence, at, is_verified);
 		add_links(batch, pair.source_id);
 		cxm_resolve(batch->rules, (CxmChange *) batch->changes.data, batch->changes.n,
-					(CxmFresh *) batch->fresh.data, batch->fresh.n, (CxmLabel *) batch->labels.data, batch->labels.n, NULL);
+					(CxmFresh *) batch->fresh.data, batch->fresh.n,
+					(CxmLabel *) batch->labels.data, batch->labels.n, NULL);
 		args[0] = Int64GetDatum(pair.ends[0].id);
 		cxm_query(&profile_query, args, false, read_number, &profile_id);
 	}
@@ -1088,7 +1089,8 @@ resolve_by_id(Datum link_ids, text *retired_reason)
 	batch.rules = current_rules();
 	cxm_vector_init(&batch.changes, sizeof(CxmChange));
 	cxm_query(&changed_query, &link_ids, false, read_changed, &batch);
-	count = cxm_resolve(batch.rules, (CxmChange *) batch.changes.data, batch.changes.n, NULL, 0, NULL, 0, retired_reason);
+	count = cxm_resolve(batch.rules, (CxmChange *) batch.changes.data, batch.changes.n,
+						NULL, 0, NULL, 0, retired_reason);
 	SPI_finish();
 	return count;
 }
@@ -1189,7 +1191,9 @@ put_difference(const CxmDifference *difference, void *state)
 {
 	Rows	   *rows = state;
 	Datum		values[6];
-	bool		nulls[6] = {false, difference->profile_id == 0, difference->identifier_id == 0, difference->link_id == 0, false, false};
+	bool		nulls[6] = {
+		false, difference->profile_id == 0, difference->identifier_id == 0, difference->link_id == 0, false, false
+	};
 	MemoryContext old = MemoryContextSwitchTo(rows->row_context);
 
 	values[0] = CStringGetTextDatum(difference->kind);

@@ -82,7 +82,7 @@ steer_planner(const CxmQuery *query)
 	if (query->reads_all || (query->is_planned && SPI_plan_is_valid(query->plan)))
 		return 0;
 	level = NewGUCNestLevel();
-	for (int i = 0; i < lengthof(ways); i++)
+	for (Size i = 0; i < lengthof(ways); i++)
 		(void) set_config_option(ways[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	return level;
 }
@@ -546,7 +546,8 @@ cxm_rules_block(const CxmRules *rules, const text *namespace, const text *value)
 			continue;
 		is_blocked = blocked->value != NULL
 			? is_text(blocked->value, lower, length)
-			: RE_compile_and_execute(blocked->pattern, lower, (int) length, REG_ADVANCED, DEFAULT_COLLATION_OID, 0, NULL);
+			: RE_compile_and_execute(blocked->pattern, lower, (int) length, REG_ADVANCED,
+									 DEFAULT_COLLATION_OID, 0, NULL);
 	}
 	pfree(lower);
 	return is_blocked;

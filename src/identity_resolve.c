@@ -49,7 +49,6 @@ typedef struct Member
 	bool		is_known;
 	bool		is_kept_apart;
 	bool		is_outside;
-	bool		is_read;		/* are its links in the region? */
 } Member;
 
 /* a standing profile */
@@ -150,7 +149,8 @@ typedef struct Resolve
 	CxmVector	links;			/* CxmIdentityLink */
 	CxmVector	rows;			/* LinkRow, by the tag of the link */
 	CxmIdMap	row_of;
-	uint32		nread;			/* members whose links have been read */
+	CxmVector	entered;		/* uint32: members in it whose links have not been read */
+	Size		nfollowed;		/* links from which all neighbours have been taken */
 	Size		nranked;		/* links whose strength is known */
 	uint64		strength;		/* of the strongest change in it */
 	bool		needs_locks;
@@ -1230,6 +1230,14 @@ settle_links(Resolve *resolve, LinkGroup *groups)
  * The region: what cannot be settled by counts, and what the outcome reaches
  */
 static void
+enter_region(Resolve *resolve, uint32 i)
+{
+	if (member_at(resolve, i)->is_outside)
+		*(uint32 *) cxm_vector_add(&resolve->entered) = i;
+	member_at(resolve, i)->is_outside = false;
+}
+
+static void
 read_member(TupleTableSlot *slot, void *state)
 {
 	Resolve    *resolve = state;
@@ -1248,7 +1256,7 @@ read_member(TupleTableSlot *slot, void *state)
 	if (resolve->is_everything && member->was == CXM_GENERIC)
 		member->is = CXM_HOLDS;
 	member->hash = (uint64) row_int64(slot, 6);
-	member->is_outside = false;
+	enter_region(resolve, i);
 }
 
 static CxmLinkKind
@@ -1328,20 +1336,18 @@ read_links(Resolve *resolve)
 
 	for (int by_hand = 0; by_hand < 2; by_hand++)
 	{
-		for (uint32 i = 0; i < nmembers; i++)
+		for (Size i = 0; i < resolve->entered.n; i++)
 		{
-			Member	   *member = member_at(resolve, i);
+			const Member *member = member_at(resolve, *vector_at(&resolve->entered, uint32, i));
 			bool		is_quarantined = member->was != CXM_HOLDS && member->is != CXM_HOLDS;
 
 			/* of the many links at a quarantined identifier only those by hand count */
-			if (!member->is_outside && !member->is_read && is_quarantined == (by_hand == 1))
-			{
-				member->is_read = true;
+			if (is_quarantined == (by_hand == 1))
 				add_id(&resolve->ids, member->id);
-			}
 		}
 		query_ids(resolve, by_hand == 1 ? &links_by_hand_query : &links_query, read_link);
 	}
+	resolve->entered.n = 0;
 
 	for (uint32 i = nmembers; i < resolve->members.n; i++)
 	{
@@ -1583,7 +1589,8 @@ take_neighbours(Resolve *resolve, bool of_all)
 {
 	bool		any = false;
 
-	for (Size i = 0; i < resolve->links.n; i++)
+	/* where all neighbours are wanted, those of earlier links are in already */
+	for (Size i = of_all ? resolve->nfollowed : 0; i < resolve->links.n; i++)
 	{
 		const CxmIdentityLink *link = vector_at(&resolve->links, CxmIdentityLink, i);
 		const Member *inside = member_at(resolve, link->a);
@@ -1605,6 +1612,8 @@ take_neighbours(Resolve *resolve, bool of_all)
 			any = true;
 		}
 	}
+	if (of_all)
+		resolve->nfollowed = resolve->links.n;
 	return any;
 }
 
@@ -1626,7 +1635,7 @@ take_slow_groups(Resolve *resolve)
 	{
 		if (resolve->groups[find_group(resolve->groups, resolve->nclusters + i)].is_slow)
 		{
-			member_at(resolve, add_member(resolve, resolve->fresh[i].id))->is_outside = false;
+			enter_region(resolve, add_member(resolve, resolve->fresh[i].id));
 			any = true;
 		}
 	}
@@ -2099,6 +2108,8 @@ start_attempt(Resolve *resolve)
 	resolve->needs_locks = false;
 	resolve->has_spread = false;
 	resolve->nranked = 0;
+	resolve->nfollowed = 0;
+	cxm_vector_init(&resolve->entered, sizeof(uint32));
 }
 
 static bool
@@ -2136,7 +2147,7 @@ attempt_in_subtransaction(Resolve *resolve, int64 *count)
 		done = attempt(resolve);
 		if (done)
 		{
-			/* here, for a row locked by one transaction and changed by another one is dear, even if that is its parent */
+			/* here, for a row that is locked in one and changed in another is dear, even if that is its parent */
 			*count = write_down(resolve);
 			ReleaseCurrentSubTransaction();
 		}
@@ -2326,10 +2337,13 @@ static void
 compare_standing(Resolve *resolve, CxmPutDifference put, void *state)
 {
 	Size		width = Max(resolve->rules->max_id, 1);
-	int32	   *counts = MemoryContextAllocExtended(CurrentMemoryContext, Max(resolve->clusters.n, 1) * width * sizeof(int32),
+	int32	   *counts = MemoryContextAllocExtended(CurrentMemoryContext,
+													Max(resolve->clusters.n, 1) * width * sizeof(int32),
 													MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	bool	   *is_known = MemoryContextAllocExtended(CurrentMemoryContext, Max(resolve->clusters.n, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	bool	   *is_kept_apart = MemoryContextAllocExtended(CurrentMemoryContext, Max(resolve->clusters.n, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	bool	   *is_known = MemoryContextAllocExtended(CurrentMemoryContext, Max(resolve->clusters.n, 1),
+													  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	bool	   *is_kept_apart = MemoryContextAllocExtended(CurrentMemoryContext, Max(resolve->clusters.n, 1),
+														   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 
 	for (uint32 i = 0; i < resolve->members.n; i++)
 	{

@@ -257,6 +257,12 @@ BEGIN
         RETURN NEXT;
     END IF;
 
+    problem := 'source_id leads nowhere in cx.source';
+    SELECT count(*) INTO row_count FROM cx.link AS l WHERE NOT EXISTS (SELECT FROM cx.source AS s WHERE s.source_id = l.source_id);
+    IF row_count > 0 THEN
+        RETURN NEXT;
+    END IF;
+
     table_name := 'cx.profile';
     problem := 'canonical_id leads nowhere';
     SELECT count(*) INTO row_count FROM cx.profile AS p WHERE NOT EXISTS (SELECT FROM cx.profile AS c WHERE c.profile_id = p.canonical_id);

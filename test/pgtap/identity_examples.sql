@@ -125,6 +125,7 @@ SELECT set_eq($$SELECT pg_temp.people('vera@x', 'victor@x')$$, ARRAY['cookie ver
 SELECT is((SELECT count(*) FROM cx.profile WHERE profile_id IN (cxm.customer('email', 'vera@x'), cxm.customer('email', 'victor@x')) AND is_known), 2::bigint, 'both are known');
 
 -- ---- values that are nobody's (Segment, Tealium, AlpineIQ): what is typed at the till
+DELETE FROM cx.blocked_value;
 INSERT INTO cx.blocked_value (namespace, value, pattern, reason) VALUES
     ('phone', '1234567890', NULL, 'typed at the till'), ('email', 'test@test.com', NULL, 'typed at the till'), (NULL, NULL, '[0-]*', 'nothing'),
     (NULL, '-1', NULL, 'nothing'), (NULL, 'null', NULL, 'nothing'), (NULL, 'anonymous', NULL, 'nothing'), (NULL, 'undefined', NULL, 'nothing'), (NULL, NULL, 'unknown|not set', 'nothing')

@@ -21,7 +21,7 @@ BEGIN
     RETURN coalesce(v_answer, 'NULL');
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT;
-    RETURN format('%s %s', SQLSTATE, concat_ws(' | ', SQLERRM, nullif(v_detail, ''), nullif(v_hint, '')));
+    RETURN format('%s %s', SQLSTATE, concat_ws(' | ', SQLERRM, CASE WHEN SQLSTATE <> '23514' THEN nullif(v_detail, '') END, nullif(v_hint, '')));
 END
 $$;
 SELECT call, pg_temp.attempt('pg_temp.call(' || call || ')') AS answer

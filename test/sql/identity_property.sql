@@ -375,7 +375,7 @@ DECLARE
     v_trail text[];
     v_breaches text[];
 BEGIN
-    FOR g IN oracle.first_graph() .. oracle.last_graph(60) LOOP
+    FOR g IN oracle.first_graph() .. oracle.last_graph(30) LOOP
         PERFORM setseed(g * 0.6180339887 % 1);
         v_density := (ARRAY[0, 0.3, 0.6])[1 + g % 3];
         v_trail := '{}';
@@ -396,7 +396,7 @@ BEGIN
                      UNION ALL SELECT 'changed: ' || c.cause || CASE WHEN c.identifier_id IS NULL THEN ', profile' ELSE ', identifier' END FROM cx.identity_change AS c;
     END LOOP;
 END $$;
-SELECT what, count(*) > 9 AS often FROM oracle.met GROUP BY what ORDER BY what COLLATE "C";
+SELECT what, count(*) > 4 AS often FROM oracle.met GROUP BY what ORDER BY what COLLATE "C";
 
 -- Statements: records, and links by hand as {kind, a, b, at, probability}
 CREATE FUNCTION oracle.statements(prefix text, n integer) RETURNS SETOF jsonb LANGUAGE sql VOLATILE AS $$
@@ -480,7 +480,7 @@ DECLARE
     v_labels bigint[];
     v_breaches text[];
 BEGIN
-    FOR g IN oracle.first_graph() .. oracle.last_graph(45) LOOP
+    FOR g IN oracle.first_graph() .. oracle.last_graph(18) LOOP
         PERFORM setseed(g * 0.6180339887 % 1);
         v_density := (ARRAY[0, 0.3, 0.6])[1 + g % 3];
         PERFORM oracle.empty();
@@ -534,5 +534,5 @@ BEGIN
         ASSERT v_breaches = '{}', format('graph %s: %s', g, v_breaches);
     END LOOP;
 END $$;
-SELECT what, count(*) > 9 AS often FROM oracle.met WHERE what = 'merged and unmerged' GROUP BY what;
+SELECT what, count(*) > 4 AS often FROM oracle.met WHERE what = 'merged and unmerged' GROUP BY what;
 ROLLBACK;
