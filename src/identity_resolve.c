@@ -2317,7 +2317,8 @@ compare_partition(Resolve *resolve, CxmPutDifference put, void *state)
 			difference.kind = "partition";
 			difference.stored = psprintf("profile %lld", (long long) cluster->id);
 			difference.expected = low[member->part] == high[member->part] ? "not one person with all of the profile"
-				: psprintf("one person with profiles %lld to %lld", (long long) low[member->part], (long long) high[member->part]);
+				: psprintf("one person with profiles %lld to %lld",
+						   (long long) low[member->part], (long long) high[member->part]);
 			put(&difference, state);
 		}
 		if (member->is != member->was)

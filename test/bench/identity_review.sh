@@ -111,7 +111,7 @@ SELECT pg_temp.judge('customer_as_of()', pg_temp.median($$SELECT cxm.customer_as
 SELECT format('%s live links', count(*)) FROM cx.link WHERE retired_at IS NULL;
 SELECT pg_temp.judge('identity_bridges()', pg_temp.median('SELECT count(*) FROM cxm.identity_bridges()', 3), 10000);
 SELECT pg_temp.judge('identity_health()', pg_temp.median('SELECT count(*) FROM cxm.identity_health()', 3), 10000);
-SELECT pg_temp.judge('identity_check()', pg_temp.median('SELECT count(*) FROM cxm.identity_check()', 1));
+SELECT pg_temp.judge('identity_check()', pg_temp.median('SELECT count(*) FROM cxm.identity_check()', 3), 15000);
 SELECT pg_temp.judge('identity_as_of()', pg_temp.median('SELECT count(*) FROM cxm.identity_as_of(now())', 3));
 
 -- the bridges of a graph, here and by leaving out each edge in turn
