@@ -111,15 +111,15 @@ static CxmQuery add_one_query =
 	.types = {TEXTOID, TEXTOID, INT8OID, TEXTOID}
 };
 
-/* a link that is there already is not even locked */
+/* a link that is there already is not even locked; each is looked up by itself, whatever the table was like before */
 static CxmQuery link_query =
 {
 	.sql = "INSERT INTO cx.link AS l (identifier_a, identifier_b, source_id, evidence, verified, observed_at, refused)"
 	" SELECT e.a, e.b, $7, e.evidence, e.verified, e.at, nullif(e.refused, '')"
 	" FROM unnest($1, $2, $3, $4, $5, $6) AS e(a, b, evidence, verified, at, refused)"
-	" WHERE NOT EXISTS (SELECT FROM cx.link AS x"
+	" WHERE (SELECT true FROM cx.link AS x"
 	"  WHERE x.identifier_a = e.a AND x.identifier_b = e.b AND x.source_id = $7 AND x.kind = 'seen'"
-	"  AND x.evidence = e.evidence COLLATE \"C\" AND x.retired_at IS NULL)"
+	"  AND x.evidence = e.evidence COLLATE \"C\" AND x.retired_at IS NULL LIMIT 1) IS NULL"
 	" ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL DO NOTHING"
 	" RETURNING l.link_id, l.identifier_a, l.identifier_b, l.verified, l.evidence <> '', l.observed_at, l.refused",
 	.nargs = 7,

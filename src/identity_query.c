@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/tupdesc.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -14,6 +15,7 @@
 #include "commands/trigger.h"
 #include "identity.h"
 #include "regex/regex.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "tcop/dest.h"
 #include "utils/array.h"
@@ -23,6 +25,8 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 typedef struct Receiver
@@ -70,13 +74,49 @@ plan_of(CxmQuery *query)
 }
 
 /*
- * Plans are made when the tables are small, and kept while they grow.  So a
- * statement that looks a few rows up is planned as if there were many.
+ * Kept plans say what was best when the tables were as large as they were
+ * then.  Nothing tells a session that they have grown until somebody analyzes
+ * them, so it looks for itself, at each call and after many rows.
+ */
+#define MANY_ROWS 1000
+
+static bool sizes_are_due = true;
+
+static void
+look_at_sizes(void)
+{
+	static const char *const tables[] = {"identifier", "link", "profile"};
+	static BlockNumber planned = 0;
+	Oid			schema = get_namespace_oid("cx", true);
+	BlockNumber blocks = 0;
+
+	sizes_are_due = false;
+	for (Size i = 0; i < lengthof(tables); i++)
+	{
+		Oid			relid = get_relname_relid(tables[i], schema);
+		Relation	relation = OidIsValid(relid) ? try_relation_open(relid, AccessShareLock) : NULL;
+
+		if (relation == NULL)
+			continue;
+		blocks += RelationGetNumberOfBlocks(relation);
+		relation_close(relation, AccessShareLock);
+	}
+	/* below 64 blocks any plan will do */
+	if (Max(blocks, 64) / 2 > Max(planned, 32) || Max(planned, 64) / 4 > Max(blocks, 16))
+	{
+		ResetPlanCache();
+		planned = blocks;
+	}
+}
+
+/*
+ * Besides, a statement that looks a few rows up is planned as if there were
+ * many, for that is where a bad plan hurts.
  */
 static int
 steer_planner(const CxmQuery *query)
 {
-	static const char *const ways[] = {"enable_seqscan", "enable_hashjoin", "enable_mergejoin"};
+	static const char *const ways[] = {"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material"};
 	int			level;
 
 	if (query->reads_all || (query->is_planned && SPI_plan_is_valid(query->plan)))
@@ -98,9 +138,12 @@ cxm_query(CxmQuery *query, const Datum *args, bool read_only, CxmRowReader reade
 	SPIPlanPtr	plan = plan_of(query);
 	SPIExecuteOptions options = {0};
 	Receiver	receiver = {0};
-	int			level = steer_planner(query);
+	int			level;
 	int			result;
 
+	if (sizes_are_due)
+		look_at_sizes();
+	level = steer_planner(query);
 	options.read_only = read_only;
 	if (args != NULL)
 	{
@@ -131,6 +174,7 @@ cxm_query(CxmQuery *query, const Datum *args, bool read_only, CxmRowReader reade
 	if (level > 0)
 		AtEOXact_GUC(true, level);
 	query->is_planned = true;
+	sizes_are_due |= SPI_processed > MANY_ROWS;
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", query->sql, SPI_result_code_string(result));
 	return SPI_processed;
@@ -458,6 +502,7 @@ cxm_rules(void)
 				 errhint("Run SELECT cxm.create_store().")));
 	LockRelationOid(relid, AccessShareLock);
 	AcceptInvalidationMessages();
+	sizes_are_due = true;
 	if (kept.rules != NULL && kept.relid == relid)
 		return kept.rules;
 

@@ -5,8 +5,8 @@
 # in order (FOR UPDATE), labels read again under the locks, everything rolled back and tried again when they changed,
 # the smaller profile relabelled. It knows no limits, no links that are taken back, no reasons and no log of changes; for
 # the comparison the limits of the store are off, so that both join the same people, and then on. The bare insert of
-# the edge is the ceiling. A tenth of the calls joins two random profiles, 45 % bring a new identifier,
-# 45 % say what is known. Ways take turns; what is compared are the medians. Commits do not wait for the disk.
+# the edge is the ceiling. People are of all sizes (a power law); a tenth of the calls joins those of two random
+# identifiers, 45 % bring a new identifier, 45 % say what is known. Ways take turns; what is compared are the medians. Commits do not wait for the disk.
 #
 # Needs a running server with cxm installed (PGHOST, PGPORT, PGUSER as usual) and pgbench. Makes a database of its own
 # and drops it. RUNS (3) runs of SECONDS_EACH (2) seconds for each way; SIZE (300000) identifiers in the largest store.
@@ -125,7 +125,23 @@ BEGIN
 END
 $$;
 
--- a store of a third as many people as identifiers: an address and two visitors each
+-- milliseconds that one call takes: identifiers v of namespaces n, records of two of them each, by their places
+CREATE FUNCTION bench.link_set(n text[], v text[], a integer[], b integer[], source text DEFAULT 'bench') RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+    v_no boolean[] := array_fill(false, ARRAY[cardinality(n)]);
+    v_at timestamptz[] := array_fill(timestamptz '2024-01-01', ARRAY[cardinality(a)]);
+    v_records integer[] := ARRAY(SELECT 1 + g / 2 FROM generate_series(0, 2 * cardinality(a) - 1) AS g);
+    v_places integer[] := ARRAY(SELECT p.place FROM unnest(a, b) WITH ORDINALITY AS e(a, b, o), LATERAL (VALUES (1, e.a), (2, e.b)) AS p(i, place) ORDER BY e.o, p.i);
+    v_source integer := cxm.source_id(source);
+    v_began timestamptz := clock_timestamp();
+BEGIN
+    PERFORM cxm.link_identifiers(v_source, n, v, v_no, v_records, v_places, v_at);
+    RETURN 1000 * extract(epoch FROM clock_timestamp() - v_began);
+END
+$$;
+-- A store of addresses with two visitors each, which links between the addresses make people of all sizes: a discrete
+-- power law with exponent 2.3, 3 to 2,100 identifiers, so that a random identifier is often one of a large person.
+CREATE TABLE bench.address (address integer PRIMARY KEY, person integer NOT NULL, parent integer);
 CREATE PROCEDURE bench.fill(identifiers integer) LANGUAGE plpgsql AS $$
 DECLARE
     v_size constant integer := 3000;
@@ -135,36 +151,40 @@ BEGIN
     END IF;
     PERFORM cxm.create_store('UTC');
     PERFORM bench.limits(false);
-    TRUNCATE bench.profile, bench.identifier, bench.edge;
+    TRUNCATE bench.profile, bench.identifier, bench.edge, bench.address;
+    PERFORM setseed(0.4);
+    INSERT INTO bench.address
+    SELECT m.address, s.person, CASE WHEN m.address > s.begins THEN s.begins + floor(random() * (m.address - s.begins))::integer END
+    FROM (SELECT r.person, r.n, sum(r.n) OVER (ORDER BY r.person) - r.n AS begins
+          FROM (SELECT g AS person, least(700, floor(power(1 - random(), -1 / 1.3)))::integer AS n FROM generate_series(1, identifiers / 3) AS g) AS r) AS s,
+         LATERAL generate_series(s.begins::integer, least(s.begins + s.n, identifiers / 3)::integer - 1) AS m(address);
     FOR v_first IN 0 .. identifiers / 3 - 1 BY v_size LOOP
-        PERFORM cxm.link_identifiers(cxm.source_id('app'), array_agg(n.namespace ORDER BY o), array_agg(n.value ORDER BY o), array_agg(false),
-                                     (SELECT array_agg(1 + g / 3 ORDER BY g) FROM generate_series(0, 3 * v_size - 1) AS g), (SELECT array_agg(1 + g ORDER BY g) FROM generate_series(0, 3 * v_size - 1) AS g),
-                                     array_fill(timestamptz '2024-01-01', ARRAY[v_size]))
-        FROM generate_series(0, v_size - 1) AS g, LATERAL (VALUES (3 * g, 'email', 'e' || v_first + g || '@x'), (3 * g + 1, 'anonymous_id', 'a' || v_first + g), (3 * g + 2, 'anonymous_id', 'b' || v_first + g)) AS n(o, namespace, value);
+        PERFORM bench.link_set(array_agg(CASE WHEN n.o = 0 THEN 'email' ELSE 'anonymous_id' END ORDER BY a.address, n.o),
+                               array_agg(CASE n.o WHEN 0 THEN 'e' || a.address || '@x' WHEN 1 THEN 'a' || a.address ELSE 'b' || a.address END ORDER BY a.address, n.o),
+                               array_agg(1 + 3 * (a.address - v_first) ORDER BY a.address, n.o) FILTER (WHERE n.o > 0),
+                               array_agg(1 + 3 * (a.address - v_first) + n.o ORDER BY a.address, n.o) FILTER (WHERE n.o > 0), 'app')
+        FROM bench.address AS a, generate_series(0, 2) AS n(o)
+        WHERE a.address BETWEEN v_first AND v_first + v_size - 1;
+        COMMIT;
+        PERFORM bench.link_set(array_agg('email'::text), array_agg('e' || n.address || '@x' ORDER BY n.address),
+                               (SELECT array_agg(array_position(array_agg(n.address ORDER BY n.address), p.address) ORDER BY p.address) FROM bench.address AS p
+                                WHERE p.parent IS NOT NULL AND p.address BETWEEN v_first AND v_first + v_size - 1),
+                               (SELECT array_agg(array_position(array_agg(n.address ORDER BY n.address), p.parent) ORDER BY p.address) FROM bench.address AS p
+                                WHERE p.parent IS NOT NULL AND p.address BETWEEN v_first AND v_first + v_size - 1), 'app')
+        FROM (SELECT x.address FROM bench.address AS p, unnest(ARRAY[p.address, p.parent]) AS x(address)
+              WHERE p.parent IS NOT NULL AND p.address BETWEEN v_first AND v_first + v_size - 1 GROUP BY x.address) AS n;
         COMMIT;
     END LOOP;
-    INSERT INTO bench.profile (size) OVERRIDING SYSTEM VALUE SELECT 3 FROM generate_series(1, identifiers / 3);
-    INSERT INTO bench.identifier SELECT n.namespace, n.value, (SELECT min(profile_id) FROM bench.profile) + g
-    FROM generate_series(0, identifiers / 3 - 1) AS g, LATERAL (VALUES ('email', 'e' || g || '@x'), ('anonymous_id', 'a' || g), ('anonymous_id', 'b' || g)) AS n(namespace, value);
+    INSERT INTO bench.profile (profile_id, size) OVERRIDING SYSTEM VALUE SELECT a.person, 3 * count(*) FROM bench.address AS a GROUP BY a.person;
+    PERFORM setval(pg_get_serial_sequence('bench.profile', 'profile_id'), max(p.profile_id)) FROM bench.profile AS p;
+    INSERT INTO bench.identifier SELECT n.namespace, n.value, a.person
+    FROM bench.address AS a, LATERAL (VALUES ('email', 'e' || a.address || '@x'), ('anonymous_id', 'a' || a.address), ('anonymous_id', 'b' || a.address)) AS n(namespace, value);
     INSERT INTO bench.edge (namespace_a, value_a, namespace_b, value_b)
-    SELECT 'email', 'e' || g || '@x', 'anonymous_id', x || g FROM generate_series(0, identifiers / 3 - 1) AS g, unnest(ARRAY['a', 'b']) AS x;
+    SELECT 'email', 'e' || a.address || '@x', 'anonymous_id', x || a.address FROM bench.address AS a, unnest(ARRAY['a', 'b']) AS x
+    UNION ALL SELECT 'email', 'e' || a.address || '@x', 'email', 'e' || a.parent || '@x' FROM bench.address AS a WHERE a.parent IS NOT NULL;
 END
 $$;
 
--- milliseconds that one call takes: identifiers v of namespaces n, records of two of them each, by their places
-CREATE FUNCTION bench.link_set(n text[], v text[], a integer[], b integer[]) RETURNS float8 LANGUAGE plpgsql AS $$
-DECLARE
-    v_no boolean[] := array_fill(false, ARRAY[cardinality(n)]);
-    v_at timestamptz[] := array_fill(timestamptz '2024-01-01', ARRAY[cardinality(a)]);
-    v_records integer[] := ARRAY(SELECT 1 + g / 2 FROM generate_series(0, 2 * cardinality(a) - 1) AS g);
-    v_places integer[] := ARRAY(SELECT p.place FROM unnest(a, b) WITH ORDINALITY AS e(a, b, o), LATERAL (VALUES (1, e.a), (2, e.b)) AS p(i, place) ORDER BY e.o, p.i);
-    v_source integer := cxm.source_id('bench');
-    v_began timestamptz := clock_timestamp();
-BEGIN
-    PERFORM cxm.link_identifiers(v_source, n, v, v_no, v_records, v_places, v_at);
-    RETURN 1000 * extract(epoch FROM clock_timestamp() - v_began);
-END
-$$;
 -- so many different links among a third as many identifiers: rings of eight, an address and seven visitors each
 CREATE FUNCTION bench.link_groups(prefix text, links integer) RETURNS float8 LANGUAGE sql AS $$
     SELECT bench.link_set(i.n, i.v, e.a, e.b)
