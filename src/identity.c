@@ -14,6 +14,7 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "normalize.h"
+#include "rows.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -1159,42 +1160,15 @@ cxm_resolve_identities(PG_FUNCTION_ARGS)
 /*
  * Where the store differs from the solution, as rows
  */
-typedef struct Rows
-{
-	Tuplestorestate *store;
-	TupleDesc	desc;
-	MemoryContext row_context;
-} Rows;
-
-static void
-begin_rows(FunctionCallInfo fcinfo, Rows *rows)
-{
-	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext old;
-
-	if (info == NULL || !IsA(info, ReturnSetInfo) || (info->allowedModes & SFRM_Materialize) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("set-valued function called in context that cannot accept a set")));
-	old = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
-	if (get_call_result_type(fcinfo, NULL, &rows->desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	rows->store = tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
-	info->returnMode = SFRM_Materialize;
-	info->setResult = rows->store;
-	info->setDesc = rows->desc;
-	MemoryContextSwitchTo(old);
-}
-
 static void
 put_difference(const CxmDifference *difference, void *state)
 {
-	Rows	   *rows = state;
+	CxmRows	   *rows = state;
 	Datum		values[6];
 	bool		nulls[6] = {
 		false, difference->profile_id == 0, difference->identifier_id == 0, difference->link_id == 0, false, false
 	};
-	MemoryContext old = MemoryContextSwitchTo(rows->row_context);
+	MemoryContext old = MemoryContextSwitchTo(rows->context);
 
 	values[0] = CStringGetTextDatum(difference->kind);
 	values[1] = Int64GetDatum(difference->profile_id);
@@ -1204,7 +1178,7 @@ put_difference(const CxmDifference *difference, void *state)
 	values[5] = CStringGetTextDatum(difference->expected);
 	tuplestore_putvalues(rows->store, rows->desc, values, nulls);
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(rows->row_context);
+	MemoryContextReset(rows->context);
 }
 
 PG_FUNCTION_INFO_V1(cxm_identity_compare);
@@ -1212,12 +1186,11 @@ PG_FUNCTION_INFO_V1(cxm_identity_compare);
 Datum
 cxm_identity_compare(PG_FUNCTION_ARGS)
 {
-	Rows		rows;
+	CxmRows		rows;
 
-	begin_rows(fcinfo, &rows);
+	cxm_begin_rows(fcinfo, &rows);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	rows.row_context = AllocSetContextCreate(CurrentMemoryContext, "cxm identity difference", ALLOCSET_SMALL_SIZES);
 	cxm_compare_everything(cxm_rules_seen(), put_difference, &rows);
 	SPI_finish();
 	return (Datum) 0;

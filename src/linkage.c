@@ -25,6 +25,7 @@
 #include "linkage.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "rows.h"
 #include "parser/scansup.h"
 #include "similarity.h"
 #include "utils/array.h"
@@ -1032,35 +1033,6 @@ cxm_linkage_train(PG_FUNCTION_ARGS)
  * ---- Scores
  */
 
-/* where the rows of a set-returning function go */
-typedef struct Rows
-{
-	Tuplestorestate *store;
-	TupleDesc	desc;
-	MemoryContext context;		/* of one row */
-} Rows;
-
-static void
-begin_rows(FunctionCallInfo fcinfo, Rows *rows)
-{
-	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext old;
-
-	if (info == NULL || !IsA(info, ReturnSetInfo) || (info->allowedModes & SFRM_Materialize) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("set-valued function called in context that cannot accept a set")));
-	old = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
-	if (get_call_result_type(fcinfo, NULL, &rows->desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	rows->store = tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
-	info->returnMode = SFRM_Materialize;
-	info->setResult = rows->store;
-	info->setDesc = rows->desc;
-	MemoryContextSwitchTo(old);
-	rows->context = AllocSetContextCreate(CurrentMemoryContext, "cxm linkage row", ALLOCSET_SMALL_SIZES);
-}
-
 /* a pair above the threshold */
 typedef struct Scored
 {
@@ -1078,7 +1050,7 @@ agreement(const CxmComparison *c, int code)
 }
 
 static void
-put_pair(Linkage *l, Rows *rows, const Scored *pair)
+put_pair(Linkage *l, CxmRows *rows, const Scored *pair)
 {
 	MemoryContext old = MemoryContextSwitchTo(rows->context);
 	Datum		levels[CXM_MAX_COMPARISONS];
@@ -1133,7 +1105,7 @@ compare_pairs(const void *x, const void *y)
 
 /* Give each record at most one partner, the heaviest pairs first */
 static void
-put_one_to_one(Linkage *l, Rows *rows, Candidates *candidates)
+put_one_to_one(Linkage *l, CxmRows *rows, Candidates *candidates)
 {
 	bool	   *taken = MemoryContextAllocHuge(l->context, Max(l->core.nrecords, 1));
 
@@ -1152,7 +1124,7 @@ put_one_to_one(Linkage *l, Rows *rows, Candidates *candidates)
 }
 
 static void
-score_pairs(Linkage *l, Rows *rows, double least_weight, Candidates *candidates)
+score_pairs(Linkage *l, CxmRows *rows, double least_weight, Candidates *candidates)
 {
 	CxmPairs	pairs = {0};
 	uint32		a[BATCH_PAIRS];
@@ -1196,7 +1168,7 @@ cxm_linkage_score(PG_FUNCTION_ARGS)
 	bool		one_to_one = PG_GETARG_BOOL(3);
 	Candidates	candidates = {0};
 	double		least_weight;
-	Rows		rows;
+	CxmRows		rows;
 
 	/* written so that NaN is refused */
 	if (!(threshold >= 0 && threshold < 1))
@@ -1209,7 +1181,7 @@ cxm_linkage_score(PG_FUNCTION_ARGS)
 	if (l->blocking.n == 0)
 		cxm_settings_error("there must be a blocking rule", "\"blocking\" is missing or empty.");
 
-	begin_rows(fcinfo, &rows);
+	cxm_begin_rows(fcinfo, &rows);
 	cxm_read_records(l, query);
 	least_weight = log2(threshold / (1 - threshold));	/* 0 makes it -infinity */
 	score_pairs(l, &rows, least_weight, one_to_one ? &candidates : NULL);
@@ -1296,7 +1268,7 @@ typedef struct Step
 } Step;
 
 static void
-put_step(Rows *rows, int *number, double *total, const Step *step)
+put_step(CxmRows *rows, int *number, double *total, const Step *step)
 {
 	const char *texts[4] = {step->comparison, step->value_a, step->value_b, step->level};
 	double		numbers[5] = {step->m, step->u, step->weight};
@@ -1322,7 +1294,7 @@ put_step(Rows *rows, int *number, double *total, const Step *step)
 }
 
 static void
-explain(Linkage *l, Rows *rows, uint32 a, uint32 b)
+explain(Linkage *l, CxmRows *rows, uint32 a, uint32 b)
 {
 	const uint32 *x = &l->core.rows[(Size) a * l->core.ncolumns];
 	const uint32 *y = &l->core.rows[(Size) b * l->core.ncolumns];
@@ -1374,9 +1346,9 @@ cxm_linkage_explain(PG_FUNCTION_ARGS)
 	Linkage    *l = cxm_read_model(PG_GETARG_JSONB_P(1));
 	char	   *record_a = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	char	   *record_b = text_to_cstring(PG_GETARG_TEXT_PP(3));
-	Rows		rows;
+	CxmRows		rows;
 
-	begin_rows(fcinfo, &rows);
+	cxm_begin_rows(fcinfo, &rows);
 	cxm_read_records(l, query);
 	explain(l, &rows, find_record(l, record_a, true), find_record(l, record_b, false));
 	MemoryContextDelete(l->context);

@@ -24,6 +24,7 @@
 #include "funcapi.h"
 #include "identity_core.h"
 #include "miscadmin.h"
+#include "rows.h"
 #include "solve_core.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -97,12 +98,6 @@ typedef struct Solve
 	CxmIdentityGraph graph;
 	uint32	   *nodes;			/* by number in it */
 } Solve;
-
-typedef struct Rows
-{
-	Tuplestorestate *store;
-	TupleDesc	desc;
-} Rows;
 
 static void *
 resize(void *space, size_t size)
@@ -794,29 +789,9 @@ solve_links(Solve *solve)
 /*
  * ---- Rows
  */
-static void
-begin_rows(FunctionCallInfo fcinfo, Rows *rows)
-{
-	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext old;
-
-	if (info == NULL || !IsA(info, ReturnSetInfo) || (info->allowedModes & SFRM_Materialize) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("set-valued function called in context that cannot accept a set")));
-	old = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
-	if (get_call_result_type(fcinfo, NULL, &rows->desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	rows->store = tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
-	info->returnMode = SFRM_Materialize;
-	info->setResult = rows->store;
-	info->setDesc = rows->desc;
-	MemoryContextSwitchTo(old);
-}
-
 /* A row a node */
 static void
-put_components(Solve *solve, Rows *rows)
+put_components(Solve *solve, CxmRows *rows)
 {
 	CxmSolve   *core = &solve->core;
 	uint32	   *least = cxm_solve_least(core);
@@ -875,7 +850,7 @@ name_of(const CxmSolve *core, uint32 node)
 }
 
 static void
-put_refused_link(const CxmSolve *core, Rows *rows, uint32 a, uint32 b, const char *reason)
+put_refused_link(const CxmSolve *core, CxmRows *rows, uint32 a, uint32 b, const char *reason)
 {
 	Datum		values[3];
 	bool		nulls[3] = {false, false, false};
@@ -888,7 +863,7 @@ put_refused_link(const CxmSolve *core, Rows *rows, uint32 a, uint32 b, const cha
 
 /* A row a link that does not hold */
 static void
-put_refused(Solve *solve, Rows *rows)
+put_refused(Solve *solve, CxmRows *rows)
 {
 	const CxmSolve *core = &solve->core;
 	const CxmIdentityGraph *graph = &solve->graph;
@@ -928,15 +903,15 @@ put_refused(Solve *solve, Rows *rows)
 
 /* Read, solve, and give the rows; all three functions have the same arguments */
 static Datum
-run(FunctionCallInfo fcinfo, NodeType node_type, void (*put_rows) (Solve *solve, Rows *rows))
+run(FunctionCallInfo fcinfo, NodeType node_type, void (*put_rows) (Solve *solve, CxmRows *rows))
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "cxm solve", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old;
 	Solve	   *solve;
-	Rows		rows;
+	CxmRows		rows;
 	int32		max_links = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT32(3);
 
-	begin_rows(fcinfo, &rows);
+	cxm_begin_rows(fcinfo, &rows);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	if (!PG_ARGISNULL(3) && max_links < 1)
