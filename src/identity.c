@@ -187,17 +187,6 @@ current_rules(void)
 	return rules;
 }
 
-static uint8
-refusal_in(TupleTableSlot *slot, int column)
-{
-	text	   *name;
-
-	if (row_is_null(slot, column))
-		return CXM_HOLDS;
-	name = DatumGetTextPP(row_value(slot, column));
-	return cxm_refusal_from_name(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
-}
-
 /*
  * Identifiers
  */
@@ -223,7 +212,7 @@ read_found(TupleTableSlot *slot, void *state)
 	CxmLabel	label = {0};
 
 	label.id = row_int64(slot, 2);
-	label.quarantine = refusal_in(slot, 3);
+	label.quarantine = cxm_row_refusal(slot, 3);
 	label.stub = row_int64(slot, 4);
 	label.canonical = row_int64(slot, 5);
 	label.xmin = DatumGetTransactionId(row_value(slot, 6));
@@ -497,7 +486,7 @@ read_change(TupleTableSlot *slot, CxmChange *change)
 	change->b = row_int64(slot, 3);
 	change->is_verified = row_bool(slot, 4);
 	change->at = row_int64(slot, 6);
-	change->refused = refusal_in(slot, 7);
+	change->refused = cxm_row_refusal(slot, 7);
 	change->kind = CXM_SEEN;
 }
 
@@ -583,25 +572,11 @@ read_changed(TupleTableSlot *slot, void *state)
 {
 	Batch	   *batch = state;
 	CxmChange  *change = cxm_vector_add(&batch->changes);
-	text	   *kind = DatumGetTextPP(row_value(slot, 8));
 	uint32		a = cxm_rules_find(batch->rules, DatumGetTextPP(row_value(slot, 11)));
 	uint32		b = cxm_rules_find(batch->rules, DatumGetTextPP(row_value(slot, 12)));
 
 	read_change(slot, change);
-	switch (VARDATA_ANY(kind)[0])
-	{
-		case 'p':
-			change->kind = CXM_PINNED;
-			break;
-		case 'm':
-			change->kind = CXM_MATCHED;
-			break;
-		case 'n':
-			change->kind = CXM_NEVER;
-			break;
-		default:
-			break;
-	}
+	change->kind = cxm_row_kind(slot, 8);
 	change->is_retired = row_bool(slot, 10);
 	if (!batch->retires)
 		change->may_be_weaker = !change->is_retired;
@@ -945,7 +920,7 @@ read_pair(TupleTableSlot *slot, void *state)
 		if (row_is_null(slot, column) || row_is_null(slot, column + 3))
 			continue;
 		label.id = row_int64(slot, column);
-		label.quarantine = refusal_in(slot, column + 1);
+		label.quarantine = cxm_row_refusal(slot, column + 1);
 		label.stub = row_int64(slot, column + 2);
 		label.canonical = row_int64(slot, column + 3);
 		label.xmin = DatumGetTransactionId(row_value(slot, column + 4));
@@ -991,14 +966,18 @@ normalized_argument(FunctionCallInfo fcinfo, const CxmRules *rules, int arg)
 	if (!PG_ARGISNULL(arg) && !PG_ARGISNULL(arg + 1))
 	{
 		uint32		namespace = cxm_rules_find(rules, PG_GETARG_TEXT_PP(arg));
+		const CxmSpelling *spelling;
 
 		if (namespace == rules->n)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("unknown namespace \"%s\"", text_to_cstring(PG_GETARG_TEXT_PP(arg))),
 					 errhint("Add it with cxm.add_namespace().")));
-		if (rules_spelling(rules, namespace)->is_text && VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(arg + 1)) <= MAX_VALUE)
+		spelling = rules_spelling(rules, namespace);
+		if (spelling->form == CXM_TEXT)
 			normalized = cxm_trimmed(PG_GETARG_TEXT_PP(arg + 1));
+		else if (spelling->form == CXM_EMAIL)
+			normalized = cxm_normalized_email(PG_GETARG_TEXT_PP(arg + 1), spelling->options);
 		else
 		{
 			Datum		args[2] = {PG_GETARG_DATUM(arg), PG_GETARG_DATUM(arg + 1)};
@@ -1008,7 +987,7 @@ normalized_argument(FunctionCallInfo fcinfo, const CxmRules *rules, int arg)
 			normalized = reader.text;
 		}
 	}
-	if (normalized == NULL)
+	if (normalized == NULL || VARSIZE_ANY_EXHDR(normalized) > MAX_VALUE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s \"%.100s\" is not an identifier",

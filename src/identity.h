@@ -12,6 +12,7 @@
 #include "executor/tuptable.h"
 #include "identity_core.h"
 #include "storage/itemptr.h"
+#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 /*
@@ -77,13 +78,22 @@ extern Datum cxm_int8_array(const int64 *values, Size n);
 extern Datum cxm_text_array(Datum *values, const bool *nulls, Size n);
 extern Datum cxm_array(Datum *values, const bool *nulls, Size n, Oid type);
 
-/* how a namespace is called */
+/* how values of a namespace are normalised: without a query, or by cxm.normalize() */
+typedef enum CxmForm
+{
+	CXM_TEXT,
+	CXM_EMAIL,
+	CXM_OTHER
+} CxmForm;
+
+/* how a namespace is called, and how its values are written */
 typedef struct CxmSpelling
 {
 	const char *name;
 	Size		length;
 	int16		id;				/* namespace_id */
-	bool		is_text;		/* its values are not normalised but for white space */
+	CxmForm		form;
+	Jsonb	   *options;
 } CxmSpelling;
 
 /* a rule of cx.blocked_value: a value or a pattern, in lower case */
@@ -180,7 +190,8 @@ typedef void (*CxmPutDifference) (const CxmDifference *difference, void *state);
 
 extern void cxm_compare_everything(const CxmRules *rules, CxmPutDifference put, void *state);
 extern void cxm_next_profile_ids(int64 *ids, Size n);
-extern CxmRefusal cxm_refusal_from_name(const char *name, Size length);
+extern uint8 cxm_row_refusal(TupleTableSlot *slot, int column);
+extern uint8 cxm_row_kind(TupleTableSlot *slot, int column);
 extern const char *cxm_refusal_name(CxmRefusal refusal);
 
 #endif							/* CXM_IDENTITY_H */

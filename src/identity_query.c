@@ -339,6 +339,12 @@ cxm_int8_array(const int64 *values, Size n)
 	return array;
 }
 
+static bool
+is_text(const text *text, const char *data, Size length)
+{
+	return VARSIZE_ANY_EXHDR(text) == length && memcmp(VARDATA_ANY(text), data, length) == 0;
+}
+
 static const char *const refusal_names[] =
 {
 	[CXM_HOLDS] = "",
@@ -351,15 +357,38 @@ static const char *const refusal_names[] =
 	[CXM_UNVERIFIED] = "unverified"
 };
 
-CxmRefusal
-cxm_refusal_from_name(const char *name, Size length)
+/* A column of cx.link.refused or cx.identifier.quarantined: CxmRefusal */
+uint8
+cxm_row_refusal(TupleTableSlot *slot, int column)
 {
-	for (int i = CXM_BLOCKED; i <= CXM_UNVERIFIED; i++)
+	text	   *name;
+
+	if (row_is_null(slot, column))
+		return CXM_HOLDS;
+	name = DatumGetTextPP(row_value(slot, column));
+	for (uint8 i = CXM_BLOCKED; i <= CXM_UNVERIFIED; i++)
 	{
-		if (strlen(refusal_names[i]) == length && memcmp(refusal_names[i], name, length) == 0)
+		if (is_text(name, refusal_names[i], strlen(refusal_names[i])))
 			return i;
 	}
 	return CXM_HOLDS;
+}
+
+/* A column of cx.link.kind: CxmLinkKind */
+uint8
+cxm_row_kind(TupleTableSlot *slot, int column)
+{
+	switch (VARDATA_ANY(DatumGetTextPP(row_value(slot, column)))[0])
+	{
+		case 'p':
+			return CXM_PINNED;
+		case 'm':
+			return CXM_MATCHED;
+		case 'n':
+			return CXM_NEVER;
+		default:
+			return CXM_SEEN;
+	}
 }
 
 const char *
@@ -375,7 +404,7 @@ static CxmQuery namespaces_query =
 {
 	.sql = "SELECT n.namespace_id, n.namespace, coalesce(n.max_per_profile, 0),"
 	" coalesce((extract(epoch FROM n.max_window) * 1000000)::bigint, 0), coalesce(n.max_links, 0), n.is_unique,"
-	" n.form = 'text'"
+	" n.form, n.options"
 	" FROM cx.namespace AS n ORDER BY n.rank",
 	.reads_all = true
 };
@@ -385,6 +414,12 @@ static CxmQuery blocked_query =
 	.sql = "SELECT coalesce(b.namespace, ''), b.value, '^(?:' || b.pattern || ')$' FROM cx.blocked_value AS b",
 	.reads_all = true
 };
+
+static CxmForm
+form_of(const text *name)
+{
+	return is_text(name, "text", 4) ? CXM_TEXT : is_text(name, "email", 5) ? CXM_EMAIL : CXM_OTHER;
+}
 
 static void
 read_namespace(TupleTableSlot *slot, void *state)
@@ -397,7 +432,8 @@ read_namespace(TupleTableSlot *slot, void *state)
 	spelling->id = DatumGetInt16(row_value(slot, 1));
 	spelling->name = TextDatumGetCString(row_value(slot, 2));
 	spelling->length = strlen(spelling->name);
-	spelling->is_text = row_bool(slot, 7);
+	spelling->form = form_of(DatumGetTextPP(row_value(slot, 7)));
+	spelling->options = (Jsonb *) PG_DETOAST_DATUM_COPY(row_value(slot, 8));
 	/* the place in the order of ranks says all that a rank says, in fewer bits */
 	namespace->rank = (uint32_t) rules->all.n;
 	namespace->max_per_profile = (uint32_t) DatumGetInt32(row_value(slot, 3));
@@ -566,12 +602,6 @@ cxm_rules_find(const CxmRules *rules, const text *name)
 			break;
 	}
 	return i;
-}
-
-static bool
-is_text(const text *text, const char *data, Size length)
-{
-	return VARSIZE_ANY_EXHDR(text) == length && memcmp(VARDATA_ANY(text), data, length) == 0;
 }
 
 /* Does a rule say that the identifier is nobody's? */

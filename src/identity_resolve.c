@@ -408,17 +408,6 @@ static CxmQuery next_ids_query =
 /*
  * Reading
  */
-static uint8
-refusal_of(TupleTableSlot *slot, int column)
-{
-	text	   *name;
-
-	if (row_is_null(slot, column))
-		return CXM_HOLDS;
-	name = DatumGetTextPP(row_value(slot, column));
-	return cxm_refusal_from_name(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
-}
-
 static uint32
 namespace_of(const Resolve *resolve, TupleTableSlot *slot, int column)
 {
@@ -528,7 +517,7 @@ read_label(TupleTableSlot *slot, void *state)
 	label.namespace = namespace_of(resolve, slot, 2);
 	label.stub = row_int64(slot, 3);
 	label.canonical = row_int64(slot, 4);
-	label.quarantine = refusal_of(slot, 5);
+	label.quarantine = cxm_row_refusal(slot, 5);
 	label.xmin = DatumGetTransactionId(row_value(slot, 6));
 	label.ctid = *(ItemPointer) DatumGetPointer(row_value(slot, 7));
 	set_label(resolve, &label);
@@ -752,7 +741,7 @@ read_pending(TupleTableSlot *slot, void *state)
 	change->is_retired = change->pending == CXM_TO_RETIRE;
 	change->is_verified = row_bool(slot, 2);
 	change->at = row_int64(slot, 3);
-	change->refused = refusal_of(slot, 4);
+	change->refused = cxm_row_refusal(slot, 4);
 	change->pending = CXM_WRITTEN;
 }
 
@@ -1251,30 +1240,12 @@ read_member(TupleTableSlot *slot, void *state)
 	member->cluster = add_cluster(resolve, row_int64(slot, 4));
 	/* an end of a changed link knows already what it is from now on; who is generic of all is found anew */
 	if (member->is == member->was)
-		member->is = refusal_of(slot, 5);
-	member->was = refusal_of(slot, 5);
+		member->is = cxm_row_refusal(slot, 5);
+	member->was = cxm_row_refusal(slot, 5);
 	if (resolve->is_everything && member->was == CXM_GENERIC)
 		member->is = CXM_HOLDS;
 	member->hash = (uint64) row_int64(slot, 6);
 	enter_region(resolve, i);
-}
-
-static CxmLinkKind
-kind_of(TupleTableSlot *slot, int column)
-{
-	text	   *kind = DatumGetTextPP(row_value(slot, column));
-
-	switch (VARDATA_ANY(kind)[0])
-	{
-		case 'p':
-			return CXM_PINNED;
-		case 'm':
-			return CXM_MATCHED;
-		case 'n':
-			return CXM_NEVER;
-		default:
-			return CXM_SEEN;
-	}
 }
 
 static void
@@ -1301,13 +1272,13 @@ read_link(TupleTableSlot *slot, void *state)
 	row->link_id = link_id;
 	row->has_evidence = row_bool(slot, 6);
 	row->probability = row_is_null(slot, 7) ? 1 : DatumGetFloat8(row_value(slot, 7));
-	row->refused = refusal_of(slot, 9);
+	row->refused = cxm_row_refusal(slot, 9);
 	row->solved = row->refused;
 	link = cxm_vector_add(&resolve->links);
 	link->a = a;
 	link->b = b;
 	link->tag = (uint32_t) resolve->rows.n - 1;
-	link->kind = (uint8_t) kind_of(slot, 4);
+	link->kind = cxm_row_kind(slot, 4);
 	link->is_verified = row_bool(slot, 5);
 	link->at = row_int64(slot, 8);
 }

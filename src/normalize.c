@@ -606,19 +606,18 @@ apply_provider(char *address, int *length, const EmailOptions *options)
 	return result;
 }
 
-/* cxm.normalize_email(value, options) */
-Datum
-cxm_normalize_email(PG_FUNCTION_ARGS)
+/* An e-mail address in its form, NULL when it is none */
+text *
+cxm_normalized_email(text *value, Jsonb *given)
 {
-	text	   *value = PG_GETARG_TEXT_PP(0);
 	int			length;
 	const char *bytes = trim(value, &length);
 	EmailOptions options;
 	char	   *address;
 
-	read_email_options(PG_GETARG_JSONB_P(1), &options);
+	read_email_options(given, &options);
 	if (length > CXM_EMAIL_BYTES)
-		PG_RETURN_NULL();
+		return NULL;
 	if (is_ascii(bytes, length))
 	{
 		address = pnstrdup(bytes, length);
@@ -631,14 +630,25 @@ cxm_normalize_email(PG_FUNCTION_ARGS)
 		length = (int) strlen(address);
 	}
 	if (!cxm_is_email(address, length))
-		PG_RETURN_NULL();
+		return NULL;
 	if (options.dots || options.plus || options.aliases || options.providers)
 	{
 		address = apply_provider(address, &length, &options);
 		if (!cxm_is_email(address, length))
-			PG_RETURN_NULL();
+			return NULL;
 	}
-	PG_RETURN_TEXT_P(cstring_to_text_with_len(address, length));
+	return cstring_to_text_with_len(address, length);
+}
+
+/* cxm.normalize_email(value, options) */
+Datum
+cxm_normalize_email(PG_FUNCTION_ARGS)
+{
+	text	   *address = cxm_normalized_email(PG_GETARG_TEXT_PP(0), PG_GETARG_JSONB_P(1));
+
+	if (address == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(address);
 }
 
 /* ---- telephone numbers without a country */

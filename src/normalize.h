@@ -7,6 +7,9 @@
 #ifndef CXM_NORMALIZE_H
 #define CXM_NORMALIZE_H
 
+#include "utils/jsonb.h"
+
 extern text *cxm_trimmed(text *value);
+extern text *cxm_normalized_email(text *value, Jsonb *options);
 
 #endif							/* CXM_NORMALIZE_H */
