@@ -1,10 +1,7 @@
 -- Telling somebody: which answers raise alerts, who is told, and who takes them up.
 --
 -- The way of an answer: a statement trigger on cx.feedback hands the new rows to cxm.matching_alert_rules(), the only
--- place that knows when a rule holds, and writes what matched into cx.alert; cxm.send_notifications() writes
--- cx.outbox; cxm.send_notification() is the only place that calls NOTIFY.
-
--- settings
+-- place that knows when a rule holds, and writes what matched into cx.alert; cxm.send_notifications() tells listeners.
 
 CREATE FUNCTION cxm.alerts_enabled() RETURNS boolean
 AS 'MODULE_PATHNAME', 'cxm_alerts_enabled'
@@ -12,13 +9,6 @@ LANGUAGE C STABLE STRICT PARALLEL SAFE;
 
 COMMENT ON FUNCTION cxm.alerts_enabled() IS
 'Whether the setting cxm.alerts is on in this session (it is unless turned off): new feedback is held against the alert rules.';
-
-CREATE FUNCTION cxm.notify_mode() RETURNS text
-AS 'MODULE_PATHNAME', 'cxm_get_notify_mode'
-LANGUAGE C STABLE STRICT PARALLEL SAFE;
-
-COMMENT ON FUNCTION cxm.notify_mode() IS
-'The setting cxm.notify_mode of this session: direct (the transaction that raises an alert sends its notification at commit) or off (nobody does until cxm.send_outbox() is called).';
 
 -- rules
 
@@ -369,19 +359,6 @@ LANGUAGE sql STABLE PARALLEL SAFE
 COMMENT ON FUNCTION cxm.alert_payload(bigint, integer, text, bigint, text, integer, text) IS
 'What listeners are told of one alert: ids, metric, score, severity and the rule''s name (its first 200 characters), all your own words. Never what a customer wrote, since any role may LISTEN; and always under the 8000 bytes of NOTIFY.';
 
-CREATE FUNCTION cxm.send_notification(channel text, payload jsonb) RETURNS timestamptz
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM pg_notify(channel, payload::text);
-    RETURN clock_timestamp();
-END
-$$;
-
-COMMENT ON FUNCTION cxm.send_notification(text, jsonb) IS
-'Gives one notification to NOTIFY, to be delivered when the transaction commits, and returns the time. Everything that cxm tells listeners passes here.';
-
 CREATE TYPE cxm.raised_alert AS (
     alert_id        bigint,
     rule_id         integer,
@@ -403,66 +380,22 @@ AS $$
 DECLARE
     -- more alerts than this in one statement come as one summary, so that a bulk load floods nobody
     most CONSTANT integer := 100;
-    -- a full queue would make the writer's COMMIT fail; what is held back waits in cx.outbox
-    direct CONSTANT boolean := cxm.notify_mode() = 'direct' AND pg_notification_queue_usage() < 0.9;
 BEGIN
-    IF cardinality(raised) <= most THEN
-        INSERT INTO cx.outbox (channel, payload, sent_at)
-        SELECT 'cxm_alert', m.payload, CASE WHEN direct THEN cxm.send_notification('cxm_alert', m.payload) END
-        FROM (
-            SELECT cxm.alert_payload(a.alert_id, a.rule_id, r.name, a.feedback_id, a.metric, a.score, a.severity) AS payload
+    PERFORM cxm.post_notifications('cxm_alert', CASE WHEN cardinality(raised) <= most THEN ARRAY(
+            SELECT cxm.alert_payload(a.alert_id, a.rule_id, r.name, a.feedback_id, a.metric, a.score, a.severity)
             FROM unnest(raised) AS a
             LEFT JOIN cx.alert_rule AS r ON r.rule_id = a.rule_id
-            ORDER BY a.alert_id
-        ) AS m;
-    ELSE
-        INSERT INTO cx.outbox (channel, payload, sent_at)
-        SELECT 'cxm_alert', m.payload, CASE WHEN direct THEN cxm.send_notification('cxm_alert', m.payload) END
-        FROM (
-            SELECT jsonb_build_object('alerts', count(*), 'first_alert_id', min(a.alert_id), 'last_alert_id', max(a.alert_id)) AS payload
-            FROM unnest(raised) AS a
-        ) AS m;
-    END IF;
-
+            ORDER BY a.alert_id)
+        ELSE ARRAY(
+            SELECT jsonb_build_object('alerts', count(*), 'first_alert_id', min(a.alert_id), 'last_alert_id', max(a.alert_id))
+            FROM unnest(raised) AS a)
+        END);
     RETURN cardinality(raised);
 END
 $$;
 
 COMMENT ON FUNCTION cxm.send_notifications(cxm.raised_alert[]) IS
-'Tells the listeners of channel cxm_alert about the alerts that one statement raised: up to 100 of them one by one, more as one summary {"alerts": n, "first_alert_id": ..., "last_alert_id": ...}. Each notification is a row of cx.outbox; under cxm.notify_mode direct it is sent when the transaction commits, otherwise it waits there for cxm.send_outbox(). Returns the number of alerts.';
-
-CREATE FUNCTION cxm.send_outbox(max_rows integer DEFAULT 1000) RETURNS integer
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    sent integer;
-BEGIN
-    IF (max_rows > 0) IS NOT TRUE THEN
-        RAISE invalid_parameter_value USING
-            MESSAGE = 'max_rows must be greater than zero';
-    END IF;
-
-    WITH waiting AS MATERIALIZED (
-        SELECT o.outbox_id
-        FROM cx.outbox AS o
-        WHERE o.sent_at IS NULL
-        ORDER BY o.outbox_id
-        LIMIT max_rows
-        FOR UPDATE SKIP LOCKED
-    )
-    UPDATE cx.outbox AS o
-    SET sent_at = cxm.send_notification(o.channel, o.payload)
-    FROM (SELECT w.outbox_id FROM waiting AS w ORDER BY w.outbox_id) AS w
-    WHERE o.outbox_id = w.outbox_id;
-
-    GET DIAGNOSTICS sent = ROW_COUNT;
-    RETURN sent;
-END
-$$;
-
-COMMENT ON FUNCTION cxm.send_outbox(integer) IS
-'Sends the notifications that wait in cx.outbox (written under cxm.notify_mode off), at most max_rows of them, oldest first, and returns how many. Several sessions may call it at once; each notification is sent once.';
+'Tells the listeners of channel cxm_alert about the alerts that one statement raised: up to 100 of them one by one, more as one summary {"alerts": n, "first_alert_id": ..., "last_alert_id": ...}. They go through cxm.post_notifications(). Returns the number of alerts.';
 
 CREATE FUNCTION cxm.evaluate_alerts(feedback_ids bigint[], rule_id integer DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -141,13 +141,34 @@ $$;
 COMMENT ON FUNCTION cxm.upgrade_store() IS
 'Brings the store to cxm.version(), makes its views anew (views of yours that are built on them stay) and puts back triggers of cx.feedback, cx.source, cx.namespace and cx.blocked_value that are missing. Returns the version reached; running it again changes nothing. Error when there is no store, when it is newer than the library, and when no way leads from its version.';
 
+CREATE FUNCTION cxm.store_privileges(OUT level text, OUT privileges text, OUT table_name text) RETURNS SETOF record
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- a line a module; what the functions that a level is for read and write on its behalf
+    SELECT g.level, g.privileges, t.table_name
+    FROM (VALUES
+        ('writer', 'SELECT', '{store,namespace,blocked_value,metric,alert_rule,trait_policy}'::text[]),
+        ('writer', 'SELECT, INSERT', '{touchpoint,location,employee,product,event_type}'),
+        ('writer', 'SELECT, INSERT', '{alert,outbox}'),
+        ('writer', 'SELECT, INSERT', '{identity_change}'),
+        ('writer', 'SELECT, INSERT, UPDATE', '{source,profile,identifier,link,match,match_run,rejection}'),
+        ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{message,event,feedback,purchase,trait}'),
+        ('agent', 'UPDATE', '{alert}')
+    ) AS g(level, privileges, tables)
+    CROSS JOIN unnest(g.tables) AS t(table_name);
+$$;
+
+COMMENT ON FUNCTION cxm.store_privileges() IS
+'What cxm.grant_store() grants on the tables of schema cx, beyond SELECT on all of them for a reader and an agent.';
+
 CREATE FUNCTION cxm.grant_store(role_name text, level text DEFAULT 'reader') RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_owner name;
-    v_table text;
+    v_privilege record;
 BEGIN
     IF level NOT IN ('reader', 'writer', 'agent') THEN
         RAISE EXCEPTION 'unknown level "%"', level
@@ -171,28 +192,13 @@ BEGIN
     END IF;
     EXECUTE format('GRANT USAGE ON SCHEMA cx TO %I', role_name);
 
-    IF level = 'writer' THEN
-        -- what the ingest functions, attached tables, alert rules, merges and matchings read and write on a writer's behalf
-        FOREACH v_table IN ARRAY ARRAY['store', 'namespace', 'blocked_value', 'metric', 'alert_rule', 'trait_policy'] LOOP
-            EXECUTE format('GRANT SELECT ON cx.%I TO %I', v_table, role_name);
-        END LOOP;
-        FOREACH v_table IN ARRAY ARRAY['touchpoint', 'location', 'employee', 'product', 'event_type', 'alert', 'outbox', 'identity_change'] LOOP
-            EXECUTE format('GRANT SELECT, INSERT ON cx.%I TO %I', v_table, role_name);
-        END LOOP;
-        FOREACH v_table IN ARRAY ARRAY['source', 'profile', 'identifier', 'link', 'match', 'match_run', 'rejection'] LOOP
-            EXECUTE format('GRANT SELECT, INSERT, UPDATE ON cx.%I TO %I', v_table, role_name);
-        END LOOP;
-        FOREACH v_table IN ARRAY ARRAY['message', 'event', 'feedback', 'purchase', 'trait'] LOOP
-            EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON cx.%I TO %I', v_table, role_name);
-        END LOOP;
-    ELSE
+    IF level <> 'writer' THEN
         EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA cx TO %I', role_name);
     END IF;
-
-    IF level = 'agent' THEN
-        EXECUTE format('GRANT UPDATE ON cx.alert TO %I', role_name);
-    END IF;
-    IF level = 'writer' THEN
+    FOR v_privilege IN SELECT p.privileges, p.table_name FROM cxm.store_privileges() AS p WHERE p.level = grant_store.level LOOP
+        EXECUTE format('GRANT %s ON cx.%I TO %I', v_privilege.privileges, v_privilege.table_name, role_name);
+    END LOOP;
+    IF level <> 'reader' THEN
         EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA cx TO %I', role_name);
     END IF;
 END

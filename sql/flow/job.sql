@@ -1,0 +1,59 @@
+-- The frame of every job: it logs to cx.job_run, and does not run twice at a time.
+
+CREATE FUNCTION cxm.lock_job(job text) RETURNS boolean
+LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pg_try_advisory_xact_lock(hashtextextended('cxm.job ' || job, 0));
+$$;
+
+COMMENT ON FUNCTION cxm.lock_job(text) IS
+'Tries to be the only run of a job till the end of the transaction; false when another run is at it. To be called again after each COMMIT.';
+
+CREATE FUNCTION cxm.start_job(job text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_run bigint;
+BEGIN
+    PERFORM cxm.store_version();
+    IF cxm.lock_job(job) THEN
+        -- whatever else still says that it runs was cut off
+        UPDATE cx.job_run AS r SET outcome = 'failed', detail = 'cut off' WHERE r.job = start_job.job AND r.outcome = 'running';
+        INSERT INTO cx.job_run (job) VALUES (job) RETURNING run_id INTO v_run;
+    ELSE
+        INSERT INTO cx.job_run (job, finished_at, outcome, detail) VALUES (job, clock_timestamp(), 'skipped', 'another run was at it');
+        RAISE NOTICE 'another run of % is at it', job;
+    END IF;
+    RETURN v_run;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.start_job(text) IS 'Logs the start of a job and returns its run_id; NULL when another run is at it.';
+
+CREATE FUNCTION cxm.report_job(run_id bigint, row_count bigint, detail text) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE cx.job_run AS r
+    SET row_count = report_job.row_count, detail = report_job.detail
+    WHERE r.run_id = report_job.run_id;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.report_job(bigint, bigint, text) IS 'Says in cx.job_run how far a running job has come; others see it once the batch is committed.';
+
+CREATE FUNCTION cxm.finish_job(run_id bigint, row_count bigint, detail text) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE cx.job_run AS r
+    SET finished_at = clock_timestamp(), outcome = 'done', row_count = finish_job.row_count, detail = finish_job.detail
+    WHERE r.run_id = finish_job.run_id;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.finish_job(bigint, bigint, text) IS 'Logs the end of a job.';
