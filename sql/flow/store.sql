@@ -131,6 +131,7 @@ BEGIN
                            v_table || '_rules_changed', v_table);
         END IF;
     END LOOP;
+    PERFORM cxm.add_survey_triggers();
     PERFORM cxm.add_alert_triggers(p.relid)
     FROM pg_partition_tree('cx.feedback') AS p
     WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = p.relid AND t.tgname = 'feedback_alert_insert');
@@ -154,6 +155,8 @@ AS $$
         ('writer', 'SELECT, INSERT', '{identity_change}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{source,profile,identifier,link,match,match_run,rejection}'),
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{message,event,feedback,purchase,trait}'),
+        ('writer', 'SELECT', '{survey,survey_version,survey_question,survey_text,question,question_option}'),
+        ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{response,answer}'),
         ('agent', 'UPDATE', '{alert}')
     ) AS g(level, privileges, tables)
     CROSS JOIN unnest(g.tables) AS t(table_name);
@@ -220,7 +223,7 @@ BEGIN
         FROM pg_class AS c
         JOIN pg_attribute AS a ON a.attrelid = c.oid
         WHERE c.relnamespace = 'cx'::regnamespace
-          AND c.relname IN ('event', 'feedback', 'purchase', 'alert')
+          AND c.relname IN ('event', 'feedback', 'purchase', 'alert', 'response')
           AND a.attname IN ('identifier_id', 'event_type_id', 'touchpoint_id', 'location_id', 'product_id', 'employee_id', 'source_id')
         ORDER BY 1, 2
     LOOP
@@ -236,6 +239,17 @@ BEGIN
     table_name := 'cx.feedback';
     problem := 'metric is not in cx.metric';
     SELECT count(*) INTO row_count FROM cx.feedback AS f WHERE NOT EXISTS (SELECT FROM cx.metric AS m WHERE m.metric = f.metric);
+    IF row_count > 0 THEN
+        RETURN NEXT;
+    END IF;
+
+    table_name := 'cx.answer';
+    problem := 'response_id or question_id leads nowhere, or the question is of another survey';
+    SELECT count(*) INTO row_count
+    FROM cx.answer AS a
+    LEFT JOIN cx.response AS r USING (response_id)
+    LEFT JOIN cx.survey_question AS q ON q.survey_id = r.survey_id AND q.version = r.version AND q.question_id = a.question_id
+    WHERE q.question_id IS NULL;
     IF row_count > 0 THEN
         RETURN NEXT;
     END IF;

@@ -11,4 +11,10 @@ IF pg_catalog.current_setting('server_version_num')::integer >= 150000 THEN
     ALTER VIEW cx.customer_360 SET (security_invoker = true);
     ALTER VIEW cx.identity_lineage SET (security_invoker = true);
     ALTER VIEW cx.match_queue SET (security_invoker = true);
+    ALTER VIEW cx.survey_summary SET (security_invoker = true);
+    ALTER VIEW cx.survey_dropoff SET (security_invoker = true);
+    ALTER VIEW cx.survey_score SET (security_invoker = true);
+    ALTER VIEW cx.survey_distribution SET (security_invoker = true);
+    ALTER VIEW cx.response_answer SET (security_invoker = true);
+    ALTER VIEW cx.response_wide SET (security_invoker = true);
 END IF;
