@@ -44,15 +44,22 @@ COMMENT ON FUNCTION cxm.add_survey_triggers() IS 'Puts back the triggers of the 
 ---- languages
 
 CREATE FUNCTION cxm.language_tag(language text) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN octet_length(language) <= 35 AND language ~ '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$' THEN
-        (SELECT string_agg(CASE WHEN p.ordinality = 1 THEN lower(p.part)
-                                WHEN length(p.part) = 2 THEN upper(p.part)
-                                WHEN length(p.part) = 4 AND p.part ~ '^[A-Za-z]' THEN initcap(p.part)
-                                ELSE lower(p.part) END, '-' ORDER BY p.ordinality)
-         FROM string_to_table(language, '-') WITH ORDINALITY AS p(part, ordinality)) END;
+BEGIN
+    IF octet_length(language) > 35 OR language !~ '^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$' THEN
+        RETURN NULL;
+    ELSIF language !~ '-' THEN
+        RETURN lower(language);
+    END IF;
+    RETURN (
+        SELECT string_agg(CASE WHEN p.ordinality = 1 THEN lower(p.part)
+                               WHEN length(p.part) = 2 THEN upper(p.part)
+                               WHEN length(p.part) = 4 AND p.part ~ '^[A-Za-z]' THEN initcap(p.part)
+                               ELSE lower(p.part) END, '-' ORDER BY p.ordinality)
+        FROM string_to_table(language, '-') WITH ORDINALITY AS p(part, ordinality));
+END
 $$;
 
 COMMENT ON FUNCTION cxm.language_tag(text) IS
@@ -443,8 +450,8 @@ BEGIN
         IF question ? 'pattern' THEN
             v_problems := v_problems || cxm.pattern_problem(question -> 'pattern');
         END IF;
-        IF question ? 'comment_on' AND coalesce(questions -> (question ->> 'comment_on') ->> 'type' NOT IN ('nps', 'csat', 'ces', 'rating'), true) THEN
-            v_problems := v_problems || format('comment_on must name a score question of the survey, not %s', left((question -> 'comment_on')::text, 100));
+        IF question -> 'comment_on' <> 'null' AND coalesce(questions -> (question ->> 'comment_on') ->> 'type' NOT IN ('nps', 'csat', 'ces', 'rating'), true) THEN
+            v_problems := v_problems || format('comment_on must name a score question of the survey, or be null, not %s', left((question -> 'comment_on')::text, 100));
         END IF;
     ELSIF v_type = 'number' THEN
         FOREACH v_field IN ARRAY '{min,max,step}'::text[] LOOP
@@ -859,7 +866,7 @@ BEGIN
     ORDER BY d.ordinality, o.ordinality
     ON CONFLICT (question_id, key) DO NOTHING;
 
-    INSERT INTO cx.survey_question (survey_id, version, question_id, position, page, required, limits, option_ids, exclusive_ids, comment_on, show_if, skip_to)
+    INSERT INTO cx.survey_question (survey_id, version, question_id, position, page, required, limits, option_ids, exclusive_ids, is_comment, comment_on, show_if, skip_to)
     SELECT v_id, v_version, q.question_id, d.ordinality,
            coalesce(max((d.value -> 'page')::integer) OVER (ORDER BY d.ordinality), 1),
            coalesce((d.value -> 'required')::boolean, false),
@@ -867,18 +874,20 @@ BEGIN
                 THEN (SELECT coalesce(jsonb_object_agg(l.key, l.value), '{}') FROM jsonb_each(d.value) AS l
                       WHERE l.key IN ('min', 'max', 'step', 'min_length', 'max_length', 'pattern', 'min_choices', 'max_choices')) ELSE '{}' END,
            o.ids, o.exclusive,
-           CASE WHEN q.type = 'text' THEN coalesce(
-               (SELECT c.question_id FROM cx.question AS c WHERE c.survey_id = v_id AND c.key = d.value ->> 'comment_on' COLLATE "C"),
-               -- the score before it, or else the first one
-               (SELECT c.question_id
+           c.is_comment,
+           CASE WHEN c.is_comment THEN coalesce(
+               (SELECT k.question_id FROM cx.question AS k WHERE k.survey_id = v_id AND k.key = d.value ->> 'comment_on' COLLATE "C"),
+               -- the score before it
+               (SELECT k.question_id
                 FROM jsonb_array_elements(v_definition -> 'questions') WITH ORDINALITY AS e(value, ordinality)
-                JOIN cx.question AS c ON c.survey_id = v_id AND c.key = e.value ->> 'key' COLLATE "C"
-                WHERE c.metric IS NOT NULL
-                ORDER BY e.ordinality > d.ordinality, CASE WHEN e.ordinality > d.ordinality THEN e.ordinality ELSE -e.ordinality END
+                JOIN cx.question AS k ON k.survey_id = v_id AND k.key = e.value ->> 'key' COLLATE "C"
+                WHERE k.metric IS NOT NULL AND e.ordinality < d.ordinality
+                ORDER BY e.ordinality DESC
                 LIMIT 1)) END,
            d.value -> 'show_if', d.value -> 'skip_to'
     FROM jsonb_array_elements(v_definition -> 'questions') WITH ORDINALITY AS d(value, ordinality)
     JOIN cx.question AS q ON q.survey_id = v_id AND q.key = d.value ->> 'key' COLLATE "C"
+    CROSS JOIN LATERAL (SELECT q.type = 'text' AND NOT d.value ? 'pattern' AND coalesce(d.value -> 'comment_on' <> 'null', true) AS is_comment) AS c
     CROSS JOIN LATERAL (SELECT array_agg(p.option_id ORDER BY e.ordinality) AS ids,
                                array_agg(p.option_id ORDER BY e.ordinality) FILTER (WHERE (e.value -> 'exclusive')::boolean) AS exclusive
                         FROM jsonb_array_elements(coalesce(d.value -> 'options', '[]')) WITH ORDINALITY AS e(value, ordinality)

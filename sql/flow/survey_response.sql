@@ -163,8 +163,8 @@ BEGIN
     END IF;
 
     IF v_bad IS NOT NULL THEN
-        v_reason := CASE WHEN question -> 'retired' @> v_bad THEN format('names option %s, which this version does not offer', left(v_bad::text, 100))
-                         ELSE format('names unknown option %s', left(v_bad::text, 100)) END;
+        v_reason := CASE WHEN v_type = 'multi' THEN format('names %s, which ', left(v_bad::text, 100)) ELSE '' END
+                    || CASE WHEN question -> 'retired' @> v_bad THEN 'is an option that this version does not offer' ELSE 'is not an option' END;
     END IF;
     IF v_reason IS NULL THEN
         RETURN;
@@ -242,14 +242,14 @@ DECLARE
     v_first_bad bigint;
 BEGIN
     IF jsonb_typeof(given) IS DISTINCT FROM 'object' THEN
-        problems := ARRAY[(NULL, left(given::text, 100), '22023', 'answers are not an object', '{"question": value, ...}')::cxm.answer_problem];
+        problems := ARRAY[(NULL, coalesce(left(given::text, 100), 'NULL'), '22023', 'the answers are not an object', '{"question": value, ...}')::cxm.answer_problem];
         RETURN;
     END IF;
 
     SELECT coalesce(jsonb_object_agg(g.key, coalesce((c.checked).answer, 'null')) FILTER (WHERE ((c.checked).problem).reason IS NULL AND q.key IS NOT NULL), '{}'),
            array_agg(CASE WHEN q.key IS NOT NULL THEN (c.checked).problem
-                          ELSE (left(g.key, 100), left(g.value::text, 100), '22023', 'is an answer to a question that this version does not have',
-                                'answers to ' || (SELECT left(string_agg(k.value ->> 'key', ', ' ORDER BY k.ordinality), 1000)
+                          ELSE (left(g.key, 100), left(g.value::text, 100), '22023', 'answers a question that the survey does not have',
+                                (SELECT left(string_agg(k.value ->> 'key', ', ' ORDER BY k.ordinality), 1000)
                                                   FROM jsonb_array_elements(plan -> 'questions') WITH ORDINALITY AS k(value, ordinality)))::cxm.answer_problem END
                      ORDER BY q.ordinality, g.key) FILTER (WHERE ((c.checked).problem).reason IS NOT NULL OR q.key IS NULL),
            min(q.ordinality) FILTER (WHERE ((c.checked).problem).reason IS NOT NULL)
@@ -284,20 +284,21 @@ CREATE FUNCTION cxm.answer_problem_text(problem cxm.answer_problem) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce('question "' || problem.question || '"', 'response') || coalesce(', value ' || problem.value, '') || ': '
-           || problem.reason || coalesce('; allowed: ' || problem.allowed, '');
+    SELECT CASE WHEN problem.question IS NULL THEN problem.reason || coalesce(': ' || problem.value, '')
+                ELSE 'question "' || problem.question || '"' || coalesce(': ' || problem.value, '') || ' ' || problem.reason END;
 $$;
 
-COMMENT ON FUNCTION cxm.answer_problem_text(cxm.answer_problem) IS 'A problem in one line.';
+COMMENT ON FUNCTION cxm.answer_problem_text(cxm.answer_problem) IS 'A problem in a clause: question "nps": 11 is off the scale.';
 
 CREATE FUNCTION cxm.answer_problem_lines(problems cxm.answer_problem[]) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT string_agg(cxm.answer_problem_text(problems[n]), E'\n' ORDER BY n) FROM generate_series(1, least(cardinality(problems), 100)) AS n;
+    SELECT string_agg(cxm.answer_problem_text(problems[n]) || coalesce('; allowed: ' || (problems[n]).allowed, ''), E'\n' ORDER BY n)
+    FROM generate_series(1, least(cardinality(problems), 100)) AS n;
 $$;
 
-COMMENT ON FUNCTION cxm.answer_problem_lines(cxm.answer_problem[]) IS 'Problems as text, a line each, at most 100.';
+COMMENT ON FUNCTION cxm.answer_problem_lines(cxm.answer_problem[]) IS 'Problems as text, a line each with what is allowed, at most 100.';
 
 CREATE FUNCTION cxm.raise_answer_problems(survey text, problems cxm.answer_problem[]) RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -305,7 +306,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RAISE EXCEPTION '%', CASE cardinality(problems)
-            WHEN 1 THEN format('survey "%s" cannot take the response: %s', left(survey, 100), coalesce('question "' || (problems[1]).question || '" ', '') || (problems[1]).reason)
+            WHEN 1 THEN format('survey "%s" cannot take the response: %s', left(survey, 100), cxm.answer_problem_text(problems[1]))
             ELSE format('survey "%s" cannot take the response: it has %s problems', left(survey, 100), cardinality(problems)) END
         USING ERRCODE = (problems[1]).code,
               DETAIL = cxm.answer_problem_lines(problems),
@@ -386,7 +387,7 @@ AS $$
 BEGIN
     RETURN QUERY
     WITH given AS (
-        SELECT a.response_id, a.question_id, a.feedback_id, a.value_number, a.value_text, q.key, q.metric, q.scale_min, q.scale_max,
+        SELECT a.response_id, r.survey_id, r.version, a.question_id, a.feedback_id, a.value_number, a.value_text, q.key, q.metric, q.scale_min, q.scale_max,
                s.comment_on,
                -- the answered score that it comments on, and whether it is the first text to do so
                row_number() OVER (PARTITION BY a.response_id, s.comment_on ORDER BY s.position) AS place,
@@ -396,23 +397,29 @@ BEGIN
         JOIN cx.answer AS a ON a.response_id = r.response_id
         JOIN cx.question AS q ON q.question_id = a.question_id
         JOIN cx.survey_question AS s ON s.survey_id = r.survey_id AND s.version = r.version AND s.question_id = a.question_id
-        WHERE a.on_path AND r.state <> 'screened_out' AND q.type IN ('nps', 'csat', 'ces', 'rating', 'text')
+        WHERE a.on_path AND r.state <> 'screened_out' AND (q.metric IS NOT NULL OR s.is_comment)
     )
     SELECT g.response_id, g.feedback_id, g.metric, g.value_number::smallint, g.scale_min, g.scale_max, g.key, c.value_text, c.key
     FROM given AS g
     LEFT JOIN given AS c ON c.response_id = g.response_id AND c.comment_on = g.question_id AND c.place = 1
     WHERE g.value_text IS NULL
     UNION ALL
-    SELECT g.response_id, g.feedback_id, coalesce(t.metric, 'rating'), NULL, coalesce(t.scale_min, m.scale_min), coalesce(t.scale_max, m.scale_max), g.key, g.value_text, NULL
+    SELECT g.response_id, g.feedback_id, t.metric, NULL, t.scale_min, t.scale_max, g.key, g.value_text, NULL
     FROM given AS g
-    LEFT JOIN cx.question AS t ON t.question_id = g.comment_on
-    LEFT JOIN cx.metric AS m ON m.metric = 'rating'
+    CROSS JOIN LATERAL (
+        SELECT k.metric, k.scale_min, k.scale_max, CASE WHEN k.question_id = g.comment_on THEN 0 ELSE q.position END AS place
+        FROM cx.survey_question AS q
+        JOIN cx.question AS k ON k.question_id = q.question_id
+        WHERE q.survey_id = g.survey_id AND q.version = g.version AND k.metric IS NOT NULL
+        UNION ALL
+        SELECT m.metric, m.scale_min, m.scale_max, NULL FROM cx.metric AS m WHERE m.metric = 'rating'
+        ORDER BY place LIMIT 1) AS t
     WHERE g.value_text IS NOT NULL AND (g.scored IS NULL OR g.place > 1);
 END
 $$;
 
 COMMENT ON FUNCTION cxm.response_feedback(bigint[]) IS
-'The rows of cx.feedback that the answers of these responses come to. A score is a row; the first text that comments on it is its comment. Any other text is a row with a comment and no score, of the metric that it comments on (rating in a survey without scores).';
+'The rows of cx.feedback that the answers of these responses come to. A score is a row; the first text that comments on it is its comment. Any other text is a row with a comment and no score, of the metric that it comments on, else the survey''s first one (rating in a survey without scores).';
 
 CREATE FUNCTION cxm.sync_feedback(response_ids bigint[], fresh boolean) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -521,18 +528,19 @@ BEGIN
     IF response.reason IS NOT NULL THEN
         RETURN (NULL, NULL, '22023', response.reason, NULL)::cxm.answer_problem;
     ELSIF NOT survey_exists THEN
-        RETURN (NULL, left(response.survey, 100), '42704', 'the survey does not exist', 'a key of cx.survey')::cxm.answer_problem;
+        RETURN (NULL, NULL, '42704', 'the survey does not exist', 'a key of cx.survey')::cxm.answer_problem;
     ELSIF coalesce(response.submission_id, '') = '' THEN
-        RETURN (NULL, NULL, '22004', 'the response has no submission_id', 'an id of 1 to 1024 bytes that the form makes when it is opened, such as a UUID: by it the response is known when it is sent again')::cxm.answer_problem;
+        RETURN (NULL, NULL, '22004', 'the response has no submission_id', 'an id of 1 to 1024 bytes that the form makes when it is opened, such as a UUID')::cxm.answer_problem;
     ELSIF response.language IS NOT NULL AND cxm.language_tag(response.language) IS NULL THEN
-        RETURN (NULL, left(response.language, 100), '22023', 'language is not a language tag', 'one such as de or pt-BR')::cxm.answer_problem;
+        RETURN (NULL, left(response.language, 100), '22023', 'the language is not a language tag', 'one such as de or pt-BR')::cxm.answer_problem;
     ELSIF NOT isfinite(response.started_at) OR response.started_at > response.at OR response.started_at < '4000-01-01 00:00+00 BC' THEN
-        RETURN (NULL, response.started_at::text, '22008', 'started_at is no time before the response was sent', format('a time up to %s', response.at))::cxm.answer_problem;
+        RETURN (NULL, response.started_at::text, '22008', 'the response was begun after it was sent', format('a started_at up to %s', response.at))::cxm.answer_problem;
     END IF;
     v_problem := cxm.record_problem(NULL, response.submission_id, response.at, latest, response.identifiers, namespaces, response.metadata,
                                     ARRAY[response.touchpoint, response.location, response.product, response.employee, response.channel]);
     IF v_problem.reason IS NOT NULL THEN
-        RETURN (NULL, NULL, v_problem.sqlstate, replace(replace(v_problem.reason, 'message_id', 'submission_id'), 'properties', 'metadata'), v_problem.hint)::cxm.answer_problem;
+        RETURN (NULL, NULL, v_problem.sqlstate, replace(replace(v_problem.reason, 'message_id', 'submission_id'), 'properties', 'metadata'),
+                CASE WHEN response.at > latest THEN format('a time up to %s', latest) END)::cxm.answer_problem;
     END IF;
     RETURN NULL;
 END
@@ -601,7 +609,7 @@ BEGIN
 
             IF v_checked.problems IS NULL AND v_record.seen IS NOT NULL
                AND NOT EXISTS (SELECT FROM jsonb_array_elements(v_plan -> 'questions') AS q WHERE q.value ->> 'key' = v_record.seen) THEN
-                v_checked.problems := ARRAY[(v_record.seen, NULL, '22023', 'was seen, but this version does not have it', NULL)::cxm.answer_problem];
+                v_checked.problems := ARRAY[(v_record.seen, NULL, '22023', 'was seen, but the survey does not have it', NULL)::cxm.answer_problem];
             END IF;
             IF v_checked.problems IS NOT NULL THEN
                 v_results[v_in.n] := (NULL, NULL, v_checked.problems);
@@ -832,7 +840,7 @@ BEGIN
         END IF;
         v_reason := coalesce(v_reason,
                              cxm.json_problem(record - '{answers,metadata}'::text[], '{survey,submission_id,identifiers,language,channel,touchpoint,location,product,employee,started_at,at}', '{}', time_zone),
-                             CASE WHEN cxm.try_timestamptz(record ->> 'started_at', time_zone) IS NULL THEN format('started_at "%s" is not a time', left(record ->> 'started_at', 100)) END);
+                             CASE WHEN record ->> 'started_at' IS NOT NULL AND cxm.try_timestamptz(record ->> 'started_at', time_zone) IS NULL THEN format('started_at "%s" is not a time', left(record ->> 'started_at', 100)) END);
     ELSE
         v_reason := cxm.json_problem(record, '{}', '{}', time_zone);
         record := '{}';

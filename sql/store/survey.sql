@@ -137,6 +137,7 @@ CREATE TABLE cx.survey_question (
     limits           jsonb       NOT NULL DEFAULT '{}',
     option_ids       integer[],
     exclusive_ids    integer[],
+    is_comment       boolean     NOT NULL DEFAULT false,
     comment_on       integer,
     show_if          jsonb,
     skip_to          jsonb,
@@ -157,7 +158,8 @@ COMMENT ON COLUMN cx.survey_question.required IS 'Whether whoever is shown it ha
 COMMENT ON COLUMN cx.survey_question.limits IS 'What its answers keep within: {"min", "max", "step"} (number, date), {"min_length", "max_length", "pattern"} (text), {"min_choices", "max_choices"} (multi).';
 COMMENT ON COLUMN cx.survey_question.option_ids IS 'Options that it offers, in order (cx.question_option); NULL unless it is a choice or multi.';
 COMMENT ON COLUMN cx.survey_question.exclusive_ids IS 'Those of them that can only be chosen alone.';
-COMMENT ON COLUMN cx.survey_question.comment_on IS 'Of a text question: the score question that its answer is the comment on (cx.question).';
+COMMENT ON COLUMN cx.survey_question.is_comment IS 'Whether its answers become comments in cx.feedback: text questions without a pattern do, unless their comment_on is null.';
+COMMENT ON COLUMN cx.survey_question.comment_on IS 'The score question that they are comments on (cx.question); NULL = none, they are feedback of their own.';
 COMMENT ON COLUMN cx.survey_question.show_if IS 'Condition on earlier answers under which it is shown; NULL = always.';
 COMMENT ON COLUMN cx.survey_question.skip_to IS 'What comes after it: [{"if": condition, "to": question key, end or screen_out}, ...], the first that holds; NULL = the next question.';
 
