@@ -14,7 +14,7 @@ sub new
 	my ($class, $node, $database, @channels) = @_;
 	my $self = bless { in => '', out => '', heard => [] }, $class;
 	$self->{run} = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr($database) ],
-		'<', \$self->{in}, '>', \$self->{out}, '2>', \$self->{out}, $self->{timer} = IPC::Run::timeout(180));
+		'<', \$self->{in}, '>', \$self->{out}, '2>', \$self->{out}, $self->{timer} = IPC::Run::timeout(60));
 	$self->say("LISTEN $_;") for @channels;
 	return $self;
 }
@@ -32,10 +32,10 @@ sub start
 {
 	my ($self, $sql) = @_;
 	$self->{end} = 'end of ' . ++$number;
-	$self->{timer}->start(180);
+	$self->{timer}->start(60);
 	$self->{out} = '';
 	$self->{in} .= "$sql\n\\echo $self->{end}\n";
-	$self->{run}->pump while length $self->{in};
+	$self->{run}->pump_nb while length $self->{in};
 	return;
 }
 
