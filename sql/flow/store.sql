@@ -154,6 +154,8 @@ AS $$
         ('writer', 'SELECT, INSERT', '{identity_change}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{source,profile,identifier,link,match,match_run,rejection}'),
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{message,event,feedback,purchase,trait}'),
+        ('writer', 'SELECT', '{consent_policy}'),
+        ('writer', 'SELECT, INSERT', '{consent}'),
         ('agent', 'UPDATE', '{alert}')
     ) AS g(level, privileges, tables)
     CROSS JOIN unnest(g.tables) AS t(table_name);
