@@ -154,9 +154,14 @@ AS $$
         ('writer', 'SELECT, INSERT', '{identity_change}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{source,profile,identifier,link,match,match_run,rejection}'),
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{message,event,feedback,purchase,trait}'),
+        ('writer', 'SELECT', '{delivery_channel}'),
+        ('writer', 'SELECT, INSERT, UPDATE', '{delivery,delivery_event}'),
         ('writer', 'SELECT', '{consent_policy}'),
         ('writer', 'SELECT, INSERT', '{consent}'),
-        ('agent', 'UPDATE', '{alert}')
+        ('agent', 'UPDATE', '{alert}'),
+        ('agent', 'INSERT, UPDATE', '{delivery,delivery_event}'),
+        ('sender', 'SELECT', '{store,namespace,identifier,profile,delivery_channel}'),
+        ('sender', 'SELECT, INSERT, UPDATE', '{delivery,delivery_event}')
     ) AS g(level, privileges, tables)
     CROSS JOIN unnest(g.tables) AS t(table_name);
 $$;
@@ -172,10 +177,10 @@ DECLARE
     v_owner name;
     v_privilege record;
 BEGIN
-    IF level NOT IN ('reader', 'writer', 'agent') THEN
+    IF level NOT IN ('reader', 'writer', 'agent', 'sender') THEN
         RAISE EXCEPTION 'unknown level "%"', level
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Levels are reader (reads everything), writer (sends records, merges and splits) and agent (reads, and works on alerts).';
+                  HINT = 'Levels are reader (reads everything), writer (sends records, merges and splits), agent (reads, and works on alerts) and sender (brings deliveries out).';
     END IF;
     PERFORM cxm.store_version();
     -- a GRANT by somebody who may not is a warning only
@@ -194,7 +199,7 @@ BEGIN
     END IF;
     EXECUTE format('GRANT USAGE ON SCHEMA cx TO %I', role_name);
 
-    IF level <> 'writer' THEN
+    IF level IN ('reader', 'agent') THEN
         EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA cx TO %I', role_name);
     END IF;
     FOR v_privilege IN SELECT p.privileges, p.table_name FROM cxm.store_privileges() AS p WHERE p.level = grant_store.level LOOP
@@ -207,7 +212,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.grant_store(text, text) IS
-'Gives a role what it needs in the store. reader: read every table and view; writer: send records by the ingest functions or by writing to attached tables, link, merge and unmerge, run matchings and decide on matches; agent: a reader who also claims and acknowledges alerts. Plain GRANTs, which the owner of the store can add to or revoke. Error on an unknown role or level.';
+'Gives a role what it needs in the store. reader: read every table and view; writer: send records by the ingest functions or by writing to attached tables, link, merge and unmerge, run matchings and decide on matches; agent: a reader who also claims and acknowledges alerts; sender: claims deliveries with the addresses of customers, and says what became of them. Plain GRANTs, which the owner of the store can add to or revoke. Error on an unknown role or level.';
 
 CREATE FUNCTION cxm.store_check(OUT table_name text, OUT problem text, OUT row_count bigint) RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL SAFE

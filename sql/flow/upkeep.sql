@@ -224,6 +224,7 @@ BEGIN
     CALL cxm.maintain_partitions();
     CALL cxm.refresh_attachments();
     CALL cxm.replay_rejections();
+    CALL cxm.forget_deliveries();
     CALL cxm.refresh_statistics();
     PERFORM cxm.forget_job_runs();
     PERFORM cxm.forget_notifications();
@@ -235,12 +236,13 @@ COMMENT ON PROCEDURE cxm.upkeep() IS
 'All upkeep in one call: partitions, attached tables'' new partitions, rejections, statistics, the logs. Run by the owner of the store, outside a transaction; or have cxm.schedule_jobs() run the parts.';
 
 CREATE FUNCTION cxm.jobs(OUT job text, OUT schedule text, OUT command text) RETURNS SETOF record
-LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 5
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 6
 SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES ('cxm maintain_partitions', '17 1 * * *',  'CALL cxm.maintain_partitions()'),
            ('cxm refresh_attachments', '*/5 * * * *', 'CALL cxm.refresh_attachments()'),
            ('cxm replay_rejections',   '*/15 * * * *', 'CALL cxm.replay_rejections()'),
+           ('cxm forget_deliveries',   '27 3 * * *',  'CALL cxm.forget_deliveries()'),
            ('cxm refresh_statistics',  '47 2 * * *',  'CALL cxm.refresh_statistics()'),
            ('cxm forget_job_runs',     '37 3 * * *',  'SELECT cxm.forget_job_runs(), cxm.forget_notifications()');
 $$;
