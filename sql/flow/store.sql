@@ -156,6 +156,8 @@ AS $$
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{message,event,feedback,purchase,trait}'),
         ('writer', 'SELECT', '{delivery_channel}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{delivery,delivery_event}'),
+        ('writer', 'SELECT', '{consent_policy}'),
+        ('writer', 'SELECT, INSERT', '{consent}'),
         ('agent', 'UPDATE', '{alert}'),
         ('agent', 'INSERT, UPDATE', '{delivery,delivery_event}'),
         ('sender', 'SELECT', '{store,namespace,identifier,profile,delivery_channel}'),
