@@ -65,13 +65,6 @@ PG_FUNCTION_INFO_V1(cxm_address_tokens);
 
 /* ---- texts */
 
-/* Bytes of the character at c; pg_utf_mblen() is not there for extensions from 17 on */
-static int
-utf8_length(const unsigned char *c)
-{
-	return pg_encoding_mblen(PG_UTF8, (const char *) c);
-}
-
 /* Length of the white space that a text begins with */
 static int
 white_space_before(const char *bytes, int length)
@@ -82,7 +75,7 @@ white_space_before(const char *bytes, int length)
 	while (i < length)
 	{
 		const unsigned char *c = (const unsigned char *) bytes + i;
-		int			size = IS_HIGHBIT_SET(*c) && is_utf8 ? utf8_length(c) : 1;
+		int			size = IS_HIGHBIT_SET(*c) && is_utf8 ? pg_utf_mblen(c) : 1;
 
 		if ((IS_HIGHBIT_SET(*c) && !is_utf8) || size > length - i || !cxm_is_white_space(utf8_to_unicode(c)))
 			break;
@@ -107,7 +100,7 @@ length_without_white_space(const char *bytes, int length)
 				break;
 			while (c > (const unsigned char *) bytes && (*c & 0xC0) == 0x80)
 				c--;
-			if (c + utf8_length(c) != (const unsigned char *) bytes + length)
+			if (c + pg_utf_mblen(c) != (const unsigned char *) bytes + length)
 				break;
 		}
 		if (!cxm_is_white_space(utf8_to_unicode(c)))
@@ -186,7 +179,7 @@ decompose(const char *bytes, int length, int *n)
 	for (int i = 0; i < length;)
 	{
 		const unsigned char *c = (const unsigned char *) bytes + i;
-		int			size = is_utf8 ? utf8_length(c) : 1;
+		int			size = is_utf8 ? pg_utf_mblen(c) : 1;
 
 		/* a zero byte would end the array; half a character can only come from a broken text */
 		if (*c == 0 || size > length - i)
@@ -255,7 +248,7 @@ fold(const text *value)
 		else
 		{
 			unicode_to_utf8(out[i], (unsigned char *) words.bytes + written);
-			written += utf8_length((unsigned char *) words.bytes + written);
+			written += pg_utf_mblen((unsigned char *) words.bytes + written);
 		}
 	}
 	words.bytes[written] = '\0';
