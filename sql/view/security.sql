@@ -14,4 +14,5 @@ IF pg_catalog.current_setting('server_version_num')::integer >= 150000 THEN
     ALTER VIEW cx.delivery_queue SET (security_invoker = true);
     ALTER VIEW cx.delivery_outcome SET (security_invoker = true);
     ALTER VIEW cx.current_consent SET (security_invoker = true);
+    ALTER VIEW cx.notifier_status SET (security_invoker = true);
 END IF;
