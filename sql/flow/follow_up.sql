@@ -52,7 +52,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM cxm.check_follow_up_key('outcome', outcome);
+    PERFORM cxm.check_follow_up_key('cx.follow_up_outcome', outcome);
     INSERT INTO cx.follow_up_outcome AS o (outcome, description)
     VALUES (add_follow_up_outcome.outcome, coalesce(add_follow_up_outcome.description, ''))
     ON CONFLICT ON CONSTRAINT follow_up_outcome_pkey DO UPDATE SET description = excluded.description, active = true;
@@ -67,7 +67,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM cxm.check_follow_up_key('root cause', root_cause);
+    PERFORM cxm.check_follow_up_key('cx.root_cause', root_cause);
     INSERT INTO cx.root_cause AS r (root_cause, category, description)
     VALUES (add_root_cause.root_cause, add_root_cause.category, coalesce(add_root_cause.description, ''))
     ON CONFLICT ON CONSTRAINT root_cause_pkey DO UPDATE SET category = excluded.category, description = excluded.description, active = true;
@@ -77,14 +77,14 @@ $$;
 COMMENT ON FUNCTION cxm.add_root_cause(text, text, text) IS
 'Adds a root cause that a follow-up can be resolved with, or describes and activates it anew where it is there. Error 22023: a key that is not lower case letters, digits and _.';
 
-CREATE FUNCTION cxm.check_follow_up_key(what text, key text) RETURNS void
+CREATE FUNCTION cxm.check_follow_up_key(catalog text, key text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF (key COLLATE "C" ~ '^[a-z][a-z0-9_]{0,62}$') IS NOT TRUE THEN
         RAISE invalid_parameter_value USING
-            MESSAGE = format('%s is not a key for a %s', coalesce('"' || left(key, 100) || '"', 'NULL'), what),
+            MESSAGE = format('%s cannot be a key of %s', coalesce('"' || left(key, 100) || '"', 'NULL'), catalog),
             HINT = 'Use up to 63 lower case letters, digits and _, a letter first.';
     END IF;
 END
@@ -129,6 +129,7 @@ CREATE FUNCTION cxm.set_follow_up_policy(
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
 DECLARE
     levels CONSTANT text[] NOT NULL := '{low,medium,high,critical}';
     v_rule integer;
@@ -194,7 +195,7 @@ BEGIN
        OR e.value ->> 'priority' <> ALL (levels);
     IF FOUND THEN
         RAISE invalid_parameter_value USING
-            MESSAGE = format('escalation %s is none', left(problem, 200)),
+            MESSAGE = format('%s is not an escalation', left(problem, 200)),
             HINT = 'An escalation has an owner, after (an interval, 0 when left out) and, if it is to raise it, a priority: {"after": "1 hour", "owner": "team lead", "priority": "high"}.';
     END IF;
     INSERT INTO cx.follow_up_escalation (policy_id, level, after, owner, priority)
@@ -403,11 +404,9 @@ BEGIN
                             THEN w.severity ELSE f.severity END,
             policy_id = CASE WHEN w.is_raised THEN w.policy_id ELSE f.policy_id END,
             owner = coalesce(f.owner, w.owner),
-            first_response_due = CASE WHEN w.is_raised AND f.first_response_at IS NULL THEN least(f.first_response_due, w.first_response_due)
-                                      ELSE f.first_response_due END,
+            first_response_due = CASE WHEN f.first_response_at IS NULL THEN least(f.first_response_due, w.first_response_due) ELSE f.first_response_due END,
             due_at = CASE WHEN f.resolved_at IS NOT NULL THEN w.due_at
-                          WHEN w.is_raised THEN least(f.due_at + coalesce(moment - f.waiting_since, '0'), w.due_at)
-                          ELSE f.due_at + coalesce(moment - f.waiting_since, '0') END,
+                          ELSE least(f.due_at + coalesce(moment - f.waiting_since, '0'), w.due_at) END,
             waited = f.waited + coalesce(moment - f.waiting_since, '0'),
             waiting_since = NULL,
             escalation_level = CASE WHEN f.resolved_at IS NULL THEN f.escalation_level ELSE 0 END,
@@ -443,13 +442,15 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.open_follow_ups(bigint[]) IS
-'Opens follow-ups for these alerts (alert_id), in the order of their ids, and returns how many it opened or re-opened. An alert of a customer who has one open in the same scope (cx.follow_up_policy) is attached to that, and raises its priority when it is worse; one within reopen_within after the resolution re-opens it. Alerts that have a follow-up already, and ids of none, are passed over, so repeating this is harmless. Two sessions at the same customer take turns; who waits longer than half a second, or than a lock_timeout of their own, gets 55P03, and at REPEATABLE READ and above 40001, and nothing has been done.';
+'Opens follow-ups for these alerts (alert_id), in the order of their ids, and returns how many it opened or re-opened. An alert of a customer who has one open in the same scope (cx.follow_up_policy) is attached to that: the higher priority and the nearer due times hold from then on; one within reopen_within after the resolution re-opens it. Alerts that have a follow-up already, and ids of none, are passed over, so repeating this is harmless. Two sessions at the same customer take turns; who waits longer than half a second, or than a lock_timeout of their own, gets 55P03, and at REPEATABLE READ and above 40001, and nothing has been done.';
 
 ---- history and listeners
 
 CREATE FUNCTION cxm.follow_up_history() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- intervals in the history read the same whoever wrote them
+SET intervalstyle = postgres
 SET jit = off
 AS $$
 DECLARE
@@ -590,7 +591,7 @@ BEGIN
         SELECT u.id, count(*) OVER () AS n INTO wrong FROM unnest(ids) AS u(id) WHERE u.id IS NULL OR u.id <> ALL (locked) ORDER BY u.id LIMIT 1;
         RAISE no_data_found USING
             MESSAGE = format('follow-up %s does not exist', coalesce(wrong.id::text, 'NULL')),
-            DETAIL = CASE WHEN wrong.n > 1 THEN format('Nor do %s more of the %s given.', wrong.n - 1, cardinality(ids)) END;
+            DETAIL = format('Of %s given %s do not exist. None was moved.', cardinality(ids), wrong.n);
     END IF;
 
     SELECT f.follow_up_id, f.state, f.owner, f.outcome, f.root_cause, count(*) OVER () AS n,
@@ -622,7 +623,7 @@ BEGIN
         IF wrong.is_impossible THEN
             RAISE object_not_in_prerequisite_state USING
                 MESSAGE = format('follow-up %s is %s: "%s" is impossible', wrong.follow_up_id, wrong.state, move),
-                DETAIL = CASE WHEN wrong.n > 1 THEN format('So it is for %s more of the %s given. None was moved.', wrong.n - 1, cardinality(ids)) END,
+                DETAIL = format('Of %s given %s cannot be moved so. None was moved.', cardinality(ids), wrong.n),
                 HINT = format('Possible are %s.', (SELECT string_agg(m.move, ', ' ORDER BY m.move) FROM cxm.follow_up_moves() AS m WHERE m.state = wrong.state AND m.move <> 'attach'));
         ELSIF wrong.is_taken THEN
             RAISE object_not_in_prerequisite_state USING

@@ -4,7 +4,7 @@ CREATE FUNCTION cxm.is_unhappy(family text, score integer, scale_min integer, sc
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE family
         WHEN 'nps' THEN CASE WHEN scale_min = 0 AND scale_max = 10 THEN score <= 6 END
-        WHEN 'csat' THEN score < greatest(scale_max - 1, scale_min + 1)
+        WHEN 'csat' THEN score < scale_max - (scale_max - scale_min > 1)::integer
         WHEN 'ces' THEN 2 * score <= scale_min + scale_max
         WHEN 'rating' THEN 2 * score <= scale_min + scale_max
     END;
