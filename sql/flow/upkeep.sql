@@ -186,7 +186,7 @@ BEGIN
     END IF;
     COMMIT;
     -- autovacuum never analyses a partitioned table as a whole
-    FOREACH v_table IN ARRAY ARRAY['event', 'feedback', 'purchase', 'identifier', 'profile', 'link', 'message', 'trait', 'alert'] LOOP
+    FOREACH v_table IN ARRAY ARRAY['event', 'feedback', 'purchase', 'identifier', 'profile', 'link', 'message', 'trait', 'alert', 'follow_up', 'follow_up_alert', 'follow_up_event'] LOOP
         EXIT WHEN NOT cxm.lock_job('refresh_statistics');
         EXECUTE pg_catalog.format('ANALYZE cx.%I', v_table);
         COMMIT;
@@ -225,6 +225,7 @@ BEGIN
     CALL cxm.refresh_attachments();
     CALL cxm.replay_rejections();
     CALL cxm.forget_deliveries();
+    CALL cxm.escalate_follow_ups();
     CALL cxm.refresh_statistics();
     PERFORM cxm.forget_job_runs();
     PERFORM cxm.forget_notifications();
@@ -233,16 +234,17 @@ END
 $$;
 
 COMMENT ON PROCEDURE cxm.upkeep() IS
-'All upkeep in one call: partitions, attached tables'' new partitions, rejections, statistics, the logs. Run by the owner of the store, outside a transaction; or have cxm.schedule_jobs() run the parts.';
+'All upkeep in one call: partitions, attached tables'' new partitions, rejections, overdue follow-ups, statistics, the logs. Run by the owner of the store, outside a transaction; or have cxm.schedule_jobs() run the parts.';
 
 CREATE FUNCTION cxm.jobs(OUT job text, OUT schedule text, OUT command text) RETURNS SETOF record
-LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 6
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 12
 SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES ('cxm maintain_partitions', '17 1 * * *',  'CALL cxm.maintain_partitions()'),
            ('cxm refresh_attachments', '*/5 * * * *', 'CALL cxm.refresh_attachments()'),
            ('cxm replay_rejections',   '*/15 * * * *', 'CALL cxm.replay_rejections()'),
            ('cxm forget_deliveries',   '27 3 * * *',  'CALL cxm.forget_deliveries()'),
+           ('cxm escalate_follow_ups', '*/5 * * * *', 'CALL cxm.escalate_follow_ups()'),
            ('cxm refresh_statistics',  '47 2 * * *',  'CALL cxm.refresh_statistics()'),
            ('cxm forget_job_runs',     '37 3 * * *',  'SELECT cxm.forget_job_runs(), cxm.forget_notifications()');
 $$;
