@@ -579,7 +579,7 @@ read_changed(TupleTableSlot *slot, void *state)
 	change->kind = cxm_row_kind(slot, 8);
 	change->is_retired = row_bool(slot, 10);
 	if (!batch->retires)
-		change->may_be_weaker = !change->is_retired;
+		change->is_edited = true;
 	else if (change->is_retired)
 		batch->changes.n--;
 	else

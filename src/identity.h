@@ -155,7 +155,7 @@ typedef struct CxmChange
 	uint8		refused;		/* CxmRefusal, as it stands in the row */
 	bool		is_verified;
 	bool		is_retired;
-	bool		may_be_weaker;	/* than it was: nobody knows what it was */
+	bool		is_edited;		/* its row was: nobody knows what it was before, if it was */
 	uint8		pending;		/* CxmPending */
 } CxmChange;
 

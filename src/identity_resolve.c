@@ -940,13 +940,20 @@ has_window(const Resolve *resolve, const Member *member)
 	return member->fresh == CXM_NOWHERE && resolve->rules->namespaces[member->namespace].max_window > 0;
 }
 
+/* May an edited link have been what made its ends known? */
+static bool
+lost_verification(const CxmChange *change)
+{
+	return change->is_edited && change->kind == CXM_SEEN && !change->is_verified;
+}
+
 /* Does this change need more than the counts to be settled? */
 static bool
 needs_solving(const Resolve *resolve, const CxmChange *change, const Member *a, const Member *b)
 {
 	bool		was_quarantined = is_static(change->refused) || change->refused == CXM_GENERIC;
 
-	if (is_by_hand(change->kind))
+	if (is_by_hand(change->kind) || lost_verification(change))
 		return true;
 	if (change->is_retired)
 		return change->refused == CXM_HOLDS || change->is_verified || resolve->rules->has_windows;
@@ -956,7 +963,7 @@ needs_solving(const Resolve *resolve, const CxmChange *change, const Member *a, 
 		return false;
 	if (change->refused != CXM_HOLDS)
 		return !was_quarantined;
-	return change->may_be_weaker && a->cluster != CXM_NOWHERE && a->cluster == b->cluster;
+	return change->is_edited && a->cluster != CXM_NOWHERE && a->cluster == b->cluster;
 }
 
 /* Can the profile of this end come out changed? One more link to a generic identifier leaves it as it is */
@@ -1192,9 +1199,9 @@ settle_groups(Resolve *resolve, LinkGroup *groups)
 	}
 }
 
-/* The links of settled groups hold, or are refused by the quarantine of an end */
+/* Changed links that the region did not read hold, or are refused by the quarantine of an end */
 static void
-settle_links(Resolve *resolve, LinkGroup *groups)
+settle_links(Resolve *resolve)
 {
 	for (Size i = 0; i < resolve->nchanges; i++)
 	{
@@ -1203,10 +1210,9 @@ settle_links(Resolve *resolve, LinkGroup *groups)
 		const Member *b = end_of(resolve, change->b);
 		uint8		refused = CXM_HOLDS;
 
-		/* the region says of its own links whether they hold */
+		/* the region says of its own links whether they hold; those between quarantined ends it leaves out */
 		if (change->is_retired || change->kind == CXM_NEVER
-			|| groups[find_group(groups, group_of(resolve, a))].is_slow
-			|| groups[find_group(groups, group_of(resolve, b))].is_slow)
+			|| cxm_idmap_find(&resolve->row_of, change->link_id) != CXM_NOWHERE)
 			continue;
 		if (change->kind != CXM_PINNED)
 			refused = a->is != CXM_HOLDS ? a->is : b->is;
@@ -1637,8 +1643,9 @@ start_region(Resolve *resolve)
 				cluster_at(resolve, member->cluster)->via_retired = change->is_retired;
 			}
 		}
-		/* what changes more than one link's turn may reach links of any strength */
-		if (change->kind == CXM_NEVER || a->was != a->is || b->was != b->is || resolve->rules->has_windows)
+		/* what changes more than one link's turn, or one whose turn was nobody knows when, may reach links of any strength */
+		if (change->kind == CXM_NEVER || a->was != a->is || b->was != b->is || resolve->rules->has_windows
+			|| (change->is_edited && change->refused == CXM_HOLDS) || lost_verification(change))
 			resolve->strength = 0;
 		resolve->strength = Min(resolve->strength, change->strength);
 	}
@@ -2097,7 +2104,7 @@ attempt(Resolve *resolve)
 	if (!solve_slow_groups(resolve))
 		return false;
 	settle_groups(resolve, resolve->groups);
-	settle_links(resolve, resolve->groups);
+	settle_links(resolve);
 	if (resolve->has_region)
 		write_down_solution(resolve);
 	return true;

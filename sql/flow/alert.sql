@@ -1,7 +1,8 @@
 -- Telling somebody: which answers raise alerts, who is told, and who takes them up.
 --
--- The way of an answer: a statement trigger on cx.feedback hands the new rows to cxm.matching_alert_rules(), the only
--- place that knows when a rule holds, and writes what matched into cx.alert; cxm.send_notifications() tells listeners.
+-- The way of an answer: a statement trigger on cx.feedback, in C (src/alert.c), holds the new rows against the rules,
+-- which each session keeps compiled, and writes what matched into cx.alert; cxm.post_notifications() tells listeners.
+-- cxm.matching_alert_rules() asks the same code.
 
 CREATE FUNCTION cxm.alerts_enabled() RETURNS boolean
 AS 'MODULE_PATHNAME', 'cxm_alerts_enabled'
@@ -137,15 +138,15 @@ BEGIN
     INSERT INTO cx.product (key) SELECT rule.product WHERE rule.product IS NOT NULL ON CONFLICT (key) DO NOTHING;
 
     SELECT
-        (SELECT t.touchpoint_id FROM cx.touchpoint AS t WHERE t.key = rule.touchpoint) AS touchpoint_id,
-        (SELECT l.location_id FROM cx.location AS l WHERE l.key = rule.location) AS location_id,
-        (SELECT p.product_id FROM cx.product AS p WHERE p.key = rule.product) AS product_id
+        (SELECT ARRAY[t.touchpoint_id] FROM cx.touchpoint AS t WHERE t.key = rule.touchpoint) AS touchpoint_ids,
+        (SELECT ARRAY[l.location_id] FROM cx.location AS l WHERE l.key = rule.location) AS location_ids,
+        (SELECT ARRAY[p.product_id] FROM cx.product AS p WHERE p.key = rule.product) AS product_ids
     INTO place;
 
     IF save_alert_rule.rule_id IS NULL THEN
-        INSERT INTO cx.alert_rule AS r (name, metric, score_min, score_max, touchpoint_id, location_id, product_id,
+        INSERT INTO cx.alert_rule AS r (name, metric, score_min, score_max, touchpoint_ids, location_ids, product_ids,
                                         search, search_config, severity, owner, valid_from, valid_to)
-        VALUES (rule.name, rule.metric, rule.score_min, rule.score_max, place.touchpoint_id, place.location_id, place.product_id,
+        VALUES (rule.name, rule.metric, rule.score_min, rule.score_max, place.touchpoint_ids, place.location_ids, place.product_ids,
                 rule.search, config_name, rule.severity, rule.owner, rule.valid_from, rule.valid_to)
         RETURNING r.rule_id INTO saved_id;
     ELSE
@@ -155,9 +156,9 @@ BEGIN
             metric = rule.metric,
             score_min = rule.score_min,
             score_max = rule.score_max,
-            touchpoint_id = place.touchpoint_id,
-            location_id = place.location_id,
-            product_id = place.product_id,
+            touchpoint_ids = place.touchpoint_ids,
+            location_ids = place.location_ids,
+            product_ids = place.product_ids,
             search = rule.search,
             search_config = config_name,
             severity = rule.severity,
@@ -237,9 +238,9 @@ BEGIN
            r.search, c.oid, r.severity, r.owner, r.valid_from, r.valid_to
     INTO rule
     FROM cx.alert_rule AS r
-    LEFT JOIN cx.touchpoint AS t ON t.touchpoint_id = r.touchpoint_id
-    LEFT JOIN cx.location AS l ON l.location_id = r.location_id
-    LEFT JOIN cx.product AS p ON p.product_id = r.product_id
+    LEFT JOIN cx.touchpoint AS t ON t.touchpoint_id = r.touchpoint_ids[1]
+    LEFT JOIN cx.location AS l ON l.location_id = r.location_ids[1]
+    LEFT JOIN cx.product AS p ON p.product_id = r.product_ids[1]
     LEFT JOIN (pg_ts_config AS c JOIN pg_namespace AS n ON n.oid = c.cfgnamespace)
         ON r.search_config = format('%I.%I', n.nspname, c.cfgname)
         OR (r.search_config = quote_ident(c.cfgname) AND n.nspname = 'pg_catalog')
@@ -308,31 +309,8 @@ CREATE FUNCTION cxm.matching_alert_rules(
     received_at timestamptz,
     only_rule integer DEFAULT NULL
 ) RETURNS TABLE (rule_id integer, version integer, severity text, owner text)
-LANGUAGE sql STABLE PARALLEL SAFE
--- No SET clause: the planner must be able to put this query into the place of its call. The rules are read once and
--- not once for every answer, with whatever dead rows lie between them.
-AS $$
-    WITH rule AS MATERIALIZED (
-        SELECT *
-        FROM cx.alert_rule AS r
-        WHERE r.enabled
-          AND (matching_alert_rules.only_rule IS NULL OR r.rule_id = matching_alert_rules.only_rule)
-    )
-    SELECT r.rule_id, r.version, r.severity, r.owner
-    FROM rule AS r
-    WHERE matching_alert_rules.received_at >= r.valid_from
-      AND matching_alert_rules.received_at < r.valid_to
-      AND (r.metric IS NULL OR r.metric = matching_alert_rules.metric)
-      AND (r.score_min IS NULL OR r.score_min <= matching_alert_rules.score)
-      AND (r.score_max IS NULL OR r.score_max >= matching_alert_rules.score)
-      AND (r.touchpoint_id IS NULL OR r.touchpoint_id = matching_alert_rules.touchpoint_id)
-      AND (r.location_id IS NULL OR r.location_id = matching_alert_rules.location_id)
-      AND (r.product_id IS NULL OR r.product_id = matching_alert_rules.product_id)
-      AND (r.search IS NULL
-           OR (matching_alert_rules.comment IS NOT NULL
-               AND pg_catalog.to_tsvector(r.search_config::pg_catalog.regconfig, pg_catalog.left(matching_alert_rules.comment, 100000))
-                   @@ pg_catalog.websearch_to_tsquery(r.search_config::pg_catalog.regconfig, r.search)))
-$$;
+AS 'MODULE_PATHNAME', 'cxm_matching_alert_rules'
+LANGUAGE C STABLE PARALLEL SAFE ROWS 1;
 
 COMMENT ON FUNCTION cxm.matching_alert_rules(text, integer, integer, integer, integer, text, timestamptz, integer) IS
 'The enabled alert rules that an answer with these values meets; nothing else in cxm knows when a rule holds. An argument that is NULL (no score, no touchpoint, no comment ...) meets no rule that asks for it. Of a comment the first 100000 characters are searched, which keeps it within the limits of text search. only_rule limits the question to one rule.';
@@ -346,15 +324,8 @@ CREATE FUNCTION cxm.alert_payload(
     score integer,
     severity text
 ) RETURNS jsonb
-LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN pg_catalog.jsonb_build_object(
-        'alert_id', alert_payload.alert_id,
-        'rule_id', alert_payload.rule_id,
-        'rule', pg_catalog.left(alert_payload.rule, 200),
-        'feedback_id', alert_payload.feedback_id,
-        'metric', pg_catalog.left(alert_payload.metric, 63),
-        'score', alert_payload.score,
-        'severity', alert_payload.severity);
+AS 'MODULE_PATHNAME', 'cxm_alert_payload'
+LANGUAGE C IMMUTABLE PARALLEL SAFE;
 
 COMMENT ON FUNCTION cxm.alert_payload(bigint, integer, text, bigint, text, integer, text) IS
 'What listeners are told of one alert: ids, metric, score, severity and the rule''s name (its first 200 characters), all your own words. Never what a customer wrote, since any role may LISTEN; and always under the 8000 bytes of NOTIFY.';
@@ -426,120 +397,18 @@ COMMENT ON FUNCTION cxm.evaluate_alerts(bigint[], integer) IS
 'Holds stored answers against all enabled alert rules, or against the one given, and returns how many alerts that raised. An answer that raised a rule''s alert before raises it no more, so repeating this is harmless. Unknown ids raise nothing. What is wrong with a rule is an error here. It does not look at cxm.alerts.';
 
 CREATE FUNCTION cxm.feedback_alert() RETURNS trigger
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
--- a plan made for a bulk load is kept for the single rows after it, and compiling it for each would take far longer
-SET jit = off
-AS $$
-DECLARE
-    todo integer[] := ARRAY[NULL::integer];     -- rules to try, NULL = all of them together
-    rule integer;
-    told bigint;
-    rejection_size CONSTANT integer := 10000;   -- answers in one row of cx.rejection
-    failed_reason text;
-    failed_state text;
-    record_reason text;
-    record_state text;
-    lost text[] := '{}';                        -- rules whose failure could not be recorded either
-BEGIN
-    -- Nothing in here may abort the writer, not even a type of cxm in the declarations above, which a role without
-    -- USAGE on the schema could not name. All rules are tried together; when that fails they are tried one by
-    -- one, so that a bad rule silences no other, and what still fails is recorded.
-    WHILE cardinality(todo) > 0 LOOP
-        rule := todo[1];
-        todo := todo[2:];
-
-        BEGIN
-            IF NOT cxm.alerts_enabled() THEN
-                RETURN NULL;
-            END IF;
-
-            IF NOT EXISTS (SELECT FROM cx.alert_rule AS r WHERE r.enabled) OR NOT EXISTS (SELECT FROM new_feedback) THEN
-                RETURN NULL;
-            END IF;
-
-            IF TG_OP = 'INSERT' THEN
-                WITH raised AS (
-                    INSERT INTO cx.alert AS n (rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner)
-                    SELECT r.rule_id, r.version, f.feedback_id, f.occurred_at, f.identifier_id, f.metric, f.score, r.severity, r.owner
-                    FROM new_feedback AS f
-                    CROSS JOIN LATERAL cxm.matching_alert_rules(f.metric, f.score, f.touchpoint_id, f.location_id, f.product_id,
-                                                                f.comment, f.received_at, rule) AS r
-                    ORDER BY f.feedback_id, r.rule_id
-                    ON CONFLICT ON CONSTRAINT alert_rule_feedback_key DO NOTHING
-                    RETURNING n.alert_id, n.rule_id, n.feedback_id, n.metric, n.score, n.severity
-                )
-                SELECT cxm.send_notifications(array_agg((a.alert_id, a.rule_id, a.feedback_id, a.metric, a.score, a.severity)::cxm.raised_alert)) INTO told
-                FROM raised AS a HAVING count(*) > 0;
-            ELSE
-                -- An update tells news where the answer meets a rule that it did not meet before. A window and
-                -- not a join of old and new, for the plan is kept from the first call, be it of one row or of all.
-                WITH raised AS (
-                    INSERT INTO cx.alert AS n (rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner)
-                    SELECT m.rule_id, m.version, m.feedback_id, m.occurred_at, m.identifier_id, m.metric, m.score, m.severity, m.owner
-                    FROM (
-                        SELECT u.*, bool_or(u.was) OVER (PARTITION BY u.feedback_id, u.rule_id) AS met_before
-                        FROM (
-                            SELECT false AS was, r.rule_id, r.version, f.feedback_id, f.occurred_at, f.identifier_id, f.metric, f.score, r.severity, r.owner
-                            FROM new_feedback AS f
-                            CROSS JOIN LATERAL cxm.matching_alert_rules(f.metric, f.score, f.touchpoint_id, f.location_id, f.product_id,
-                                                                        f.comment, f.received_at, rule) AS r
-                            UNION ALL
-                            SELECT true, r.rule_id, r.version, f.feedback_id, f.occurred_at, f.identifier_id, f.metric, f.score, r.severity, r.owner
-                            FROM old_feedback AS f
-                            CROSS JOIN LATERAL cxm.matching_alert_rules(f.metric, f.score, f.touchpoint_id, f.location_id, f.product_id,
-                                                                        f.comment, f.received_at, rule) AS r
-                        ) AS u
-                    ) AS m
-                    WHERE NOT m.was AND NOT m.met_before
-                    ORDER BY m.feedback_id, m.rule_id
-                    ON CONFLICT ON CONSTRAINT alert_rule_feedback_key DO NOTHING
-                    RETURNING n.alert_id, n.rule_id, n.feedback_id, n.metric, n.score, n.severity
-                )
-                SELECT cxm.send_notifications(array_agg((a.alert_id, a.rule_id, a.feedback_id, a.metric, a.score, a.severity)::cxm.raised_alert)) INTO told
-                FROM raised AS a HAVING count(*) > 0;
-            END IF;
-        EXCEPTION
-            WHEN OTHERS THEN
-                GET STACKED DIAGNOSTICS failed_reason = MESSAGE_TEXT, failed_state = RETURNED_SQLSTATE;
-
-                BEGIN
-                    IF rule IS NULL THEN
-                        todo := ARRAY(SELECT r.rule_id FROM cx.alert_rule AS r WHERE r.enabled ORDER BY r.rule_id);
-                    ELSE
-                        INSERT INTO cx.rejection (kind, record, reason, sqlstate)
-                        SELECT 'alert', jsonb_build_object('rule_id', rule, 'feedback_ids', jsonb_agg(f.feedback_id ORDER BY f.feedback_id)),
-                               failed_reason, failed_state
-                        FROM (
-                            SELECT n.feedback_id, (row_number() OVER (ORDER BY n.feedback_id) - 1) / rejection_size AS part
-                            FROM new_feedback AS n
-                        ) AS f
-                        GROUP BY f.part;
-                    END IF;
-                EXCEPTION
-                    WHEN OTHERS THEN
-                        GET STACKED DIAGNOSTICS record_reason = MESSAGE_TEXT, record_state = RETURNED_SQLSTATE;
-                        lost := lost || coalesce(rule::text, 'all');
-                END;
-        END;
-    END LOOP;
-
-    IF lost <> '{}' THEN
-        RAISE WARNING USING
-            ERRCODE = failed_state,
-            MESSAGE = format('alert rules were not evaluated: %s', failed_reason),
-            DETAIL = format('Rules (rule_id): %s. Nor could that be recorded in cx.rejection: %s', array_to_string(lost, ', '), record_reason),
-            HINT = CASE WHEN '42501' IN (failed_state, record_state)
-                        THEN 'Give the role that writes feedback what it needs with cxm.grant_store(role, ''writer'').'
-                        ELSE 'Mend the cause, then call cxm.evaluate_alerts() for the new answers.' END;
-    END IF;
-
-    RETURN NULL;
-END
-$$;
+AS 'MODULE_PATHNAME', 'cxm_feedback_alert'
+LANGUAGE C;
 
 COMMENT ON FUNCTION cxm.feedback_alert() IS
 'Statement trigger on cx.feedback and its partitions, after INSERT and UPDATE: raises alerts for new answers, and for changed ones where they meet a rule that they did not meet before. Does nothing while cxm.alerts is off. Never fails the writer: a rule that cannot be evaluated becomes a row of cx.rejection (kind alert), or else a WARNING.';
+
+CREATE FUNCTION cxm.alert_rules_changed() RETURNS trigger
+AS 'MODULE_PATHNAME', 'cxm_alert_rules_changed'
+LANGUAGE C;
+
+COMMENT ON FUNCTION cxm.alert_rules_changed() IS
+'Trigger on cx.alert_rule: every session reads the rules anew before it next holds an answer against them.';
 
 CREATE FUNCTION cxm.add_alert_triggers(feedback_partition regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

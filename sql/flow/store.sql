@@ -65,6 +65,7 @@ BEGIN
         PERFORM cxm.ensure_partitions(v_parent, cxm.months_ahead());
     END LOOP;
     PERFORM cxm.create_views();
+    PERFORM cxm.wake_notifier();
     RETURN cxm.version();
 END
 $$;
@@ -134,6 +135,7 @@ BEGIN
     PERFORM cxm.add_alert_triggers(p.relid)
     FROM pg_partition_tree('cx.feedback') AS p
     WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = p.relid AND t.tgname = 'feedback_alert_insert');
+    PERFORM cxm.wake_notifier();
     RETURN v_version;
 END
 $$;
@@ -157,6 +159,8 @@ AS $$
         ('writer', 'SELECT', '{delivery_channel}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{delivery,delivery_event}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{conversation,conversation_message,conversation_participant,conversation_event}'),
+        ('writer', 'SELECT', '{consent_policy}'),
+        ('writer', 'SELECT, INSERT', '{consent}'),
         ('agent', 'UPDATE', '{alert}'),
         ('agent', 'INSERT, UPDATE', '{delivery,delivery_event}'),
         ('agent', 'INSERT, UPDATE', '{conversation,conversation_message,conversation_participant,conversation_event}'),

@@ -17,4 +17,6 @@ IF pg_catalog.current_setting('server_version_num')::integer >= 150000 THEN
     ALTER VIEW cx.conversation_thread SET (security_invoker = true);
     ALTER VIEW cx.conversation_response SET (security_invoker = true);
     ALTER VIEW cx.conversation_workload SET (security_invoker = true);
+    ALTER VIEW cx.current_consent SET (security_invoker = true);
+    ALTER VIEW cx.notifier_status SET (security_invoker = true);
 END IF;
