@@ -172,6 +172,7 @@ AS $$
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{message,event,feedback,purchase,trait}'),
         ('writer', 'SELECT', '{delivery_channel}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{delivery,delivery_event}'),
+        ('writer', 'SELECT, INSERT, UPDATE', '{conversation,conversation_message,conversation_participant,conversation_event}'),
         ('writer', 'SELECT', '{consent_policy}'),
         ('writer', 'SELECT, INSERT', '{consent}'),
         ('writer', 'SELECT', '{follow_up_policy,follow_up_escalation}'),
@@ -181,6 +182,8 @@ AS $$
         ('agent', 'INSERT, UPDATE', '{delivery,delivery_event}'),
         ('agent', 'INSERT, UPDATE', '{follow_up}'),
         ('agent', 'INSERT', '{follow_up_event,outbox}'),
+        ('agent', 'INSERT, UPDATE', '{conversation,conversation_message,conversation_participant,conversation_event}'),
+        ('agent', 'INSERT', '{outbox}')
         ('sender', 'SELECT', '{store,namespace,identifier,profile,delivery_channel}'),
         ('sender', 'SELECT, INSERT, UPDATE', '{delivery,delivery_event}')
     ) AS g(level, privileges, tables)

@@ -97,13 +97,15 @@ BEGIN
                 v_result := cxm.store_purchases(v_rejection.source_id, ARRAY[cxm.json_purchase(v_rejection.record, v_zone)], strict => true);
             WHEN 'traits' THEN
                 v_result := cxm.store_traits(v_rejection.source_id, ARRAY[cxm.json_traits(v_rejection.record, v_zone)], strict => true);
+            WHEN 'message' THEN
+                v_problem := (cxm.receive_message_json(v_rejection.record, (SELECT s.source FROM cx.source AS s WHERE s.source_id = v_rejection.source_id))).problem;
             WHEN 'consent' THEN
                 v_result := cxm.store_consents(v_rejection.source_id, ARRAY[cxm.json_consent(v_rejection.record, v_zone)], strict => true);
             WHEN 'alert' THEN
                 PERFORM cxm.evaluate_alerts(ARRAY(SELECT a.value::bigint FROM jsonb_array_elements_text(v_rejection.record -> 'feedback_ids') AS a),
                                             (v_rejection.record ->> 'rule_id')::integer);
         END CASE;
-        v_problem := v_result.problem;
+        v_problem := coalesce(v_problem, v_result.problem);
     EXCEPTION
         WHEN OTHERS THEN
             v_problem := (SQLSTATE, SQLERRM, NULL)::cxm.problem;

@@ -21,6 +21,10 @@ IF pg_catalog.current_setting('server_version_num')::integer >= 150000 THEN
     ALTER VIEW cx.match_queue SET (security_invoker = true);
     ALTER VIEW cx.delivery_queue SET (security_invoker = true);
     ALTER VIEW cx.delivery_outcome SET (security_invoker = true);
+    ALTER VIEW cx.conversation_inbox SET (security_invoker = true);
+    ALTER VIEW cx.conversation_thread SET (security_invoker = true);
+    ALTER VIEW cx.conversation_response SET (security_invoker = true);
+    ALTER VIEW cx.conversation_workload SET (security_invoker = true);
     ALTER VIEW cx.current_consent SET (security_invoker = true);
     ALTER VIEW cx.notifier_status SET (security_invoker = true);
 END IF;
