@@ -146,6 +146,7 @@ BEGIN
             FOR EACH STATEMENT
             EXECUTE FUNCTION cxm.follow_up_history();
     END IF;
+    PERFORM cxm.add_survey_triggers();
     PERFORM cxm.add_alert_triggers(p.relid)
     FROM pg_partition_tree('cx.feedback') AS p
     WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = p.relid AND t.tgname = 'feedback_alert_insert');
@@ -178,12 +179,14 @@ AS $$
         ('writer', 'SELECT', '{follow_up_policy,follow_up_escalation}'),
         ('writer', 'SELECT, INSERT', '{follow_up_alert,follow_up_event}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{follow_up,follow_up_lock}'),
+        ('writer', 'SELECT', '{survey,survey_version,survey_question,survey_text,question,question_option}'),
+        ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{response,answer}'),
         ('agent', 'UPDATE', '{alert}'),
         ('agent', 'INSERT, UPDATE', '{delivery,delivery_event}'),
         ('agent', 'INSERT, UPDATE', '{follow_up}'),
         ('agent', 'INSERT', '{follow_up_event,outbox}'),
         ('agent', 'INSERT, UPDATE', '{conversation,conversation_message,conversation_participant,conversation_event}'),
-        ('agent', 'INSERT', '{outbox}')
+        ('agent', 'INSERT', '{outbox}'),
         ('sender', 'SELECT', '{store,namespace,identifier,profile,delivery_channel}'),
         ('sender', 'SELECT, INSERT, UPDATE', '{delivery,delivery_event}')
     ) AS g(level, privileges, tables)
@@ -252,6 +255,7 @@ BEGIN
         JOIN pg_attribute AS a ON a.attrelid = c.oid
         WHERE c.relnamespace = 'cx'::regnamespace
           AND c.relname IN ('event', 'feedback', 'purchase', 'alert', 'follow_up')
+          AND c.relname IN ('event', 'feedback', 'purchase', 'alert', 'response')
           AND a.attname IN ('identifier_id', 'event_type_id', 'touchpoint_id', 'location_id', 'product_id', 'employee_id', 'source_id')
         ORDER BY 1, 2
     LOOP
@@ -291,6 +295,12 @@ BEGIN
         ORDER BY e.follow_up_id, e.event_id DESC
     ) AS h ON h.follow_up_id = f.follow_up_id
     WHERE (f.state, f.owner, f.priority) IS DISTINCT FROM (h.to_state, h.to_owner, h.to_priority);
+    table_name := 'cx.answer';
+    problem := 'response_id or question_id leads nowhere, or the question is of another survey';
+    FROM cx.answer AS a
+    LEFT JOIN cx.response AS r USING (response_id)
+    LEFT JOIN cx.survey_question AS q ON q.survey_id = r.survey_id AND q.version = r.version AND q.question_id = a.question_id
+    WHERE q.question_id IS NULL;
     IF row_count > 0 THEN
         RETURN NEXT;
     END IF;

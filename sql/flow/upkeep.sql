@@ -104,6 +104,8 @@ BEGIN
             WHEN 'alert' THEN
                 PERFORM cxm.evaluate_alerts(ARRAY(SELECT a.value::bigint FROM jsonb_array_elements_text(v_rejection.record -> 'feedback_ids') AS a),
                                             (v_rejection.record ->> 'rule_id')::integer);
+            WHEN 'response' THEN
+                v_result.problem := cxm.replay_response(v_rejection.source_id, v_rejection.record);
         END CASE;
         v_problem := coalesce(v_problem, v_result.problem);
     EXCEPTION
@@ -189,6 +191,7 @@ BEGIN
     COMMIT;
     -- autovacuum never analyses a partitioned table as a whole
     FOREACH v_table IN ARRAY ARRAY['event', 'feedback', 'purchase', 'identifier', 'profile', 'link', 'message', 'trait', 'alert', 'follow_up', 'follow_up_alert', 'follow_up_event'] LOOP
+    FOREACH v_table IN ARRAY ARRAY['event', 'feedback', 'purchase', 'identifier', 'profile', 'link', 'message', 'trait', 'alert', 'response', 'answer'] LOOP
         EXIT WHEN NOT cxm.lock_job('refresh_statistics');
         EXECUTE pg_catalog.format('ANALYZE cx.%I', v_table);
         COMMIT;
@@ -228,6 +231,7 @@ BEGIN
     CALL cxm.replay_rejections();
     CALL cxm.forget_deliveries();
     CALL cxm.escalate_follow_ups();
+    CALL cxm.settle_responses();
     CALL cxm.refresh_statistics();
     PERFORM cxm.forget_job_runs();
     PERFORM cxm.forget_notifications();
@@ -240,6 +244,7 @@ COMMENT ON PROCEDURE cxm.upkeep() IS
 
 CREATE FUNCTION cxm.jobs(OUT job text, OUT schedule text, OUT command text) RETURNS SETOF record
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 12
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 6
 SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES ('cxm maintain_partitions', '17 1 * * *',  'CALL cxm.maintain_partitions()'),
@@ -247,6 +252,7 @@ AS $$
            ('cxm replay_rejections',   '*/15 * * * *', 'CALL cxm.replay_rejections()'),
            ('cxm forget_deliveries',   '27 3 * * *',  'CALL cxm.forget_deliveries()'),
            ('cxm escalate_follow_ups', '*/5 * * * *', 'CALL cxm.escalate_follow_ups()'),
+           ('cxm settle_responses',    '*/10 * * * *', 'CALL cxm.settle_responses()'),
            ('cxm refresh_statistics',  '47 2 * * *',  'CALL cxm.refresh_statistics()'),
            ('cxm forget_job_runs',     '37 3 * * *',  'SELECT cxm.forget_job_runs(), cxm.forget_notifications()');
 $$;

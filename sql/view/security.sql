@@ -27,4 +27,10 @@ IF pg_catalog.current_setting('server_version_num')::integer >= 150000 THEN
     ALTER VIEW cx.conversation_workload SET (security_invoker = true);
     ALTER VIEW cx.current_consent SET (security_invoker = true);
     ALTER VIEW cx.notifier_status SET (security_invoker = true);
+    ALTER VIEW cx.survey_summary SET (security_invoker = true);
+    ALTER VIEW cx.survey_dropoff SET (security_invoker = true);
+    ALTER VIEW cx.survey_score SET (security_invoker = true);
+    ALTER VIEW cx.survey_distribution SET (security_invoker = true);
+    ALTER VIEW cx.response_answer SET (security_invoker = true);
+    ALTER VIEW cx.response_wide SET (security_invoker = true);
 END IF;
