@@ -2287,7 +2287,7 @@ attempt_directly(Resolve *resolve, int64 *count)
 	{
 		const CxmChange *change = &resolve->changes[i];
 
-		if (change->kind != CXM_SEEN || change->is_retired || change->may_be_weaker || change->pending != CXM_WRITTEN)
+		if (change->kind != CXM_SEEN || change->is_retired || change->is_edited || change->pending != CXM_WRITTEN)
 			return UNSUITED;
 	}
 	read_ends(resolve);
@@ -2321,7 +2321,7 @@ attempt_directly(Resolve *resolve, int64 *count)
 			return UNSUITED;
 	}
 	settle_groups(resolve, resolve->groups);
-	settle_links(resolve, resolve->groups);
+	settle_links(resolve);
 	if (resolve->touches.n + resolve->merges.n > 1)
 		return in_subtransaction(write_directly, resolve, count) ? DONE : OVERTAKEN;
 	return write_directly(resolve, count) ? DONE : OVERTAKEN;

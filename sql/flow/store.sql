@@ -254,8 +254,7 @@ BEGIN
         FROM pg_class AS c
         JOIN pg_attribute AS a ON a.attrelid = c.oid
         WHERE c.relnamespace = 'cx'::regnamespace
-          AND c.relname IN ('event', 'feedback', 'purchase', 'alert', 'follow_up')
-          AND c.relname IN ('event', 'feedback', 'purchase', 'alert', 'response')
+          AND c.relname IN ('event', 'feedback', 'purchase', 'alert', 'follow_up', 'response')
           AND a.attname IN ('identifier_id', 'event_type_id', 'touchpoint_id', 'location_id', 'product_id', 'employee_id', 'source_id')
         ORDER BY 1, 2
     LOOP
@@ -295,8 +294,13 @@ BEGIN
         ORDER BY e.follow_up_id, e.event_id DESC
     ) AS h ON h.follow_up_id = f.follow_up_id
     WHERE (f.state, f.owner, f.priority) IS DISTINCT FROM (h.to_state, h.to_owner, h.to_priority);
+    IF row_count > 0 THEN
+        RETURN NEXT;
+    END IF;
+
     table_name := 'cx.answer';
     problem := 'response_id or question_id leads nowhere, or the question is of another survey';
+    SELECT count(*) INTO row_count
     FROM cx.answer AS a
     LEFT JOIN cx.response AS r USING (response_id)
     LEFT JOIN cx.survey_question AS q ON q.survey_id = r.survey_id AND q.version = r.version AND q.question_id = a.question_id

@@ -190,8 +190,7 @@ BEGIN
     END IF;
     COMMIT;
     -- autovacuum never analyses a partitioned table as a whole
-    FOREACH v_table IN ARRAY ARRAY['event', 'feedback', 'purchase', 'identifier', 'profile', 'link', 'message', 'trait', 'alert', 'follow_up', 'follow_up_alert', 'follow_up_event'] LOOP
-    FOREACH v_table IN ARRAY ARRAY['event', 'feedback', 'purchase', 'identifier', 'profile', 'link', 'message', 'trait', 'alert', 'response', 'answer'] LOOP
+    FOREACH v_table IN ARRAY ARRAY['event', 'feedback', 'purchase', 'identifier', 'profile', 'link', 'message', 'trait', 'alert', 'follow_up', 'follow_up_alert', 'follow_up_event', 'response', 'answer'] LOOP
         EXIT WHEN NOT cxm.lock_job('refresh_statistics');
         EXECUTE pg_catalog.format('ANALYZE cx.%I', v_table);
         COMMIT;
@@ -244,7 +243,6 @@ COMMENT ON PROCEDURE cxm.upkeep() IS
 
 CREATE FUNCTION cxm.jobs(OUT job text, OUT schedule text, OUT command text) RETURNS SETOF record
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 12
-LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 6
 SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES ('cxm maintain_partitions', '17 1 * * *',  'CALL cxm.maintain_partitions()'),
