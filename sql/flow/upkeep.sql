@@ -102,6 +102,8 @@ BEGIN
             WHEN 'alert' THEN
                 PERFORM cxm.evaluate_alerts(ARRAY(SELECT a.value::bigint FROM jsonb_array_elements_text(v_rejection.record -> 'feedback_ids') AS a),
                                             (v_rejection.record ->> 'rule_id')::integer);
+            WHEN 'follow_up' THEN
+                PERFORM cxm.open_follow_ups(ARRAY(SELECT a.value::bigint FROM jsonb_array_elements_text(v_rejection.record -> 'alert_ids') AS a));
         END CASE;
         v_problem := v_result.problem;
     EXCEPTION
@@ -224,6 +226,7 @@ BEGIN
     CALL cxm.maintain_partitions();
     CALL cxm.refresh_attachments();
     CALL cxm.replay_rejections();
+    CALL cxm.watch_alerts();
     CALL cxm.forget_deliveries();
     CALL cxm.refresh_statistics();
     PERFORM cxm.forget_job_runs();
@@ -233,13 +236,14 @@ END
 $$;
 
 COMMENT ON PROCEDURE cxm.upkeep() IS
-'All upkeep in one call: partitions, attached tables'' new partitions, rejections, statistics, the logs. Run by the owner of the store, outside a transaction; or have cxm.schedule_jobs() run the parts.';
+'All upkeep in one call: partitions, attached tables'' new partitions, rejections, alerts that no answer raises, statistics, the logs. Run by the owner of the store, outside a transaction; or have cxm.schedule_jobs() run the parts.';
 
 CREATE FUNCTION cxm.jobs(OUT job text, OUT schedule text, OUT command text) RETURNS SETOF record
-LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 6
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 7
 SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES ('cxm maintain_partitions', '17 1 * * *',  'CALL cxm.maintain_partitions()'),
+           ('cxm watch_alerts',        '*/5 * * * *', 'CALL cxm.watch_alerts()'),
            ('cxm refresh_attachments', '*/5 * * * *', 'CALL cxm.refresh_attachments()'),
            ('cxm replay_rejections',   '*/15 * * * *', 'CALL cxm.replay_rejections()'),
            ('cxm forget_deliveries',   '27 3 * * *',  'CALL cxm.forget_deliveries()'),
