@@ -151,6 +151,7 @@ BEGIN
     FROM pg_partition_tree('cx.feedback') AS p
     WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = p.relid AND t.tgname = 'feedback_alert_insert');
     PERFORM cxm.wake_notifier();
+    PERFORM cxm.add_alert_rule_triggers();
     RETURN v_version;
 END
 $$;
@@ -168,6 +169,8 @@ AS $$
         ('writer', 'SELECT', '{store,namespace,blocked_value,metric,alert_rule,trait_policy}'::text[]),
         ('writer', 'SELECT, INSERT', '{touchpoint,location,employee,product,event_type}'),
         ('writer', 'SELECT, INSERT', '{alert,outbox}'),
+        ('writer', 'SELECT', '{alert_route}'),
+        ('writer', 'SELECT, INSERT, UPDATE', '{alert_limit}'),
         ('writer', 'SELECT, INSERT', '{identity_change}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{source,profile,identifier,link,match,match_run,rejection}'),
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{message,event,feedback,purchase,trait}'),

@@ -106,6 +106,8 @@ BEGIN
                                             (v_rejection.record ->> 'rule_id')::integer);
             WHEN 'response' THEN
                 v_result.problem := cxm.replay_response(v_rejection.source_id, v_rejection.record);
+            WHEN 'follow_up' THEN
+                PERFORM cxm.open_follow_ups(ARRAY(SELECT a.value::bigint FROM jsonb_array_elements_text(v_rejection.record -> 'alert_ids') AS a));
         END CASE;
         v_problem := coalesce(v_problem, v_result.problem);
     EXCEPTION
@@ -228,6 +230,7 @@ BEGIN
     CALL cxm.maintain_partitions();
     CALL cxm.refresh_attachments();
     CALL cxm.replay_rejections();
+    CALL cxm.watch_alerts();
     CALL cxm.forget_deliveries();
     CALL cxm.escalate_follow_ups();
     CALL cxm.settle_responses();
@@ -239,13 +242,14 @@ END
 $$;
 
 COMMENT ON PROCEDURE cxm.upkeep() IS
-'All upkeep in one call: partitions, attached tables'' new partitions, rejections, overdue follow-ups, statistics, the logs. Run by the owner of the store, outside a transaction; or have cxm.schedule_jobs() run the parts.';
+'All upkeep in one call: partitions, attached tables'' new partitions, rejections, alerts that no answer raises, overdue follow-ups, statistics, the logs. Run by the owner of the store, outside a transaction; or have cxm.schedule_jobs() run the parts.';
 
 CREATE FUNCTION cxm.jobs(OUT job text, OUT schedule text, OUT command text) RETURNS SETOF record
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 12
 SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES ('cxm maintain_partitions', '17 1 * * *',  'CALL cxm.maintain_partitions()'),
+           ('cxm watch_alerts',        '*/5 * * * *', 'CALL cxm.watch_alerts()'),
            ('cxm refresh_attachments', '*/5 * * * *', 'CALL cxm.refresh_attachments()'),
            ('cxm replay_rejections',   '*/15 * * * *', 'CALL cxm.replay_rejections()'),
            ('cxm forget_deliveries',   '27 3 * * *',  'CALL cxm.forget_deliveries()'),
