@@ -322,9 +322,9 @@ BEGIN
     moment := clock_timestamp();
     WITH candidate AS MATERIALIZED (
         SELECT a.alert_id, a.rule_id, a.feedback_id, a.occurred_at, a.identifier_id, a.metric, a.score, a.severity, a.owner,
-               coalesce(f.touchpoint_id, CASE WHEN cardinality(r.touchpoint_ids) = 1 THEN r.touchpoint_ids[1] END) AS touchpoint_id,
-               coalesce(f.location_id, CASE WHEN cardinality(r.location_ids) = 1 THEN r.location_ids[1] END) AS location_id,
-               coalesce(f.product_id, CASE WHEN cardinality(r.product_ids) = 1 THEN r.product_ids[1] END) AS product_id,
+               coalesce(f.touchpoint_id, (a.facts ->> 'touchpoint')::integer, CASE WHEN cardinality(r.touchpoint_ids) = 1 THEN r.touchpoint_ids[1] END) AS touchpoint_id,
+               coalesce(f.location_id, (a.facts ->> 'location')::integer, CASE WHEN cardinality(r.location_ids) = 1 THEN r.location_ids[1] END) AS location_id,
+               coalesce(f.product_id, (a.facts ->> 'product')::integer, CASE WHEN cardinality(r.product_ids) = 1 THEN r.product_ids[1] END) AS product_id,
                p.canonical_id
         FROM unnest(ids) AS u(alert_id)
         JOIN cx.alert AS a ON a.alert_id = u.alert_id
