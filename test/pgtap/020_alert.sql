@@ -16,7 +16,7 @@ SELECT is_empty('SELECT p.relid FROM pg_partition_tree(''cx.feedback'') AS p, (V
 SELECT is((SELECT count(*)::integer FROM pg_trigger WHERE tgrelid = 'cx.feedback'::regclass AND tgname LIKE 'feedback\_alert%' AND tgtype & 1 = 1), 0, 'no trigger of ours fires a row at a time');
 SELECT col_is_unique('cx', 'alert', ARRAY['feedback_id', 'rule_id'], 'an alert is unique for rule and answer');
 SELECT is((SELECT setting FROM pg_settings WHERE name = 'cxm.alerts'), 'on', 'alerts are on unless turned off');
-SELECT is((SELECT setting FROM pg_settings WHERE name = 'cxm.notify_mode'), 'direct', 'listeners are told unless turned off');
+SELECT is((SELECT setting FROM pg_settings WHERE name = 'cxm.notify_mode'), 'worker', 'listeners are told unless turned off');
 SELECT is((SELECT string_agg(context || ' ' || vartype, ', ' ORDER BY name) FROM pg_settings WHERE name IN ('cxm.alerts', 'cxm.notify_mode')),
           'user bool, user enum', 'both are any user''s to set');
 
@@ -124,7 +124,7 @@ SELECT is((SELECT count(*) FROM pg_proc AS p JOIN pg_depend AS d ON d.classid = 
            JOIN pg_language AS l ON l.oid = p.prolang
            WHERE p.pronamespace = 'cxm'::regnamespace AND p.proname ~ 'alert|outbox|notif' AND p.prosecdef), 0::bigint, 'nothing runs with more rights than the caller''s');
 SELECT is((SELECT string_agg(p.proname, ', ') FROM pg_proc AS p JOIN pg_depend AS d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
-           WHERE p.pronamespace = 'cxm'::regnamespace AND p.prosrc ~ '\mpg_notify\M'), 'send_notification', 'one place sends');
+           WHERE p.pronamespace = 'cxm'::regnamespace AND p.prosrc ~ '\mpg_notify\M'), NULL, 'nothing sends but through the outbox');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -134,7 +134,7 @@ RESET cxm.alerts;
 SELECT cxm.alerts_enabled();
 SELECT count(*) FROM cx.alert WHERE feedback_id IN (152, 161, 162);
 SET cxm.alerts = maybe;
-SET cxm.notify_mode = worker;
+SET cxm.notify_mode = nobody;
 DO $$
 BEGIN
     -- only 15 and later can reserve the prefix
