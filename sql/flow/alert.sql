@@ -694,7 +694,7 @@ BEGIN
     ELSIF v_alert.state = 'suppressed' THEN
         RAISE object_not_in_prerequisite_state USING
             MESSAGE = format('alert %s was suppressed', acknowledge_alert.alert_id),
-            DETAIL = format('It fell under %s and was never raised.', v_alert.limit_key),
+            DETAIL = format('%s held it back: %s.', CASE WHEN v_alert.limit_key LIKE 'storm %' THEN 'A storm cap' ELSE 'A throttle' END, v_alert.limit_key),
             HINT = 'Acknowledge the alert that stands for it: cxm.explain_alert() names it.';
     END IF;
 

@@ -568,7 +568,7 @@ BEGIN
     -- one key or a list of them, in either number
     FOREACH field IN ARRAY ARRAY['touchpoint', 'location', 'product'] LOOP
         IF changes ? (field || 's') THEN
-            changes := changes || jsonb_build_object(field, changes -> (field || 's')) - (field || 's');
+            changes := (changes || jsonb_build_object(field, changes -> (field || 's'))) - (field || 's');
         END IF;
         IF jsonb_typeof(changes -> field) = 'string' THEN
             changes := jsonb_set(changes, ARRAY[field], jsonb_build_array(changes -> field));

@@ -85,7 +85,7 @@ BEGIN
            CASE r.trend_by WHEN 'product' THEN p.place_id END,
            jsonb_strip_nulls(jsonb_build_object(
                'value', f.value, 'lower', f.lower, 'upper', f.upper, 'answers', cxm.count(p.ratings), 'goal', r.trend_goal,
-               r.trend_by, p.place_id))
+               coalesce(r.trend_by, 'everywhere'), p.place_id))
     FROM (
         -- the figure at the end of each hour that has answers
         SELECT h.place_id, h.hour + interval '1 hour' AS at,
