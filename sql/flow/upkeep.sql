@@ -99,6 +99,8 @@ BEGIN
                 v_result := cxm.store_traits(v_rejection.source_id, ARRAY[cxm.json_traits(v_rejection.record, v_zone)], strict => true);
             WHEN 'consent' THEN
                 v_result := cxm.store_consents(v_rejection.source_id, ARRAY[cxm.json_consent(v_rejection.record, v_zone)], strict => true);
+            WHEN 'invitation' THEN
+                PERFORM cxm.replay_candidate(v_rejection.record);
             WHEN 'alert' THEN
                 PERFORM cxm.evaluate_alerts(ARRAY(SELECT a.value::bigint FROM jsonb_array_elements_text(v_rejection.record -> 'feedback_ids') AS a),
                                             (v_rejection.record ->> 'rule_id')::integer);
@@ -186,7 +188,7 @@ BEGIN
     END IF;
     COMMIT;
     -- autovacuum never analyses a partitioned table as a whole
-    FOREACH v_table IN ARRAY ARRAY['event', 'feedback', 'purchase', 'identifier', 'profile', 'link', 'message', 'trait', 'alert'] LOOP
+    FOREACH v_table IN ARRAY ARRAY['event', 'feedback', 'purchase', 'identifier', 'profile', 'link', 'message', 'trait', 'alert', 'consent', 'invitation'] LOOP
         EXIT WHEN NOT cxm.lock_job('refresh_statistics');
         EXECUTE pg_catalog.format('ANALYZE cx.%I', v_table);
         COMMIT;
@@ -225,6 +227,10 @@ BEGIN
     CALL cxm.refresh_attachments();
     CALL cxm.replay_rejections();
     CALL cxm.forget_deliveries();
+    CALL cxm.invite_candidates();
+    CALL cxm.send_invitations();
+    CALL cxm.remind_invitations();
+    CALL cxm.expire_invitations();
     CALL cxm.refresh_statistics();
     PERFORM cxm.forget_job_runs();
     PERFORM cxm.forget_notifications();
@@ -236,7 +242,7 @@ COMMENT ON PROCEDURE cxm.upkeep() IS
 'All upkeep in one call: partitions, attached tables'' new partitions, rejections, statistics, the logs. Run by the owner of the store, outside a transaction; or have cxm.schedule_jobs() run the parts.';
 
 CREATE FUNCTION cxm.jobs(OUT job text, OUT schedule text, OUT command text) RETURNS SETOF record
-LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 6
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES ('cxm maintain_partitions', '17 1 * * *',  'CALL cxm.maintain_partitions()'),
@@ -244,6 +250,10 @@ AS $$
            ('cxm replay_rejections',   '*/15 * * * *', 'CALL cxm.replay_rejections()'),
            ('cxm forget_deliveries',   '27 3 * * *',  'CALL cxm.forget_deliveries()'),
            ('cxm refresh_statistics',  '47 2 * * *',  'CALL cxm.refresh_statistics()'),
+           ('cxm invite_candidates',   '* * * * *',   'CALL cxm.invite_candidates()'),
+           ('cxm send_invitations',    '* * * * *',   'CALL cxm.send_invitations()'),
+           ('cxm remind_invitations',  '*/10 * * * *', 'CALL cxm.remind_invitations()'),
+           ('cxm expire_invitations',  '*/10 * * * *', 'CALL cxm.expire_invitations()'),
            ('cxm forget_job_runs',     '37 3 * * *',  'SELECT cxm.forget_job_runs(), cxm.forget_notifications()');
 $$;
 
