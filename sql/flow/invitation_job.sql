@@ -492,7 +492,7 @@ COMMENT ON FUNCTION cxm.invitation_payloads(bigint[]) IS
 'What senders need of invitations, in order: ids, survey, language, and of a survey a new token, under the key secret, which is taken out of the queue once it was sent.';
 
 CREATE FUNCTION cxm.without_consent(invitation_ids bigint[]) RETURNS bigint[]
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

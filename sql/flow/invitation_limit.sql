@@ -159,7 +159,7 @@ COMMENT ON FUNCTION cxm.lock_people(bigint[]) IS
 CREATE FUNCTION cxm.fatigue_violations(drafts cxm.invitation_draft[], purpose text, survey_id integer,
                                        OUT invitation_id bigint, OUT rule_id integer, OUT free_at timestamptz, OUT action text, OUT max_delay interval, OUT detail jsonb)
 RETURNS SETOF record
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 SET plan_cache_mode = auto
@@ -177,33 +177,42 @@ BEGIN
           AND (r.purpose IS NULL OR r.purpose = fatigue_violations.purpose COLLATE "C")
           AND (r.survey_id IS NULL OR r.survey_id = fatigue_violations.survey_id)
           AND fatigue_violations.purpose <> ALL (r.except_purposes) AND fatigue_violations.survey_id <> ALL (r.except_surveys)
+    ), history AS MATERIALIZED (
+        -- by index from each draft; what it needs later goes along, for the planner cannot know how much this finds
+        SELECT d.invitation_id, d.send_at AS at, d.channel AS own_channel, d.attributes AS own_attributes, h.send_at, h.purpose, h.channel, h.survey_id, h.attributes
+        FROM draft AS d
+        CROSS JOIN LATERAL (
+            SELECT n.invitation_id, n.send_at, n.purpose, n.channel, n.survey_id, n.attributes
+            FROM (SELECT d.profile_id
+                  UNION ALL
+                  SELECT p.profile_id FROM cx.profile AS p WHERE p.canonical_id = d.profile_id AND p.canonical_id <> p.profile_id) AS m
+            JOIN cx.identifier AS i ON i.profile_id = m.profile_id
+            JOIN cx.invitation AS n ON n.identifier_id = i.identifier_id AND n.counted
+            WHERE n.invitation_id <> d.invitation_id) AS h
     ), earlier AS (
-        SELECT d.invitation_id, r.rule_id, array_agg(h.send_at ORDER BY h.send_at) AS times
-        FROM cxm.profile_identifiers(ARRAY(SELECT DISTINCT o.profile_id FROM draft AS o)) AS m
-        JOIN cx.invitation AS h ON h.identifier_id = m.identifier_id AND h.counted
-        JOIN draft AS d ON d.profile_id = m.canonical_id AND d.invitation_id <> h.invitation_id
-        JOIN rule AS r ON (r.channel IS NULL OR (r.channel = d.channel COLLATE "C" AND r.channel = h.channel))
-                      AND (r.attributes = '{}' OR (d.attributes @> r.attributes AND h.attributes @> r.attributes))
+        SELECT h.invitation_id, h.at, r.rule_id, array_agg(h.send_at ORDER BY h.send_at) AS times
+        FROM history AS h
+        JOIN rule AS r ON (r.channel IS NULL OR (r.channel = h.own_channel COLLATE "C" AND r.channel = h.channel))
+                      AND (r.attributes = '{}' OR (h.own_attributes @> r.attributes AND h.attributes @> r.attributes))
                       AND (r.purpose IS NULL OR r.purpose = h.purpose)
                       AND (r.survey_id IS NULL OR r.survey_id = h.survey_id)
                       AND h.purpose <> ALL (r.except_purposes) AND h.survey_id <> ALL (r.except_surveys)
-                      AND h.send_at > d.send_at - r.reach * 2
-                      AND (r.per = '{}' OR cxm.fatigue_key(r.per, fatigue_violations.purpose, d.channel, fatigue_violations.survey_id, d.attributes)
+                      AND h.send_at > h.at - r.reach * 2
+                      AND (r.per = '{}' OR cxm.fatigue_key(r.per, fatigue_violations.purpose, h.own_channel, fatigue_violations.survey_id, h.own_attributes)
                                            = cxm.fatigue_key(r.per, h.purpose, h.channel, h.survey_id, h.attributes))
-        GROUP BY d.invitation_id, r.rule_id
+        GROUP BY h.invitation_id, h.at, r.rule_id
     )
     SELECT e.invitation_id, r.rule_id, f.free_at, r.action, r.max_delay,
            jsonb_strip_nulls(jsonb_build_object(
                'rule', r.name,
-               'invitations', (SELECT count(*) FROM unnest(e.times) AS t(at) WHERE t.at > d.send_at - r.rolling_window AND t.at <= d.send_at),
+               'invitations', (SELECT count(*) FROM unnest(e.times) AS t(at) WHERE t.at > e.at - r.rolling_window AND t.at <= e.at),
                'max_count', r.max_count, 'rolling_window', r.rolling_window, 'min_gap', r.min_gap,
-               'nearest', (SELECT t.at FROM unnest(e.times) AS t(at) ORDER BY abs(extract(epoch FROM t.at - d.send_at)), t.at LIMIT 1),
+               'nearest', (SELECT t.at FROM unnest(e.times) AS t(at) ORDER BY abs(extract(epoch FROM t.at - e.at)), t.at LIMIT 1),
                'free_at', f.free_at))
     FROM earlier AS e
-    JOIN draft AS d ON d.invitation_id = e.invitation_id
     JOIN rule AS r ON r.rule_id = e.rule_id
-    CROSS JOIN LATERAL (SELECT cxm.fatigue_free_at(e.times, d.send_at, r.max_count, r.rolling_window, r.min_gap) AS free_at) AS f
-    WHERE f.free_at > d.send_at;
+    CROSS JOIN LATERAL (SELECT cxm.fatigue_free_at(e.times, e.at, r.max_count, r.rolling_window, r.min_gap) AS free_at) AS f
+    WHERE f.free_at > e.at;
 END
 $$;
 
@@ -211,14 +220,17 @@ COMMENT ON FUNCTION cxm.fatigue_violations(cxm.invitation_draft[], text, integer
 'Which fatigue rules the drafts would break at their send_at, a row a (draft, rule), with the first time that the rule would allow. All drafts are of one purpose and survey; what counts are the stored invitations of the person, not the other drafts.';
 
 CREATE FUNCTION cxm.apply_fatigue(drafts cxm.invitation_draft[], purpose text, survey_id integer) RETURNS cxm.invitation_draft[]
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET plan_cache_mode = auto
 AS $$
 DECLARE
     v_open cxm.invitation_draft[] := ARRAY(SELECT d FROM unnest(drafts) AS d WHERE d.suppressed_by IS NULL);
     v_done cxm.invitation_draft[] := ARRAY(SELECT d FROM unnest(drafts) AS d WHERE d.suppressed_by IS NOT NULL);
     v_all cxm.invitation_draft[];
 BEGIN
+    PERFORM cxm.plan_for(cardinality(drafts));
     -- what is moved is held against all rules again at its new time
     WHILE v_open <> '{}' LOOP
         v_all := ARRAY(
@@ -506,6 +518,8 @@ COMMENT ON FUNCTION cxm.release_quota(bigint, integer[]) IS
 CREATE FUNCTION cxm.apply_quotas(drafts cxm.invitation_draft[], survey_id integer) RETURNS cxm.invitation_draft[]
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET plan_cache_mode = auto
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -521,6 +535,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM cx.quota AS q WHERE q.survey_id = apply_quotas.survey_id AND q.basis = 'invitation' AND q.enabled) THEN
         RETURN drafts;
     END IF;
+    PERFORM cxm.plan_for(cardinality(drafts));
 
     -- all places that any of them might want, locked in order
     PERFORM cxm.make_quota_stripes(w.quota_id, w.period_start)
