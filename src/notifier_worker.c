@@ -92,6 +92,14 @@
 #define FIRST_LOCKED_PAUSE_MS 20
 #define LONGEST_LOCKED_PAUSE_MS 5000
 
+/*
+ * Batches begin no closer to each other than this.  One that comes alone is
+ * sent at once; where they come in crowds, waking the worker, flushing its
+ * commit and waking the listeners is for many of them together, and costs the
+ * writers that much less.
+ */
+#define BATCH_INTERVAL_MS 3
+
 typedef enum SlotState
 {
 	SLOT_QUIET,					/* no worker, and none is wanted */
@@ -308,6 +316,14 @@ sleep_until(TimestampTz moment)
 
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (moment == 0 ? 0 : WL_TIMEOUT), timeout, wait_event());
 	ResetLatch(MyLatch);
+}
+
+/* Sleep so long, whatever comes */
+static void
+nap(long milliseconds)
+{
+	if (milliseconds > 0)
+		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, wait_event());
 }
 
 static TimestampTz
@@ -842,6 +858,7 @@ cxm_notifier_worker_main(Datum argument)
 {
 	int64		todo = FROM_FIRST;
 	TimestampTz not_before = 0;
+	TimestampTz next_batch = 0;
 	int			failures = 0;
 	int			locked = 0;
 
@@ -870,6 +887,9 @@ cxm_notifier_worker_main(Datum argument)
 		if (must_leave())
 			proc_exit(0);
 
+		if (next_batch != 0 && has_work(my_slot))
+			nap(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next_batch));
+
 		/* what has just come does not wait for rows that others have locked */
 		hint = (int64) pg_atomic_exchange_u64(&my_slot->from, (uint64) FROM_NONE);
 		if (hint != FROM_NONE && failures == 0)
@@ -880,6 +900,8 @@ cxm_notifier_worker_main(Datum argument)
 		{
 			CxmBatch	batch;
 			Outcome		outcome;
+
+			next_batch = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BATCH_INTERVAL_MS);
 
 			if (!try_to_send(todo, &batch, &outcome, failures))
 				not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause_after(++failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS));

@@ -90,7 +90,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.set_delivery_channel(text, jsonb) IS
-'Adds a delivery channel, or changes one. changes is a JSON object with columns of cx.delivery_channel: description, namespaces (an array of names, or null: the identifier itself is the address), max_attempts, retry_after, retry_limit, jitter; what is not in it stays. Errors: a malformed name, an unknown key (22023), an unknown namespace (42704), a value out of range (23514).';
+'Adds a delivery channel, or changes one. changes is a JSON object with columns of cx.delivery_channel: description, namespaces (an array of names, or null: no address is needed), max_attempts, retry_after, retry_limit, jitter; what is not in it stays. Errors: a malformed name, an unknown key (22023), an unknown namespace (42704), a value out of range (23514).';
 
 CREATE FUNCTION cxm.delivery_address(identifier_id bigint, channel text) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -138,7 +138,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.delivery_address(bigint, text) IS
-'Address of a customer on a delivery channel today: the identifier itself where its kind is one of the channel''s namespaces; else, of the person whom it belongs to, the newest identifier of the best such kind that is not quarantined. NULL when there is none, or no such identifier. Error 42704: no such channel.';
+'Address of a customer on a delivery channel today: the identifier itself where its kind is one of the channel''s namespaces, or the channel has none; else, of the person whom it belongs to, the newest identifier of the best such kind that is not quarantined. NULL when there is none, or no such identifier. Error 42704: no such channel.';
 
 CREATE FUNCTION cxm.delivery_wait(delivery_id bigint, failures integer, retry_after interval, retry_limit interval, jitter double precision) RETURNS interval
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -305,11 +305,11 @@ BEGIN
                            CASE
                                WHEN c.attempts - c.first_attempt + 1 >= k.max_attempts
                                    THEN format('given up after %s attempts, the last of which ended without a word from its sender', c.attempts - c.first_attempt + 1)
-                               WHEN a.address IS NULL AND c.identifier_id IS NULL THEN 'no identifier was named'
-                               WHEN a.address IS NULL THEN format('identifier %s has no address for channel %s', c.identifier_id, k.channel)
+                               WHEN a.address IS NULL AND k.namespaces IS NOT NULL AND c.identifier_id IS NULL THEN 'no identifier was named'
+                               WHEN a.address IS NULL AND k.namespaces IS NOT NULL THEN format('identifier %s has no address for channel %s', c.identifier_id, k.channel)
                            END AS reason
                     FROM candidate AS c
-                    CROSS JOIN (SELECT k.channel, k.max_attempts FROM cx.delivery_channel AS k WHERE k.channel = delivery_channel COLLATE "C") AS k
+                    CROSS JOIN (SELECT k.channel, k.max_attempts, k.namespaces FROM cx.delivery_channel AS k WHERE k.channel = delivery_channel COLLATE "C") AS k
                     CROSS JOIN LATERAL cxm.delivery_address(c.identifier_id, k.channel) AS a(address)
                 ), moved AS (
                     UPDATE cx.delivery AS d
@@ -354,7 +354,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.claim_deliveries(integer, text, text, interval) IS
-'Claims up to n deliveries that are due and that nobody holds, longest due first, of one channel or (NULL) of one channel after the other, and returns them with what a sender needs; address is that of today. Sessions that claim at once get different ones and do not wait. A claim lapses after lease, and the delivery can be claimed again; attempt tells the claims of a delivery apart. A delivery whose customer has no address on the channel, and one whose last permitted claim lapsed, becomes a dead letter instead. Errors: n, claimed_by or lease is missing or not positive (22023), no such channel (42704).';
+'Claims up to n deliveries that are due and that nobody holds, longest due first, of one channel or (NULL) of one channel after the other, and returns them with what a sender needs; address is that of today. Sessions that claim at once get different ones and do not wait. A claim lapses after lease, and the delivery can be claimed again; attempt tells the claims of a delivery apart. A delivery whose customer has no address on a channel that needs one, and one whose last permitted claim lapsed, becomes a dead letter instead. Errors: n, claimed_by or lease is missing or not positive (22023), no such channel (42704).';
 
 CREATE FUNCTION cxm.lock_delivery(delivery_id bigint, attempt integer,
                                   OUT latest_attempt integer, OUT first_attempt integer, OUT this_attempt integer, OUT channel text, OUT state text, OUT due_at timestamptz,

@@ -19,7 +19,7 @@ CREATE TABLE cx.delivery_channel (
 COMMENT ON TABLE cx.delivery_channel IS 'Ways to reach a customer, what is an address there and how often sending is tried. Change it, or add one of yours, with cxm.set_delivery_channel().';
 COMMENT ON COLUMN cx.delivery_channel.channel IS 'Name of the channel; lower case.';
 COMMENT ON COLUMN cx.delivery_channel.description IS 'What it is.';
-COMMENT ON COLUMN cx.delivery_channel.namespaces IS 'Kinds of identifier (cx.namespace) that are an address there, best first; NULL = the value of the identifier that the delivery names, whatever its kind.';
+COMMENT ON COLUMN cx.delivery_channel.namespaces IS 'Kinds of identifier (cx.namespace) that are an address there, best first. NULL = none is needed, since the payload says where to, such as a chat session; the value of the identifier that the delivery names is given as the address then.';
 COMMENT ON COLUMN cx.delivery_channel.max_attempts IS 'How often sending is tried before the delivery is a dead letter.';
 COMMENT ON COLUMN cx.delivery_channel.retry_after IS 'Wait after the first failed attempt; it doubles with each further one.';
 COMMENT ON COLUMN cx.delivery_channel.retry_limit IS 'Longest wait between two attempts.';
@@ -60,7 +60,7 @@ CREATE TABLE cx.delivery (
     CONSTRAINT delivery_state_check CHECK (state IN ('pending', 'claimed', 'sent', 'dead', 'cancelled')),
     CONSTRAINT delivery_status_check CHECK (status IN ('sent', 'delivered', 'opened', 'clicked', 'bounced_soft', 'bounced_hard', 'complained', 'failed')),
     CONSTRAINT delivery_due_check CHECK ((state IN ('pending', 'claimed')) = (due_at IS NOT NULL)),
-    CONSTRAINT delivery_claim_check CHECK (state <> 'claimed' OR (attempts > 0 AND claimed_at IS NOT NULL AND claimed_by IS NOT NULL AND address IS NOT NULL)),
+    CONSTRAINT delivery_claim_check CHECK (state <> 'claimed' OR (attempts > 0 AND claimed_at IS NOT NULL AND claimed_by IS NOT NULL)),
     CONSTRAINT delivery_sent_check CHECK ((state <> 'sent' OR sent_at IS NOT NULL) AND (status IS NOT NULL) <= (sent_at IS NOT NULL)),
     CONSTRAINT delivery_reason_check CHECK (state <> 'dead' OR reason IS NOT NULL),
     CONSTRAINT delivery_finished_check CHECK ((state IN ('sent', 'dead', 'cancelled')) = (finished_at IS NOT NULL))
@@ -87,7 +87,7 @@ COMMENT ON COLUMN cx.delivery.attempts IS 'How often it was claimed: the number 
 COMMENT ON COLUMN cx.delivery.first_attempt IS 'First attempt that counts towards max_attempts: 1, or the one after the last redrive.';
 COMMENT ON COLUMN cx.delivery.claimed_at IS 'When it was last claimed.';
 COMMENT ON COLUMN cx.delivery.claimed_by IS 'Who last claimed it.';
-COMMENT ON COLUMN cx.delivery.address IS 'Address that the last claim was given.';
+COMMENT ON COLUMN cx.delivery.address IS 'Address that the last claim was given; NULL = none, which the channel allows.';
 COMMENT ON COLUMN cx.delivery.provider_message_id IS 'The provider''s id of the message, as first acknowledged.';
 COMMENT ON COLUMN cx.delivery.status IS 'The furthest that the provider told, in this order: sent, bounced_soft, delivered, opened, clicked, failed, bounced_hard, complained; NULL = not sent.';
 COMMENT ON COLUMN cx.delivery.reason IS 'Why the last attempt failed, why it is dead, or why it was cancelled.';
