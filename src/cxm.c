@@ -7,6 +7,8 @@
 #include "postgres.h"
 
 #include "cxm.h"
+#include "miscadmin.h"
+#include "notifier.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
@@ -16,28 +18,13 @@ PG_MODULE_MAGIC_EXT(.name = "cxm", .version = CXM_VERSION);
 PG_MODULE_MAGIC;
 #endif
 
-/* Who tells the listeners of an alert */
-typedef enum NotifyMode
-{
-	NOTIFY_MODE_OFF,
-	NOTIFY_MODE_DIRECT
-} NotifyMode;
-
-static const struct config_enum_entry notify_mode_options[] = {
-	{"direct", NOTIFY_MODE_DIRECT, false},
-	{"off", NOTIFY_MODE_OFF, false},
-	{NULL, 0, false}
-};
-
 static bool cxm_alerts = true;
-static int	cxm_notify_mode = NOTIFY_MODE_DIRECT;
 
 /* a library that can be loaded has to show this one; the header of 16 says so itself */
 extern PGDLLEXPORT void _PG_init(void);
 
 PG_FUNCTION_INFO_V1(cxm_version);
 PG_FUNCTION_INFO_V1(cxm_alerts_enabled);
-PG_FUNCTION_INFO_V1(cxm_get_notify_mode);
 
 /* Define the settings when the library is loaded, by its first call in a session at the latest */
 void
@@ -55,11 +42,13 @@ _PG_init(void)
 							 NULL);
 
 	DefineCustomEnumVariable("cxm.notify_mode",
-							 "Says who sends the notifications of alerts.",
-							 "direct: the transaction that raised the alert, at its commit. off: nobody until cxm.send_outbox() is called.",
+							 "Says who sends the notifications that this session posts.",
+							 "worker: the background worker of the database, or direct where the library is not preloaded. "
+							 "direct: the transaction that posts them, at its commit. "
+							 "off: nobody until cxm.send_outbox() is called.",
 							 &cxm_notify_mode,
-							 NOTIFY_MODE_DIRECT,
-							 notify_mode_options,
+							 CXM_NOTIFY_WORKER,
+							 cxm_notify_modes,
 							 PGC_USERSET,
 							 0,
 							 NULL,
@@ -71,6 +60,9 @@ _PG_init(void)
 #else
 	EmitWarningsOnPlaceholders("cxm");
 #endif
+
+	if (process_shared_preload_libraries_in_progress)
+		cxm_notifier_preload();
 }
 
 /* The version that cxm.control gave the build */
@@ -90,16 +82,4 @@ Datum
 cxm_alerts_enabled(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(cxm_alerts);
-}
-
-/* The value of cxm.notify_mode, for the same reason */
-Datum
-cxm_get_notify_mode(PG_FUNCTION_ARGS)
-{
-	const struct config_enum_entry *option = notify_mode_options;
-
-	while (option->val != cxm_notify_mode)
-		option++;
-
-	PG_RETURN_TEXT_P(cstring_to_text(option->name));
 }

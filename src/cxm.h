@@ -17,6 +17,11 @@
 #include "varatt.h"
 #endif
 
+/* the most elements of an array; array.h shows it from 15 on */
+#if PG_VERSION_NUM < 150000
+#define MaxArraySize ((Size) (MaxAllocSize / sizeof(Datum)))
+#endif
+
 /* soft errors came in 16; before that an input function can only raise */
 #if PG_VERSION_NUM < 160000
 #define ereturn(context, dummy_value, ...) ereport(ERROR, __VA_ARGS__)

@@ -520,7 +520,7 @@ BEGIN
     v_identifiers := cxm.resolve_identifiers(source_id, identifiers, times, CASE kind WHEN 'traits' THEN message_ids END, verified,
                                              v_stale, 'the source changed the record');
     -- not where the transaction began before this statement, and so may go on after it
-    IF kind <> 'traits' AND transaction_timestamp() >= statement_timestamp() THEN
+    IF kind IN ('event', 'feedback', 'purchase') AND transaction_timestamp() >= statement_timestamp() THEN
         PERFORM cxm.ensure_partitions(v_table, ARRAY(SELECT t.at FROM unnest(times, v_ids) AS t(at, id) WHERE t.id IS NOT NULL));
     END IF;
 

@@ -102,8 +102,9 @@ BEGIN
     SELECT s.record_a, s.record_b, s.weight, s.probability
     FROM cxm.linkage_score('TABLE pg_temp.cxm_match_input', model, review, one_to_one) AS s;
     SELECT c.name INTO v_bad
-    FROM unnest(CASE WHEN namespace IS NULL THEN ARRAY['namespace', 'value'] END) AS c(name)
-    WHERE NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = 'pg_temp.cxm_match_input'::regclass AND a.attname = c.name);
+    FROM unnest(CASE WHEN namespace IS NULL THEN ARRAY['namespace', 'value'] END) WITH ORDINALITY AS c(name, place)
+    WHERE NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = 'pg_temp.cxm_match_input'::regclass AND a.attname = c.name)
+    ORDER BY c.place LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'query has no column "%"', v_bad
             USING ERRCODE = 'undefined_column',

@@ -14,9 +14,9 @@ SELECT is_empty('SELECT p.relid FROM pg_partition_tree(''cx.feedback'') AS p, (V
                  WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = p.relid AND t.tgname = w.name AND t.tgenabled = ''O'')',
                 'and so is every other partition');
 SELECT is((SELECT count(*)::integer FROM pg_trigger WHERE tgrelid = 'cx.feedback'::regclass AND tgname LIKE 'feedback\_alert%' AND tgtype & 1 = 1), 0, 'no trigger of ours fires a row at a time');
-SELECT col_is_unique('cx', 'alert', ARRAY['rule_id', 'feedback_id'], 'an alert is unique for rule and answer');
+SELECT col_is_unique('cx', 'alert', ARRAY['feedback_id', 'rule_id'], 'an alert is unique for rule and answer');
 SELECT is((SELECT setting FROM pg_settings WHERE name = 'cxm.alerts'), 'on', 'alerts are on unless turned off');
-SELECT is((SELECT setting FROM pg_settings WHERE name = 'cxm.notify_mode'), 'direct', 'listeners are told unless turned off');
+SELECT is((SELECT setting FROM pg_settings WHERE name = 'cxm.notify_mode'), 'worker', 'listeners are told unless turned off');
 SELECT is((SELECT string_agg(context || ' ' || vartype, ', ' ORDER BY name) FROM pg_settings WHERE name IN ('cxm.alerts', 'cxm.notify_mode')),
           'user bool, user enum', 'both are any user''s to set');
 
@@ -25,15 +25,15 @@ DO $$ BEGIN PERFORM setseed(0.5); END $$;
 INSERT INTO cx.touchpoint (touchpoint_id, key) SELECT i, 't' || i FROM generate_series(1, 3) AS i;
 INSERT INTO cx.location (location_id, key) SELECT i, 'l' || i FROM generate_series(1, 3) AS i;
 INSERT INTO cx.product (product_id, key) SELECT i, 'p' || i FROM generate_series(1, 3) AS i;
-INSERT INTO cx.alert_rule (name, enabled, metric, score_min, score_max, touchpoint_id, location_id, product_id, search, search_config, valid_from, valid_to)
+INSERT INTO cx.alert_rule (name, enabled, metric, score_min, score_max, touchpoint_ids, location_ids, product_ids, search, search_config, valid_from, valid_to)
 SELECT 'rule ' || i,
        random() < 0.9,
        CASE WHEN random() < 0.7 THEN (ARRAY['nps', 'csat', 'ces'])[1 + floor(random() * 3)] END,
        CASE WHEN random() < 0.4 THEN floor(random() * 5) END,
        CASE WHEN random() < 0.4 THEN 5 + floor(random() * 5) END,
-       CASE WHEN random() < 0.3 THEN 1 + floor(random() * 3) END,
-       CASE WHEN random() < 0.3 THEN 1 + floor(random() * 3) END,
-       CASE WHEN random() < 0.3 THEN 1 + floor(random() * 3) END,
+       CASE WHEN random() < 0.3 THEN ARRAY[1 + floor(random() * 3), 1 + floor(random() * 3)]::integer[] END,
+       CASE WHEN random() < 0.3 THEN ARRAY[1 + floor(random() * 3), 1 + floor(random() * 3)]::integer[] END,
+       CASE WHEN random() < 0.3 THEN ARRAY[1 + floor(random() * 3), 1 + floor(random() * 3)]::integer[] END,
        CASE WHEN random() < 0.3 THEN (ARRAY['refund', 'slow or late', '"very slow"', 'slow -late', 'nobody'])[1 + floor(random() * 5)] END,
        (ARRAY['simple', 'pg_catalog.english'])[1 + floor(random() * 2)],
        CASE WHEN random() < 0.3 THEN timestamptz '2024-06-01 00:00+00' ELSE '-infinity' END,
@@ -71,9 +71,9 @@ WHERE r.enabled
   AND f.received_at <@ tstzrange(r.valid_from, r.valid_to, '[)')
   AND coalesce(r.metric, f.metric) = f.metric
   AND (r.score_min IS NULL AND r.score_max IS NULL OR f.score <@ int4range(r.score_min, r.score_max, '[]') AND f.score IS NOT NULL)
-  AND coalesce(r.touchpoint_id = f.touchpoint_id, r.touchpoint_id IS NULL)
-  AND coalesce(r.location_id = f.location_id, r.location_id IS NULL)
-  AND coalesce(r.product_id = f.product_id, r.product_id IS NULL)
+  AND (r.touchpoint_ids IS NULL OR (r.touchpoint_ids @> ARRAY[f.touchpoint_id::integer] AND f.touchpoint_id IS NOT NULL))
+  AND (r.location_ids IS NULL OR (r.location_ids @> ARRAY[f.location_id::integer] AND f.location_id IS NOT NULL))
+  AND (r.product_ids IS NULL OR (r.product_ids @> ARRAY[f.product_id::integer] AND f.product_id IS NOT NULL))
   AND (r.search IS NULL OR coalesce(pg_temp.reads(r.search, r.search_config, f.comment), false));
 SELECT cmp_ok((SELECT count(*) FROM wanted), '>', 1000::bigint, 'the random rules match often');
 SELECT is((SELECT count(*) FROM (SELECT search IS NOT NULL, metric IS NOT NULL, score_min IS NOT NULL
@@ -124,7 +124,7 @@ SELECT is((SELECT count(*) FROM pg_proc AS p JOIN pg_depend AS d ON d.classid = 
            JOIN pg_language AS l ON l.oid = p.prolang
            WHERE p.pronamespace = 'cxm'::regnamespace AND p.proname ~ 'alert|outbox|notif' AND p.prosecdef), 0::bigint, 'nothing runs with more rights than the caller''s');
 SELECT is((SELECT string_agg(p.proname, ', ') FROM pg_proc AS p JOIN pg_depend AS d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
-           WHERE p.pronamespace = 'cxm'::regnamespace AND p.prosrc ~ '\mpg_notify\M'), 'send_notification', 'one place sends');
+           WHERE p.pronamespace = 'cxm'::regnamespace AND p.prosrc ~ '\mpg_notify\M'), NULL, 'nothing sends but through the outbox');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,17 +1,19 @@
 -- What cxm.grant_store() opens, and what stays shut
 BEGIN;
-SELECT plan(92);
+SELECT plan(111);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = error;
 CREATE ROLE cxm_test_reader;
 CREATE ROLE cxm_test_writer;
 CREATE ROLE cxm_test_agent;
+CREATE ROLE cxm_test_sender;
 CREATE ROLE cxm_test_nobody;
 SELECT cxm.add_alert_rule('low', 'nps', 0, 6);
 SELECT cxm.track('before', '{"email": "g@x.org", "anonymous_id": "g"}');
 SELECT cxm.grant_store('cxm_test_reader');
 SELECT cxm.grant_store('cxm_test_writer', 'writer');
 SELECT cxm.grant_store('cxm_test_agent', 'agent');
+SELECT cxm.grant_store('cxm_test_sender', 'sender');
 SELECT lives_ok($$SELECT cxm.grant_store('cxm_test_writer', 'writer')$$, 'granting twice is no error');
 
 -- nobody
@@ -73,6 +75,9 @@ SELECT lives_ok(statement, 'a writer can: ' || left(statement, 60)) FROM unnest(
     $$SELECT cxm.accept_match(min(match_id), 'one telephone'), cxm.reject_match(max(match_id), 'father and son') FROM cx.match WHERE state = 'open'$$,
     $$SELECT cxm.identify(jsonb_build_object('email', n || '@y.org'), '{"name": "Zoe"}') FROM generate_series(1, 2) AS n$$,
     $$SELECT cxm.link_profiles(ARRAY['name'], '{"lambda": 0.5, "blocking": ["name"], "comparisons": [{"column": "name", "levels": [{"exact": true, "m": 0.9, "u": 0.01}, {"else": true, "m": 0.1, "u": 0.99}]}]}')$$,
+    $$SELECT cxm.receive_message('sms', 'hello', '{"phone": "+493012345"}', external_id => 'sms 1')$$,
+    $$SELECT cxm.receive_messages('[{"channel": "sms", "body": "more", "identifiers": {"phone": "+493012345"}}, {}]')$$,
+    $$SELECT cxm.enqueue_deliveries('test', ARRAY[1], ARRAY['sms'], ARRAY[(SELECT identifier_id FROM cx.identifier WHERE value = '+493012345')], ARRAY['{}'::jsonb])$$,
     $$INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0)$$]) AS statement;
 SELECT throws_ok(statement, '42501', NULL, 'a writer cannot: ' || statement) FROM unnest(ARRAY[
     'SELECT * FROM cx.customer_360', 'SELECT * FROM cx.scorecard', 'SELECT * FROM cx.job_run',
@@ -93,8 +98,22 @@ SELECT is((SELECT count(*) FROM cxm.claim_alerts(10)), 3::bigint, 'an agent clai
 SELECT is(cxm.acknowledge_alert((SELECT min(alert_id) FROM cx.alert), 'called'), true, 'acknowledges one');
 SELECT is(cxm.release_alert((SELECT max(alert_id) FROM cx.alert)), true, 'gives one back');
 SELECT lives_ok('SELECT count(*) FROM cx.customer_360', 'sees the customer');
+CREATE FUNCTION pg_temp.conversation() RETURNS bigint LANGUAGE sql AS 'SELECT min(conversation_id) FROM cx.conversation WHERE channel = ''sms''';
+SELECT lives_ok(statement, 'an agent can: ' || statement) FROM unnest(ARRAY[
+    'SELECT cxm.take_conversations(1)', 'SELECT cxm.add_note(pg_temp.conversation(), ''a note'')', 'SELECT cxm.send_message(pg_temp.conversation(), ''an answer'')',
+    'SELECT cxm.mark_read(pg_temp.conversation())', 'SELECT cxm.edit_message(max(message_id), ''a better answer'') FROM cx.conversation_message',
+    'SELECT cxm.search_messages(''answer'')', 'SELECT cxm.assign_conversation(pg_temp.conversation(), NULL)', 'SELECT cxm.set_conversation_state(pg_temp.conversation(), ''closed'')',
+    'SELECT count(*) FROM cx.conversation_thread']) AS statement;
 SELECT throws_ok(statement, '42501', NULL, 'an agent cannot: ' || statement) FROM unnest(ARRAY[
     'SELECT cxm.record_feedback(''nps'', 1)', 'DELETE FROM cx.alert', 'UPDATE cx.feedback SET score = 10', 'SELECT cxm.enable_alert_rule(''low'', false)']) AS statement;
+RESET ROLE;
+
+-- a sender brings deliveries out, and sees addresses, but not what customers said
+SET LOCAL ROLE cxm_test_sender;
+SELECT is((SELECT array_agg(address) FROM cxm.claim_deliveries(10, channel => 'sms')), '{+493012345,+493012345}', 'a sender claims deliveries with their addresses');
+SELECT lives_ok('SELECT cxm.acknowledge_delivery(min(delivery_id), ''p 1''), cxm.fail_delivery(max(delivery_id), ''busy''), cxm.record_delivery_status(''p 1'', ''delivered'') FROM cx.delivery', 'says what became of them');
+SELECT throws_ok(statement, '42501', NULL, 'a sender cannot: ' || statement) FROM unnest(ARRAY[
+    'SELECT * FROM cx.feedback', 'SELECT * FROM cx.conversation_message', 'SELECT * FROM cx.purchase', 'SELECT * FROM cx.trait', 'DELETE FROM cx.delivery']) AS statement;
 RESET ROLE;
 
 SELECT * FROM finish();

@@ -1,6 +1,6 @@
 -- Who is who: a function of the live links, whatever the order in which they came and went
 BEGIN;
-SELECT plan(55);
+SELECT plan(61);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -129,6 +129,38 @@ SELECT cxm.identify('{"email": ["v1@x.org", "v2@x.org"]}', verified => true);
 SELECT cxm.identify('{"email": ["v1@x.org", "v2@x.org"]}', verified => NULL);
 SELECT results_eq($$SELECT l.verified FROM cx.link AS l JOIN cx.identifier AS i ON i.identifier_id = l.identifier_a WHERE i.value IN ('v1@x.org', 'v2@x.org')$$,
                   ARRAY[true], 'a link that is verified later is verified, and one');
+
+-- a link whose row was edited: what it was before is unknown, so it may have stood before stronger ones, and proved who somebody is
+CREATE FUNCTION pg_temp.link_by_hand(a text, b text, kind text, probability float8 DEFAULT NULL) RETURNS bigint LANGUAGE sql AS $$
+    INSERT INTO cx.link AS l (identifier_a, identifier_b, kind, source_id, probability, observed_at)
+    SELECT least(x.identifier_id, y.identifier_id), greatest(x.identifier_id, y.identifier_id), link_by_hand.kind, cxm.source_id('hand'), link_by_hand.probability, now()
+    FROM cx.identifier AS x, cx.identifier AS y WHERE x.value = a AND y.value = b
+    RETURNING l.link_id
+$$;
+CREATE FUNCTION pg_temp.edit(a text, b text) RETURNS bigint LANGUAGE sql AS $$
+    WITH edited AS (
+        UPDATE cx.link AS l SET verified = false FROM cx.identifier AS x, cx.identifier AS y
+        WHERE x.value IN (a, b) AND y.value IN (a, b) AND l.identifier_a = x.identifier_id AND l.identifier_b = y.identifier_id
+        RETURNING l.link_id
+    )
+    SELECT cxm.resolve_links(array_agg(e.link_id)) FROM edited AS e
+$$;
+SELECT cxm.identify('{"user_id": "edited-1", "email": "edited@x.org"}', verified => true, message_id => 'stated');
+SELECT cxm.identify('{"user_id": "edited-2", "email": "edited@x.org"}', verified => true);
+SELECT is(cxm.customer('email', 'edited@x.org'), cxm.customer('user_id', 'edited-1'), 'the stated link stands before the other');
+SELECT pg_temp.edit('edited-1', 'edited@x.org');
+SELECT is(cxm.customer('email', 'edited@x.org'), cxm.customer('user_id', 'edited-2'), 'no longer verified it stands behind it');
+SELECT is_empty('SELECT * FROM cxm.identity_check()', 'and the store is what its links say');
+SELECT cxm.identify('{"device_id": "edited-d", "phone": "1234567890"}', verified => true);
+SELECT pg_temp.edit('edited-d', '1234567890');
+SELECT is_empty('SELECT * FROM cxm.identity_check()', 'a link to a blocked value proved who the device is, and proves it no more');
+-- a link between two quarantined ends is refused, also where one by hand makes them one
+SELECT cxm.identify('{"user_id": "edited-3", "email": "nobody", "phone": "0"}');
+SELECT cxm.resolve_links(ARRAY[pg_temp.link_by_hand('nobody', '0', 'pinned'), pg_temp.link_by_hand('nobody', '0', 'matched', 0.9)]);
+SELECT is((SELECT string_agg(concat_ws(' ', l.kind, l.refused), ', ' ORDER BY l.kind) FROM cx.link AS l JOIN cx.identifier AS i ON i.identifier_id = l.identifier_a
+           JOIN cx.identifier AS j ON j.identifier_id = l.identifier_b WHERE i.value IN ('nobody', '0') AND j.value IN ('nobody', '0')),
+          'matched malformed, pinned, seen malformed', 'two malformed values are one by a pinned link alone');
+SELECT is_empty('SELECT * FROM cxm.identity_check()', 'as the solver of everything says');
 
 -- namespaces
 SELECT throws_ok($$SELECT cxm.add_namespace('Wallet', 1)$$, '42602', NULL, 'a name has lower-case letters');

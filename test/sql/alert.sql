@@ -22,9 +22,9 @@ SELECT cxm.add_alert_rule('detractors', metric => 'nps', score_max => 6, owner =
 SELECT cxm.add_alert_rule('till', 'rating', 1, 2, 'checkout', 'store 7', 'SKU-1', NULL, 'simple', 'low', NULL, '2020-01-01 00:00+00', '2021-01-01 00:00+00');
 SELECT cxm.add_alert_rule('refund', search => 'refund or "never again" -joke', search_config => 'english', severity => 'critical');
 SELECT r.*, t.key AS touchpoint, l.key AS location, p.key AS product
-FROM (SELECT rule_id, name, version, enabled, metric, score_min, score_max, touchpoint_id, location_id, product_id, search, search_config, severity, owner,
+FROM (SELECT rule_id, name, version, enabled, metric, score_min, score_max, touchpoint_ids, location_ids, product_ids, search, search_config, severity, owner,
              valid_from AT TIME ZONE 'UTC' AS valid_from, valid_to AT TIME ZONE 'UTC' AS valid_to FROM cx.alert_rule) AS r
-LEFT JOIN cx.touchpoint AS t USING (touchpoint_id) LEFT JOIN cx.location AS l USING (location_id) LEFT JOIN cx.product AS p USING (product_id)
+LEFT JOIN cx.touchpoint AS t ON t.touchpoint_id = ANY (r.touchpoint_ids) LEFT JOIN cx.location AS l ON l.location_id = ANY (r.location_ids) LEFT JOIN cx.product AS p ON p.product_id = ANY (r.product_ids)
 ORDER BY rule_id
 \gx
 -- a key that is known is used
@@ -110,7 +110,7 @@ SELECT cxm.change_alert_rule('detractors', '{"score_max": 2, "severity": "critic
 SELECT cxm.change_alert_rule('detractors', '{"touchpoint": null, "name": "furious"}');
 INSERT INTO cx.feedback (feedback_id, metric, score) VALUES (151, 'nps', 2), (152, 'nps', 3);
 SELECT rule_version, feedback_id, severity, owner FROM cx.alert WHERE feedback_id IN (101, 151, 152) ORDER BY feedback_id;
-SELECT name, version, metric, score_min, score_max, touchpoint_id, search_config, severity, owner FROM cx.alert_rule WHERE name = 'furious';
+SELECT name, version, metric, score_min, score_max, touchpoint_ids, search_config, severity, owner FROM cx.alert_rule WHERE name = 'furious';
 SELECT cxm.change_alert_rule('detractors', '{}');
 SELECT cxm.change_alert_rule('furious', '{"scoremax": 2, "rule_id": 7}');
 SELECT cxm.change_alert_rule('furious', '[]');
@@ -134,7 +134,7 @@ RESET cxm.alerts;
 SELECT cxm.alerts_enabled();
 SELECT count(*) FROM cx.alert WHERE feedback_id IN (152, 161, 162);
 SET cxm.alerts = maybe;
-SET cxm.notify_mode = worker;
+SET cxm.notify_mode = nobody;
 DO $$
 BEGIN
     -- only 15 and later can reserve the prefix

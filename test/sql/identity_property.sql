@@ -375,7 +375,7 @@ DECLARE
     v_trail text[];
     v_breaches text[];
 BEGIN
-    FOR g IN oracle.first_graph() .. oracle.last_graph(30) LOOP
+    FOR g IN oracle.first_graph() .. oracle.last_graph(45) LOOP
         PERFORM setseed(g * 0.6180339887 % 1);
         v_density := (ARRAY[0, 0.3, 0.6])[1 + g % 3];
         v_trail := '{}';

@@ -5,7 +5,7 @@ SET datestyle = 'ISO, MDY';
 
 -- texts
 SELECT v AS value, cxm.normalize_text(v) AS text
-FROM unnest(ARRAY['A1', E' \t a  b\n', '', E' \r\n\f\v', U&'\00A0A1\3000', U&'\FEFFA1\200B', U&'\200B', U&'\0301', 'é ', NULL]) AS v;
+FROM unnest(ARRAY['A1', E' \t a  b\n', '', E' \r\n\f\x0B', U&'\00A0A1\3000', U&'\FEFFA1\200B', U&'\200B', U&'\0301', 'é ', NULL]) AS v;
 
 -- e-mail: lower case, and nothing that is no address
 SELECT v AS value, cxm.normalize_email(v) AS email

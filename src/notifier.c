@@ -1,0 +1,280 @@
+/*
+ * src/notifier.c
+ *		Telling listeners: what is posted to cx.outbox, and how it becomes a
+ *		notification.
+ *
+ * Whoever has something to tell writes a row of cx.outbox in the transaction
+ * that it is about.  Who gives it to NOTIFY depends on cxm.notify_mode: the
+ * worker of the database (notifier_worker.c), the transaction itself, or
+ * nobody until cxm.send_outbox() is called.
+ *
+ * Statements here run under whatever search_path the session has, so every
+ * name and operator in them has its schema.
+ *
+ * Copyright (c) 2026, cxm developers
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "notifier.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+const struct config_enum_entry cxm_notify_modes[] = {
+	{"worker", CXM_NOTIFY_WORKER, false},
+	{"direct", CXM_NOTIFY_DIRECT, false},
+	{"off", CXM_NOTIFY_OFF, false},
+	{NULL, 0, false}
+};
+
+int			cxm_notify_mode = CXM_NOTIFY_WORKER;
+
+PG_FUNCTION_INFO_V1(cxm_get_notify_mode);
+PG_FUNCTION_INFO_V1(cxm_post_notification_array);
+PG_FUNCTION_INFO_V1(cxm_send_notification);
+
+/* a statement whose plan is kept */
+typedef struct Statement
+{
+	const char *sql;
+	int			nargs;
+	Oid			types[4];
+	SPIPlanPtr	plan;
+} Statement;
+
+/* Run it as a command of its own; SPI_tuptable has what it returns */
+static uint64
+run(Statement *statement, Datum *args)
+{
+	int			status;
+
+	if (statement->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(statement->sql, statement->nargs, statement->types);
+
+		if (plan == NULL)
+			elog(ERROR, "could not prepare \"%s\": %s", statement->sql, SPI_result_code_string(SPI_result));
+		SPI_keepplan(plan);
+		statement->plan = plan;
+	}
+	status = SPI_execute_plan(statement->plan, args, NULL, false, 0);
+	if (status < 0)
+		elog(ERROR, "could not run \"%s\": %s", statement->sql, SPI_result_code_string(status));
+	return SPI_processed;
+}
+
+static Datum
+value_of(uint64 row, int column)
+{
+	bool		is_null;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &is_null);
+
+	if (is_null)
+		elog(ERROR, "a column of cx.outbox that is never null is null");
+	return value;
+}
+
+/* The mode in force: nobody hears of what waits for a worker that cannot be */
+static CxmNotifyMode
+mode_in_force(void)
+{
+	if (cxm_notify_mode == CXM_NOTIFY_WORKER && !cxm_notifier_is_preloaded())
+		return CXM_NOTIFY_DIRECT;
+	return (CxmNotifyMode) cxm_notify_mode;
+}
+
+/* How full NOTIFY's queue is, from 0 to 1 */
+double
+cxm_notify_queue_usage(void)
+{
+	return DatumGetFloat8(OidFunctionCall0(F_PG_NOTIFICATION_QUEUE_USAGE));
+}
+
+/*
+ * Give a payload to NOTIFY, to be delivered at commit, with outbox_id as its
+ * first key.  By the id a listener knows what it has had already; and without
+ * it PostgreSQL would fold equal payloads of one transaction into one.
+ */
+static void
+notify(const char *channel, int64 outbox_id, const char *payload)
+{
+	const char *rest = payload + 1;
+
+	if (payload[0] != '{')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("payload of a notification must be a JSON object")));
+	Async_Notify(channel, psprintf("{\"outbox_id\": " INT64_FORMAT "%s%s", outbox_id, *rest == '}' ? "" : ", ", rest));
+}
+
+/*
+ * cxm.send_notification(channel text, outbox_id bigint, payload jsonb) RETURNS timestamptz
+ */
+Datum
+cxm_send_notification(PG_FUNCTION_ARGS)
+{
+	char	   *channel = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Jsonb	   *payload = PG_GETARG_JSONB_P(2);
+
+	notify(channel, PG_GETARG_INT64(1), JsonbToCString(NULL, &payload->root, VARSIZE(payload)));
+	PG_RETURN_TIMESTAMPTZ(GetCurrentTimestamp());
+}
+
+/* The value of cxm.notify_mode that is in force; calling this loads the library */
+Datum
+cxm_get_notify_mode(PG_FUNCTION_ARGS)
+{
+	const struct config_enum_entry *option = cxm_notify_modes;
+
+	while (option->val != (int) mode_in_force())
+		option++;
+	PG_RETURN_TEXT_P(cstring_to_text(option->name));
+}
+
+/* posting */
+
+#define POST_COLUMNS \
+	"INSERT INTO cx.outbox AS o (channel, payload, sent_at, held) "
+
+static Statement post_one = {
+	POST_COLUMNS
+	"VALUES ($1, $2, CASE WHEN $3 THEN pg_catalog.clock_timestamp() END, $4) "
+	"RETURNING o.outbox_id, o.payload",
+	4, {TEXTOID, JSONBOID, BOOLOID, BOOLOID}, NULL
+};
+
+static Statement post_many = {
+	POST_COLUMNS
+	"SELECT $1, p.payload, CASE WHEN $3 THEN pg_catalog.clock_timestamp() END, $4 "
+	"FROM pg_catalog.unnest($2) WITH ORDINALITY AS p(payload, place) ORDER BY p.place "
+	"RETURNING o.outbox_id, o.payload",
+	4, {TEXTOID, JSONBARRAYOID, BOOLOID, BOOLOID}, NULL
+};
+
+/*
+ * A full queue would make the writer's COMMIT fail, so what does not fit
+ * waits in the outbox, for the worker where there is one.
+ */
+static void
+post(const char *channel, Statement *statement, Datum payloads)
+{
+	CxmNotifyMode mode = mode_in_force();
+	bool		is_direct = mode == CXM_NOTIFY_DIRECT && cxm_notify_queue_usage() < CXM_FULLEST_QUEUE;
+	Datum		args[4];
+	uint64		n;
+
+	SPI_connect();
+	args[0] = CStringGetTextDatum(channel);
+	args[1] = payloads;
+	args[2] = BoolGetDatum(is_direct);
+	args[3] = BoolGetDatum(mode == CXM_NOTIFY_OFF);
+	n = run(statement, args);
+	for (uint64 i = 0; i < n; i++)
+	{
+		int64		outbox_id = DatumGetInt64(value_of(i, 1));
+
+		if (is_direct)
+		{
+			Jsonb	   *payload = DatumGetJsonbP(value_of(i, 2));
+
+			notify(channel, outbox_id, JsonbToCString(NULL, &payload->root, VARSIZE(payload)));
+		}
+		else if (mode != CXM_NOTIFY_OFF)
+			cxm_posted(outbox_id);
+	}
+	SPI_finish();
+}
+
+void
+cxm_post_notifications(const char *channel, const Datum *payloads, int n)
+{
+	if (n == 1)
+		post(channel, &post_one, payloads[0]);
+	else if (n > 1)
+		post(channel, &post_many, PointerGetDatum(construct_array((Datum *) payloads, n, JSONBOID, -1, false, TYPALIGN_INT)));
+}
+
+/*
+ * cxm.post_notifications(channel text, payloads jsonb[]) RETURNS bigint
+ */
+Datum
+cxm_post_notification_array(PG_FUNCTION_ARGS)
+{
+	ArrayType  *array;
+	Datum	   *payloads;
+	bool	   *nulls;
+	int			n;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("channel of a notification is missing")));
+	if (PG_ARGISNULL(1))
+		PG_RETURN_INT64(0);
+	array = PG_GETARG_ARRAYTYPE_P(1);
+	deconstruct_array(array, JSONBOID, -1, false, TYPALIGN_INT, &payloads, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("payload %d of %d is missing", i + 1, n)));
+	cxm_post_notifications(text_to_cstring(PG_GETARG_TEXT_PP(0)), payloads, n);
+	PG_RETURN_INT64(n);
+}
+
+/* sending */
+
+static Statement send_waiting = {
+	"WITH waiting AS MATERIALIZED ("
+	" SELECT o.outbox_id FROM cx.outbox AS o"
+	" WHERE o.sent_at IS NULL AND NOT o.held AND o.outbox_id OPERATOR(pg_catalog.>=) $1"
+	" ORDER BY o.outbox_id LIMIT " CppAsString2(CXM_BATCH_SIZE) " FOR NO KEY UPDATE SKIP LOCKED"
+	"), sent AS ("
+	" UPDATE cx.outbox AS o SET sent_at = pg_catalog.clock_timestamp()"
+	" FROM (SELECT w.outbox_id FROM waiting AS w ORDER BY w.outbox_id) AS w"
+	" WHERE o.outbox_id OPERATOR(pg_catalog.=) w.outbox_id"
+	" RETURNING o.outbox_id, o.channel, o.payload"
+	") SELECT s.outbox_id, s.channel, s.payload FROM sent AS s ORDER BY s.outbox_id",
+	1, {INT8OID}, NULL
+};
+
+static Statement any_waiting = {
+	"SELECT o.outbox_id FROM cx.outbox AS o"
+	" WHERE o.sent_at IS NULL AND NOT o.held AND o.outbox_id OPERATOR(pg_catalog.>=) $1"
+	" ORDER BY o.outbox_id LIMIT 1",
+	1, {INT8OID}, NULL
+};
+
+/*
+ * Mark the oldest notifications that wait, from that id on, as sent and give
+ * them to NOTIFY: both happen when the transaction commits, or neither.
+ */
+void
+cxm_send_batch(int64 from, CxmBatch *batch)
+{
+	Datum		args[1];
+	uint64		n;
+
+	SPI_connect();
+	args[0] = Int64GetDatum(from);
+	n = run(&send_waiting, args);
+	for (uint64 i = 0; i < n; i++)
+	{
+		Jsonb	   *payload = DatumGetJsonbP(value_of(i, 3));
+
+		batch->last = DatumGetInt64(value_of(i, 1));
+		notify(TextDatumGetCString(value_of(i, 2)), batch->last, JsonbToCString(NULL, &payload->root, VARSIZE(payload)));
+	}
+	batch->sent = (int) n;
+	batch->is_full = n == CXM_BATCH_SIZE;
+	batch->are_left = !batch->is_full && run(&any_waiting, args) > 0;
+	SPI_finish();
+}
