@@ -586,6 +586,7 @@ DECLARE
     v_again bigint[] := '{}';     -- whose feedback is to be corrected
     v_named integer[] := '{}';    -- records that name people or places
     v_invited integer[] := '{}';  -- that answer an invitation
+    v_open bigint[] := '{}';      -- complete without one
     v_payloads jsonb[] := '{}';
 BEGIN
     PERFORM cxm.plan_for(cardinality(records));
@@ -700,6 +701,8 @@ BEGIN
             IF v_record.final THEN
                 IF v_record.invitation_id IS NOT NULL THEN
                     v_invited := v_invited || v_in.n::integer;
+                ELSIF v_state = 'complete' THEN
+                    v_open := v_open || v_id;
                 END IF;
                 IF v_in.notify THEN
                     v_payloads := v_payloads || jsonb_build_object('response_id', v_id, 'survey', v_in.key, 'state', v_state);
@@ -735,6 +738,13 @@ BEGIN
     IF v_again <> '{}' THEN
         PERFORM cxm.sync_feedback(v_again, false);
     END IF;
+    IF v_open <> '{}' THEN
+        PERFORM cxm.start_survey_steps(r.survey_id, r.response_id, r.identifier_id)
+        FROM unnest(v_open) AS o(id)
+        JOIN cx.response AS r ON r.response_id = o.id
+        WHERE r.identifier_id IS NOT NULL
+        ORDER BY r.response_id;
+    END IF;
     IF v_invited <> '{}' THEN
         PERFORM cxm.complete_invitation((records[v.n]).invitation_id, (v_results[v.n]).response_id)
         FROM unnest(v_invited) AS v(n);
@@ -751,7 +761,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.store_responses(integer, cxm.response_input[]) IS
-'Takes responses of one source: a result each, in step. A refused one leaves nothing behind; of the others the rows of cx.response and cx.answer are written, people and places looked up, feedback written (alert rules see it), invitations completed and listeners told. Responses are locked in the order of survey and submission_id, before anything else.';
+'Takes responses of one source: a result each, in step. A refused one leaves nothing behind; of the others the rows of cx.response and cx.answer are written, people and places looked up, feedback written (alert rules see it), invitations completed, what follows a response started, and listeners told. Responses are locked in the order of survey and submission_id, before anything else.';
 
 CREATE FUNCTION cxm.store_response(source text, record cxm.response_input) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
