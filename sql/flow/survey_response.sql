@@ -563,7 +563,7 @@ CREATE FUNCTION cxm.store_responses(source_id integer, records cxm.response_inpu
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
-SET plan_cache_mode = auto
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 AS $$
 DECLARE
@@ -589,8 +589,6 @@ DECLARE
     v_open bigint[] := '{}';      -- complete without one
     v_payloads jsonb[] := '{}';
 BEGIN
-    PERFORM cxm.plan_for(cardinality(records));
-
     -- in one order for all, so that batches cannot deadlock
     FOR v_in IN
         SELECT r.ordinality AS n, s.survey_id, s.key, s.state, s.version, s.default_language, s.touchpoint_id, s.location_id, s.feedback_on, s.notify, v.plan
@@ -714,6 +712,7 @@ BEGIN
     END LOOP;
 
     IF v_named <> '{}' THEN
+        PERFORM cxm.plan_for(cardinality(v_named));
         UPDATE cx.response AS r
         SET identifier_id = coalesce(n.identifier_id, r.identifier_id), touchpoint_id = coalesce(n.touchpoint_id, r.touchpoint_id),
             location_id = coalesce(n.location_id, r.location_id), product_id = coalesce(n.product_id, r.product_id), employee_id = coalesce(n.employee_id, r.employee_id)
