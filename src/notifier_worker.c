@@ -85,7 +85,7 @@
 #define FROM_NONE PG_INT64_MAX
 
 /* pauses after failures: from the first, doubled each time, up to the last */
-#define FIRST_PAUSE_MS 1000
+#define FIRST_PAUSE_MS 250
 #define LONGEST_PAUSE_MS 60000
 
 /* rows that another session has locked are looked for sooner */
@@ -919,7 +919,7 @@ cxm_notifier_worker_main(Datum argument)
 				note_batch(&batch);
 				if (batch.is_full)
 				{
-					todo = batch.last + 1;
+					todo = Min(batch.last, FROM_NONE - 1);
 					continue;
 				}
 				if (batch.are_left)
@@ -1003,7 +1003,7 @@ void
 cxm_posted(int64 outbox_id)
 {
 	/* a savepoint that is rolled back makes it look for nothing, which is no harm */
-	wake_from = Min(wake_from, outbox_id);
+	wake_from = Min(wake_from, Min(outbox_id, FROM_NONE - 1));
 }
 
 void
@@ -1246,7 +1246,7 @@ cxm_notifier_preload(void)
 	memset(&launcher, 0, sizeof(launcher));
 	launcher.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	launcher.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	launcher.bgw_restart_time = 5;
+	launcher.bgw_restart_time = 1;
 	strlcpy(launcher.bgw_library_name, "cxm", sizeof(launcher.bgw_library_name));
 	strlcpy(launcher.bgw_function_name, "cxm_notifier_launcher_main", sizeof(launcher.bgw_function_name));
 	strlcpy(launcher.bgw_name, LAUNCHER_NAME, sizeof(launcher.bgw_name));

@@ -132,6 +132,21 @@ BEGIN
                            v_table || '_rules_changed', v_table);
         END IF;
     END LOOP;
+    IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.invitation'::regclass AND t.tgname = 'invitation_state') THEN
+        CREATE TRIGGER invitation_state
+            BEFORE UPDATE OF state ON cx.invitation
+            FOR EACH ROW
+            WHEN (OLD.state IS DISTINCT FROM NEW.state)
+            EXECUTE FUNCTION cxm.guard_invitation();
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.delivery'::regclass AND t.tgname = 'delivery_invitation') THEN
+        CREATE TRIGGER delivery_invitation
+            AFTER UPDATE ON cx.delivery
+            REFERENCING NEW TABLE AS new_delivery
+            FOR EACH STATEMENT
+            EXECUTE FUNCTION cxm.invitation_delivered();
+    END IF;
+    PERFORM cxm.watch_for_surveys(w.kind) FROM (SELECT DISTINCT t.kind FROM cx.survey_trigger AS t) AS w;
     IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.follow_up'::regclass AND t.tgname = 'follow_up_history_insert') THEN
         CREATE TRIGGER follow_up_history_insert
             AFTER INSERT ON cx.follow_up
@@ -157,7 +172,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.upgrade_store() IS
-'Brings the store to cxm.version(), makes its views anew (views of yours that are built on them stay) and puts back triggers of cx.feedback, cx.follow_up, cx.source, cx.namespace and cx.blocked_value that are missing. Returns the version reached; running it again changes nothing. Error when there is no store, when it is newer than the library, and when no way leads from its version.';
+'Brings the store to cxm.version(), makes its views anew (views of yours that are built on them stay) and puts back triggers of its tables that are missing. Returns the version reached; running it again changes nothing. Error when there is no store, when it is newer than the library, and when no way leads from its version.';
 
 CREATE FUNCTION cxm.store_privileges(OUT level text, OUT privileges text, OUT table_name text) RETURNS SETOF record
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -184,6 +199,10 @@ AS $$
         ('writer', 'SELECT, INSERT, UPDATE', '{follow_up,follow_up_lock}'),
         ('writer', 'SELECT', '{survey,survey_version,survey_question,survey_text,question,question_option}'),
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{response,answer}'),
+        ('writer', 'SELECT', '{fatigue_rule,quota,survey_trigger,survey_step}'),
+        ('writer', 'SELECT, INSERT, UPDATE', '{invitation,invitation_token,contact_clock,quota_stripe,referral_code,referral}'),
+        ('writer', 'SELECT, INSERT, DELETE', '{quota_place}'),
+        ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{survey_candidate}'),
         ('agent', 'UPDATE', '{alert}'),
         ('agent', 'INSERT, UPDATE', '{delivery,delivery_event}'),
         ('agent', 'INSERT, UPDATE', '{follow_up}'),
@@ -191,7 +210,8 @@ AS $$
         ('agent', 'INSERT, UPDATE', '{conversation,conversation_message,conversation_participant,conversation_event}'),
         ('agent', 'INSERT', '{outbox}'),
         ('sender', 'SELECT', '{store,namespace,identifier,profile,delivery_channel}'),
-        ('sender', 'SELECT, INSERT, UPDATE', '{delivery,delivery_event}')
+        ('sender', 'SELECT, INSERT, UPDATE', '{delivery,delivery_event}'),
+        ('sender', 'SELECT, UPDATE', '{invitation}')
     ) AS g(level, privileges, tables)
     CROSS JOIN unnest(g.tables) AS t(table_name);
 $$;

@@ -561,6 +561,7 @@ DECLARE
     v_in record;
     v_record cxm.response_input;
     v_old cx.response;
+    v_tries integer;
     v_problem cxm.answer_problem;
     v_checked record;
     v_plan jsonb;
@@ -592,8 +593,16 @@ BEGIN
             CONTINUE;
         END IF;
 
+        v_tries := 0;
         <<claim>>
         LOOP
+            -- what conflicts and cannot be read, as under a policy, would be tried for ever
+            v_tries := v_tries + 1;
+            IF v_tries > 10 THEN
+                RAISE EXCEPTION 'response "%" of survey "%" is there but cannot be read', left(v_record.submission_id, 100), v_in.key
+                    USING ERRCODE = 'insufficient_privilege',
+                          HINT = 'Have the row-level security of cx.response show a writer the responses that it sends.';
+            END IF;
             SELECT r.* INTO v_old FROM cx.response AS r
             WHERE r.survey_id = v_in.survey_id AND r.submission_id = v_record.submission_id COLLATE "C"
             FOR NO KEY UPDATE;
