@@ -15,11 +15,20 @@ $$;
 COMMENT ON FUNCTION cxm.search_config_name(regconfig) IS 'Name of a text search configuration with its schema, as the store keeps it. NULL for NULL.';
 
 CREATE FUNCTION cxm.search_config(name text) RETURNS regconfig
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce((SELECT c.oid FROM pg_ts_config AS c JOIN pg_namespace AS n ON n.oid = c.cfgnamespace WHERE format('%I.%I', n.nspname, c.cfgname) = name),
-                    'pg_catalog.simple'::regconfig::oid)::regconfig;
+DECLARE
+    parts text[];
+BEGIN
+    IF name <> 'pg_catalog.simple' THEN
+        parts := parse_ident(name);
+        RETURN coalesce((SELECT c.oid FROM pg_ts_config AS c JOIN pg_namespace AS n ON n.oid = c.cfgnamespace WHERE c.cfgname = parts[2] AND n.nspname = parts[1]),
+                        'pg_catalog.simple'::regconfig::oid);
+    END IF;
+
+    RETURN 'pg_catalog.simple'::regconfig;
+END
 $$;
 
 COMMENT ON FUNCTION cxm.search_config(text) IS 'Text search configuration of that name, schema included; pg_catalog.simple where there is none.';
@@ -64,7 +73,7 @@ $$;
 COMMENT ON FUNCTION cxm.check_participant(text) IS 'Error 22023 when this cannot be the name of somebody of yours: NULL, empty, too long or "customer".';
 
 CREATE FUNCTION cxm.conversation_payload(conversation_id bigint, event text, message_id bigint, message_no integer, state text, owner text) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
     RETURN pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
         'conversation_id', conversation_payload.conversation_id,
         'event', conversation_payload.event,
@@ -146,7 +155,10 @@ BEGIN
                                 ELSE c.unanswered_since END
     WHERE c.conversation_id = append_message.conversation_id;
 
-    PERFORM cxm.add_participant(conversation_id, participant);
+    IF NOT EXISTS (SELECT FROM cx.conversation_participant AS p
+                   WHERE p.conversation_id = append_message.conversation_id AND p.participant = append_message.participant) THEN
+        PERFORM cxm.add_participant(conversation_id, participant);
+    END IF;
 
     IF conversation.state = 'closed' AND new_state <> 'closed' THEN
         INSERT INTO cx.conversation_event (conversation_id, event, actor) VALUES (append_message.conversation_id, 'reopened', append_message.participant);
@@ -196,21 +208,30 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    strongest CONSTANT bigint := (cxm.resolve_identifiers(source_id, ARRAY[nullif(identifiers, 'null')], ARRAY[at]))[1];
+    strongest bigint;
+    spaces text[];
 BEGIN
+    IF coalesce(identifiers, 'null') IN ('null', '{}') THEN
+        RETURN NULL;
+    END IF;
+
+    strongest := (cxm.resolve_identifiers(source_id, ARRAY[identifiers], ARRAY[at]))[1];
+    SELECT k.namespaces INTO spaces FROM cx.delivery_channel AS k WHERE k.channel = conversation_identifier.channel;
+
+    IF spaces IS NULL OR spaces[1] = (SELECT i.namespace FROM cx.identifier AS i WHERE i.identifier_id = strongest) THEN
+        RETURN strongest;
+    END IF;
+
     -- An answer goes where the customer wrote from: of what was given, the address of the channel, when it is theirs.
     RETURN coalesce((
         SELECT i.identifier_id
-        FROM cxm.expand_identifiers(ARRAY[nullif(identifiers, 'null')]) AS e
+        FROM cxm.expand_identifiers(ARRAY[identifiers]) AS e
         JOIN cx.identifier AS i ON i.namespace = e.namespace AND i.value = e.value
         JOIN cx.profile AS p ON p.profile_id = i.profile_id
-        JOIN cx.identifier AS s ON s.identifier_id = strongest
-        JOIN cx.profile AS t ON t.profile_id = s.profile_id
-        JOIN cx.delivery_channel AS k ON k.channel = conversation_identifier.channel COLLATE "C"
-        WHERE p.canonical_id = t.canonical_id
-          AND i.namespace = ANY (k.namespaces)
+        WHERE p.canonical_id = (SELECT t.canonical_id FROM cx.identifier AS s JOIN cx.profile AS t ON t.profile_id = s.profile_id WHERE s.identifier_id = strongest)
+          AND i.namespace = ANY (spaces)
           AND coalesce(i.quarantined, 'generic') = 'generic'
-        ORDER BY array_position(k.namespaces, i.namespace), i.identifier_id
+        ORDER BY array_position(spaces, i.namespace), i.identifier_id
         LIMIT 1), strongest);
 END
 $$;
@@ -367,7 +388,8 @@ BEGIN
     PERFORM cxm.check_participant(take_conversations.owner);
     PERFORM cxm.check_delivery_channels(ARRAY[channel]) WHERE channel IS NOT NULL;
 
-    WITH candidate AS MATERIALIZED (
+    SELECT array_agg(c.conversation_id) INTO taken
+    FROM (
         SELECT c.conversation_id
         FROM cx.conversation AS c
         WHERE c.state = 'open'
@@ -377,14 +399,9 @@ BEGIN
         ORDER BY c.unanswered_since, c.conversation_id
         LIMIT n
         FOR NO KEY UPDATE SKIP LOCKED
-    ), moved AS (
-        UPDATE cx.conversation AS c
-        SET owner = take_conversations.owner
-        FROM candidate AS x
-        WHERE c.conversation_id = x.conversation_id
-        RETURNING c.conversation_id, c.unanswered_since
-    )
-    SELECT array_agg(m.conversation_id ORDER BY m.unanswered_since, m.conversation_id) INTO taken FROM moved AS m;
+    ) AS c;
+
+    UPDATE cx.conversation AS c SET owner = take_conversations.owner WHERE c.conversation_id = ANY (taken);
 
     PERFORM cxm.add_participant(t.id, take_conversations.owner),
             cxm.conversation_changed(t.id, NULL, 'assigned', take_conversations.owner, take_conversations.owner, 'open', take_conversations.owner)
@@ -512,6 +529,7 @@ CREATE FUNCTION cxm.send_message(conversation_id bigint, body text, participant 
                                  source text DEFAULT NULL, external_id text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     from_source integer;
