@@ -126,7 +126,16 @@ DECLARE
     is_answer CONSTANT boolean := append_message.kind = 'outbound' AND NOT append_message.is_automatic;
     moment CONSTANT timestamptz := clock_timestamp();
 BEGIN
-    conversation := cxm.lock_conversation(conversation_id);
+    -- as cxm.lock_conversation() does it, without its call
+    SELECT c.state, c.owner, c.search_config, c.last_message_no, c.unanswered_since INTO conversation
+    FROM cx.conversation AS c
+    WHERE c.conversation_id = append_message.conversation_id
+    FOR NO KEY UPDATE;
+
+    IF NOT FOUND THEN
+        PERFORM cxm.lock_conversation(conversation_id);
+    END IF;
+
     message_no := conversation.last_message_no + 1;
     new_state := CASE WHEN append_message.kind = 'inbound' THEN 'open' WHEN is_answer THEN 'waiting' ELSE conversation.state END;
 
@@ -135,7 +144,8 @@ BEGIN
     VALUES (append_message.conversation_id, append_message.message_no, append_message.kind, append_message.participant, append_message.channel,
             append_message.identifier_id, append_message.is_automatic, append_message.body, nullif(append_message.properties, '{}'), append_message.source_id,
             append_message.external_id, append_message.occurred_at, moment, CASE WHEN is_answer THEN conversation.unanswered_since END,
-            to_tsvector(cxm.search_config(conversation.search_config), left(append_message.body, 100000)))
+            to_tsvector(CASE conversation.search_config WHEN 'pg_catalog.simple' THEN 'pg_catalog.simple'::regconfig ELSE cxm.search_config(conversation.search_config) END,
+                        left(append_message.body, 100000)))
     ON CONFLICT DO NOTHING
     RETURNING m.message_id INTO message_id;
 
@@ -826,17 +836,20 @@ COMMENT ON FUNCTION cxm.mark_read(bigint, text, integer) IS
 'Says that somebody (a name of yours, or customer) has read a conversation up to a message_no, NULL = up to the newest that this call sees, and returns how many are unread then. It never goes back. Who did not take part does from now on. Errors: no such message (22023), no such conversation (P0002).';
 
 CREATE FUNCTION cxm.unread_count(conversation_id bigint, participant text DEFAULT session_user) RETURNS bigint
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT count(*)
-    FROM cx.conversation_participant AS p
-    JOIN cx.conversation_message AS m ON m.conversation_id = p.conversation_id AND m.message_no > p.last_read_no
-    WHERE p.conversation_id = unread_count.conversation_id
-      AND p.participant = unread_count.participant
-      AND m.participant <> p.participant
-      AND (p.role = 'agent' OR m.kind <> 'note')
-      AND m.redacted_at IS NULL;
+BEGIN
+    RETURN (
+        SELECT count(*)
+        FROM cx.conversation_participant AS p
+        JOIN cx.conversation_message AS m ON m.conversation_id = p.conversation_id AND m.message_no > p.last_read_no
+        WHERE p.conversation_id = unread_count.conversation_id
+          AND p.participant = unread_count.participant
+          AND m.participant <> p.participant
+          AND (p.role = 'agent' OR m.kind <> 'note')
+          AND m.redacted_at IS NULL);
+END
 $$;
 
 COMMENT ON FUNCTION cxm.unread_count(bigint, text) IS
@@ -870,11 +883,25 @@ $$;
 COMMENT ON FUNCTION cxm.unread_conversations(text) IS
 'The conversations in which somebody who takes part has unread messages, as cxm.unread_count() counts them, newest message first.';
 
+CREATE TYPE cxm.found_message AS (
+    message_id      bigint,
+    rank            real
+);
+
+COMMENT ON TYPE cxm.found_message IS 'A message that cxm.search_messages() found, and how well it matches.';
+
 CREATE FUNCTION cxm.search_messages(query text, max_rows integer DEFAULT 50, identifier_ids bigint[] DEFAULT NULL, since timestamptz DEFAULT '-infinity')
 RETURNS TABLE (message_id bigint, conversation_id bigint, message_no integer, kind text, participant text, occurred_at timestamptz, rank real, body text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+-- how many messages have a word, only the word can tell
+SET plan_cache_mode = force_custom_plan
 AS $$
+DECLARE
+    config text;
+    many boolean;
+    words tsquery;
+    found cxm.found_message[] := '{}';
 BEGIN
     IF (max_rows > 0) IS NOT TRUE THEN
         RAISE invalid_parameter_value USING
@@ -888,29 +915,34 @@ BEGIN
             HINT = 'Give the words that matter, in at most 4000 characters.';
     END IF;
 
+    -- the configurations in use, one step in the index each
+    config := (SELECT min(c.search_config) FROM cx.conversation AS c);
+    many := EXISTS (SELECT FROM cx.conversation AS c WHERE c.search_config > config);
+
+    WHILE config IS NOT NULL LOOP
+        words := websearch_to_tsquery(cxm.search_config(config), query);
+
+        IF numnode(words) > 0 THEN
+            found := found || ARRAY(
+                SELECT ROW(h.message_id, h.rank)::cxm.found_message
+                FROM (
+                    SELECT m.message_id, ts_rank(m.search, words) AS rank
+                    FROM cx.conversation_message AS m
+                    WHERE m.search @@ words
+                      AND m.occurred_at >= since
+                      AND (search_messages.identifier_ids IS NULL OR m.identifier_id = ANY (search_messages.identifier_ids))
+                      AND (NOT many OR (SELECT c.search_config FROM cx.conversation AS c WHERE c.conversation_id = m.conversation_id) = config)
+                    ORDER BY 2 DESC, m.message_id DESC
+                    LIMIT max_rows
+                ) AS h);
+        END IF;
+
+        config := (SELECT min(c.search_config) FROM cx.conversation AS c WHERE c.search_config > config);
+    END LOOP;
+
     RETURN QUERY
-    WITH RECURSIVE config AS (
-        -- the configurations in use, one step in the index each
-        (SELECT c.search_config FROM cx.conversation AS c ORDER BY c.search_config LIMIT 1)
-        UNION ALL
-        SELECT (SELECT c.search_config FROM cx.conversation AS c WHERE c.search_config > x.search_config ORDER BY c.search_config LIMIT 1)
-        FROM config AS x
-        WHERE x.search_config IS NOT NULL
-    ), question AS MATERIALIZED (
-        SELECT x.search_config, websearch_to_tsquery(cxm.search_config(x.search_config), query) AS words FROM config AS x WHERE x.search_config IS NOT NULL
-    ), found AS MATERIALIZED (
-        SELECT m.message_id, ts_rank(m.search, q.words) AS rank
-        FROM question AS q
-        JOIN cx.conversation_message AS m ON m.search @@ q.words
-        JOIN cx.conversation AS c ON c.conversation_id = m.conversation_id AND c.search_config = q.search_config
-        WHERE numnode(q.words) > 0
-          AND m.occurred_at >= since
-          AND (search_messages.identifier_ids IS NULL OR m.identifier_id = ANY (search_messages.identifier_ids))
-        ORDER BY 2 DESC, m.message_id DESC
-        LIMIT max_rows
-    )
     SELECT m.message_id, m.conversation_id, m.message_no, m.kind, m.participant, m.occurred_at, f.rank, m.body
-    FROM found AS f
+    FROM (SELECT u.message_id, u.rank FROM unnest(found) AS u ORDER BY u.rank DESC, u.message_id DESC LIMIT max_rows) AS f
     JOIN cx.conversation_message AS m ON m.message_id = f.message_id
     ORDER BY f.rank DESC, m.message_id DESC;
 END

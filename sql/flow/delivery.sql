@@ -584,10 +584,12 @@ COMMENT ON FUNCTION cxm.release_delivery(bigint, integer) IS
 ---- providers
 
 CREATE FUNCTION cxm.lock_provider_message(provider_message_id text) RETURNS void
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pg_advisory_xact_lock(hashtextextended('cxm.delivery ' || provider_message_id, 0));
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('cxm.delivery ' || provider_message_id, 0));
+END
 $$;
 
 COMMENT ON FUNCTION cxm.lock_provider_message(text) IS
