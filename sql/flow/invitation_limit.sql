@@ -407,26 +407,26 @@ BEGIN
         LIMIT 1
         FOR NO KEY UPDATE SKIP LOCKED;
 
-        -- or one that is waited for: who is at it may roll back
+        -- Or one that is waited for: who is at it may roll back. A stripe that turns out to be full stays locked till the end
+        -- of the transaction; so each wait is for one that has room as of now, or sessions would wait in a circle.
         IF NOT FOUND THEN
             SELECT s.stripe INTO v_stripe
             FROM cx.quota_stripe AS s
             WHERE s.quota_id = take_quota_place.quota_id AND s.period_start = take_quota_place.period_start AND s.taken < s.capacity
             ORDER BY s.stripe # v_first
-            LIMIT 1
+            LIMIT 1;
+            IF NOT FOUND THEN
+                RETURN NULL;
+            END IF;
+            PERFORM FROM cx.quota_stripe AS s
+            WHERE s.quota_id = take_quota_place.quota_id AND s.period_start = take_quota_place.period_start AND s.stripe = v_stripe AND s.taken < s.capacity
             FOR NO KEY UPDATE;
+            CONTINUE WHEN NOT FOUND;
         END IF;
 
-        IF FOUND THEN
-            UPDATE cx.quota_stripe AS s SET taken = s.taken + 1
-            WHERE s.quota_id = take_quota_place.quota_id AND s.period_start = take_quota_place.period_start AND s.stripe = v_stripe;
-            RETURN v_stripe;
-        END IF;
-
-        IF NOT EXISTS (SELECT FROM cx.quota_stripe AS s
-                       WHERE s.quota_id = take_quota_place.quota_id AND s.period_start = take_quota_place.period_start AND s.taken < s.capacity) THEN
-            RETURN NULL;
-        END IF;
+        UPDATE cx.quota_stripe AS s SET taken = s.taken + 1
+        WHERE s.quota_id = take_quota_place.quota_id AND s.period_start = take_quota_place.period_start AND s.stripe = v_stripe;
+        RETURN v_stripe;
     END LOOP;
 END
 $$;
