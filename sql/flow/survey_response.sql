@@ -586,7 +586,7 @@ DECLARE
     v_again bigint[] := '{}';     -- whose feedback is to be corrected
     v_named integer[] := '{}';    -- records that name people or places
     v_invited integer[] := '{}';  -- that answer an invitation
-    v_open bigint[] := '{}';      -- complete without one
+    v_complete bigint[] := '{}';   -- that were completed
     v_payloads jsonb[] := '{}';
 BEGIN
     -- in one order for all, so that batches cannot deadlock
@@ -696,11 +696,12 @@ BEGIN
             IF v_record.identifiers IS NOT NULL OR coalesce(v_record.touchpoint, v_record.location, v_record.product, v_record.employee) IS NOT NULL THEN
                 v_named := v_named || v_in.n::integer;
             END IF;
+            IF v_state = 'complete' THEN
+                v_complete := v_complete || v_id;
+            END IF;
             IF v_record.final THEN
                 IF v_record.invitation_id IS NOT NULL THEN
                     v_invited := v_invited || v_in.n::integer;
-                ELSIF v_state = 'complete' THEN
-                    v_open := v_open || v_id;
                 END IF;
                 IF v_in.notify THEN
                     v_payloads := v_payloads || jsonb_build_object('response_id', v_id, 'survey', v_in.key, 'state', v_state);
@@ -737,12 +738,8 @@ BEGIN
     IF v_again <> '{}' THEN
         PERFORM cxm.sync_feedback(v_again, false);
     END IF;
-    IF v_open <> '{}' THEN
-        PERFORM cxm.start_survey_steps(r.survey_id, r.response_id, r.identifier_id)
-        FROM unnest(v_open) AS o(id)
-        JOIN cx.response AS r ON r.response_id = o.id
-        WHERE r.identifier_id IS NOT NULL
-        ORDER BY r.response_id;
+    IF v_complete <> '{}' THEN
+        PERFORM cxm.responses_completed(v_complete);
     END IF;
     IF v_invited <> '{}' THEN
         PERFORM cxm.complete_invitation((records[v.n]).invitation_id, (v_results[v.n]).response_id)
