@@ -72,6 +72,8 @@ typedef struct Batch
 	bool	   *guess_is_new;
 	CxmDirect	direct;
 	bool		is_small;		/* and its rows may be read without a statement */
+	bool		is_searched;	/* for its identifiers ... */
+	bool		is_unseen;		/* ... and for its one link, which is not there */
 } Batch;
 
 /* beyond so many identifiers statements that take them all at once are the faster way */
@@ -215,9 +217,11 @@ find_identifiers(Batch *batch)
 	{
 		for (uint32 i = 0; i < n; i++)
 		{
+			const Mentioned *mentioned = &batch->mentioned[i];
 			CxmLabel	label = {0};
 
-			if (cxm_direct_find_identifier(&batch->direct, batch->mentioned[i].namespace, batch->mentioned[i].value, &label))
+			if (cxm_direct_find_identifier(&batch->direct, mentioned->namespace, mentioned->value, &label)
+				&& cxm_direct_read_profile(&batch->direct, &label))
 				note_label(batch, i, &label);
 		}
 		return;
@@ -573,7 +577,7 @@ add_links_directly(Batch *batch, int32 source_id)
 		int64		link_id;
 		CxmChange  *change;
 
-		if (!is_new && cxm_direct_find_link(&batch->direct, edge->a, edge->b, source_id, edge->evidence, &is_verified, &at))
+		if (!is_new && !batch->is_unseen && cxm_direct_find_link(&batch->direct, edge->a, edge->b, source_id, edge->evidence, &is_verified, &at))
 		{
 			if ((edge->is_verified && !is_verified) || edge->at < at)
 				edges[nleft++] = *edge;
@@ -1025,6 +1029,33 @@ normalized_argument(FunctionCallInfo fcinfo, const CxmRules *rules, int arg)
 	return normalized;
 }
 
+/* Has it been said before, and is it all that is said now?  That takes no more than looking */
+static bool
+is_known_link(Batch *batch, int32 source_id, text *evidence, TimestampTz at, bool is_verified, int64 *profile_id)
+{
+	CxmLabel	labels[2] = {0};
+	bool		was_verified;
+	TimestampTz was_at;
+
+	for (int i = 0; i < 2; i++)
+		cxm_direct_find_identifier(&batch->direct, batch->mentioned[i].namespace, batch->mentioned[i].value, &labels[i]);
+	batch->is_unseen = labels[0].id == 0 || labels[1].id == 0
+		|| !cxm_direct_find_link(&batch->direct, labels[0].id, labels[1].id, source_id, evidence, &was_verified, &was_at);
+	if (!batch->is_unseen && (was_verified || !is_verified) && was_at <= at)
+	{
+		*profile_id = cxm_direct_read_profile(&batch->direct, &labels[0]) ? labels[0].canonical : 0;
+		if (*profile_id != 0)
+			return true;
+	}
+	batch->is_searched = true;
+	for (uint32 i = 0; i < 2; i++)
+	{
+		if (labels[i].id != 0 && cxm_direct_read_profile(&batch->direct, &labels[i]))
+			note_label(batch, i, &labels[i]);
+	}
+	return false;
+}
+
 PG_FUNCTION_INFO_V1(cxm_link);
 
 /* cxm.link(namespace_a, value_a, namespace_b, value_b, source, observed_at, verified, evidence) */
@@ -1062,12 +1093,19 @@ cxm_link(PG_FUNCTION_ARGS)
 	begin_direct(&batch);
 	if (batch.is_small)
 		source_id = cxm_direct_find_source(&batch.direct, source);
+	if (source_id != 0 && is_known_link(&batch, source_id, evidence, at, is_verified, &place.profile_id))
+	{
+		cxm_direct_end(&batch.direct);
+		SPI_finish();
+		PG_RETURN_INT64(place.profile_id);
+	}
 	if (source_id == 0)
 	{
 		args[0] = PointerGetDatum(source);
 		cxm_query(&source_query, args, false, read_source, &source_id);
 	}
-	find_identifiers(&batch);
+	if (!batch.is_searched)
+		find_identifiers(&batch);
 	add_identifiers(&batch);
 	add_edge(&batch, 0, 1, evidence, at, is_verified);
 	add_links(&batch, source_id);

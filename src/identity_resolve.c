@@ -639,7 +639,8 @@ read_labels_directly(Resolve *resolve)
 		CxmLabel	label = {0};
 
 		/* who is not to be found stays without a profile, and is left to the statements */
-		if (cxm_direct_read_identifier(resolve->direct, *vector_at(&resolve->ids, int64, i), &label))
+		if (cxm_direct_read_identifier(resolve->direct, *vector_at(&resolve->ids, int64, i), &label)
+			&& cxm_direct_read_profile(resolve->direct, &label))
 			set_label(resolve, &label);
 	}
 	resolve->ids.n = 0;
