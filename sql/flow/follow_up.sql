@@ -240,12 +240,16 @@ SET plan_cache_mode = auto
 SET jit = off
 AS $$
 DECLARE
-    ids CONSTANT bigint[] NOT NULL := ARRAY(SELECT DISTINCT u.id FROM unnest(alert_ids) AS u(id) WHERE u.id IS NOT NULL ORDER BY u.id);
+    ids bigint[] := ARRAY(SELECT DISTINCT u.id FROM unnest(alert_ids) AS u(id) WHERE u.id IS NOT NULL ORDER BY u.id);
     patience CONSTANT text NOT NULL := current_setting('lock_timeout');
     moment timestamptz;
     profiles bigint[];
     locked bigint[] := '{}';
     touchable bigint[];
+    follow_ups bigint[];
+    policies integer[];
+    known boolean[];
+    claimed bigint[];
     opened bigint;
 BEGIN
     IF cardinality(ids) = 0 THEN
@@ -321,119 +325,157 @@ BEGIN
         FOR NO KEY UPDATE OF f);
 
     moment := clock_timestamp();
-    WITH candidate AS MATERIALIZED (
-        SELECT a.alert_id, a.rule_id, a.feedback_id, a.occurred_at, a.identifier_id, a.metric, a.score, a.severity, a.owner,
+    -- Which follow-up is whose: one that is there (the oldest that is open, or else the one that was resolved last), or a
+    -- new one for the first alert of each key. By windows and not by joins, which would be planned for a row or two.
+    SELECT array_agg(d.alert_id ORDER BY d.alert_id), array_agg(d.follow_up_id ORDER BY d.alert_id),
+           array_agg(d.policy_id ORDER BY d.alert_id), array_agg(d.is_known ORDER BY d.alert_id)
+    INTO ids, follow_ups, policies, known
+    FROM (
+        SELECT n.alert_id, n.policy_id, n.existing_id IS NOT NULL AS is_known,
+               coalesce(n.existing_id, max(n.new_id) OVER (PARTITION BY n.key)) AS follow_up_id
+        FROM (
+            SELECT l.*, CASE WHEN l.existing_id IS NULL AND l.alert_id = l.leader
+                             THEN nextval(pg_get_serial_sequence('cx.follow_up', 'follow_up_id')) END AS new_id
+            FROM (
+                SELECT k.key, k.alert_id, k.policy_id,
+                       first_value(k.follow_up_id) OVER (PARTITION BY k.key ORDER BY k.follow_up_id IS NULL, k.resolved_at DESC NULLS FIRST, k.follow_up_id) AS existing_id,
+                       min(k.alert_id) OVER (PARTITION BY k.key) AS leader
+                FROM (
+                    SELECT c.alert_id, c.policy_id, NULL::bigint AS follow_up_id, NULL::timestamptz AS resolved_at,
+                           cxm.follow_up_key(coalesce(y.scope, 'rule'), c.canonical_id, c.identifier_id, c.feedback_id, c.rule_id,
+                                             c.touchpoint_id, c.location_id, c.product_id, c.alert_id) AS key
+                    FROM (
+                        SELECT b.*, max(CASE WHEN b.place = 1 THEN cxm.find_follow_up_policy(b.rule_id, b.location_id, b.severity) END)
+                                        OVER (PARTITION BY b.rule_id, b.location_id, b.severity) AS policy_id
+                        FROM (
+                            SELECT a.alert_id, a.rule_id, a.severity, a.identifier_id, a.feedback_id, p.canonical_id,
+                                   coalesce(f.touchpoint_id, r.touchpoint_id) AS touchpoint_id,
+                                   coalesce(f.location_id, r.location_id) AS location_id,
+                                   coalesce(f.product_id, r.product_id) AS product_id,
+                                   row_number() OVER (PARTITION BY a.rule_id, coalesce(f.location_id, r.location_id), a.severity) AS place
+                            FROM unnest(ids) AS u(alert_id)
+                            JOIN cx.alert AS a ON a.alert_id = u.alert_id
+                            LEFT JOIN cx.feedback AS f ON f.feedback_id = a.feedback_id AND f.occurred_at = a.occurred_at
+                            LEFT JOIN cx.alert_rule AS r ON r.rule_id = a.rule_id
+                            LEFT JOIN cx.identifier AS i ON i.identifier_id = a.identifier_id
+                            LEFT JOIN cx.profile AS p ON p.profile_id = i.profile_id
+                            LEFT JOIN cx.follow_up_alert AS x ON x.alert_id = a.alert_id
+                            WHERE x.alert_id IS NULL
+                        ) AS b
+                    ) AS c
+                    LEFT JOIN cx.follow_up_policy AS y ON y.policy_id = c.policy_id
+                    UNION ALL
+                    SELECT NULL, NULL, f.follow_up_id, f.resolved_at,
+                           cxm.follow_up_key(f.scope, p.canonical_id, f.identifier_id, f.feedback_id, f.rule_id,
+                                             f.touchpoint_id, f.location_id, f.product_id, f.alert_id)
+                    FROM unnest(touchable) AS u(follow_up_id)
+                    JOIN cx.follow_up AS f ON f.follow_up_id = u.follow_up_id
+                    LEFT JOIN cx.identifier AS i ON i.identifier_id = f.identifier_id
+                    LEFT JOIN cx.profile AS p ON p.profile_id = i.profile_id
+                ) AS k
+                ORDER BY k.alert_id
+            ) AS l
+            WHERE l.alert_id IS NOT NULL
+        ) AS n
+    ) AS d;
+
+    -- what makes it once an alert, also where no customer was locked
+    WITH claimed AS (
+        INSERT INTO cx.follow_up_alert AS n (alert_id, follow_up_id, attached_at)
+        SELECT u.alert_id, u.follow_up_id, moment
+        FROM unnest(ids, follow_ups) AS u(alert_id, follow_up_id)
+        ORDER BY u.alert_id
+        ON CONFLICT ON CONSTRAINT follow_up_alert_pkey DO NOTHING
+        RETURNING n.alert_id
+    )
+    SELECT array_agg(c.alert_id) INTO claimed FROM claimed AS c;
+    IF cardinality(claimed) IS DISTINCT FROM cardinality(ids) THEN
+        SELECT array_agg(u.alert_id ORDER BY u.alert_id), array_agg(u.follow_up_id ORDER BY u.alert_id),
+               array_agg(u.policy_id ORDER BY u.alert_id), array_agg(u.is_known ORDER BY u.alert_id)
+        INTO ids, follow_ups, policies, known
+        FROM unnest(ids, follow_ups, policies, known) AS u(alert_id, follow_up_id, policy_id, is_known)
+        JOIN unnest(claimed) AS c(alert_id) ON c.alert_id = u.alert_id;
+    END IF;
+
+    INSERT INTO cx.follow_up (follow_up_id, alert_id, rule_id, feedback_id, occurred_at, identifier_id, metric, score,
+                              touchpoint_id, location_id, product_id, policy_id, scope, severity, priority, owner,
+                              opened_at, first_response_due, due_at, alerts, last_alert_id, moved_at, moved_by)
+    SELECT w.follow_up_id, w.alert_id, w.rule_id, w.feedback_id, w.occurred_at, w.identifier_id, w.metric, w.score,
+           w.touchpoint_id, w.location_id, w.product_id, w.worst_policy, w.scope, w.worst_severity, w.worst_priority, w.first_owner,
+           moment, w.first_response_due, w.due_at, w.alerts, w.last_alert_id, moment, session_user
+    FROM (
+        SELECT u.follow_up_id, a.*, coalesce(y.scope, 'rule') AS scope,
                coalesce(f.touchpoint_id, r.touchpoint_id) AS touchpoint_id,
                coalesce(f.location_id, r.location_id) AS location_id,
                coalesce(f.product_id, r.product_id) AS product_id,
-               p.canonical_id
-        FROM unnest(ids) AS u(alert_id)
+               row_number() OVER (PARTITION BY u.follow_up_id ORDER BY u.alert_id) AS place,
+               count(*) OVER whole AS alerts,
+               max(u.alert_id) OVER whole AS last_alert_id,
+               min(moment + y.respond_within) OVER whole AS first_response_due,
+               min(moment + y.resolve_within) OVER whole AS due_at,
+               first_value(u.policy_id) OVER urgent AS worst_policy,
+               first_value(coalesce(y.priority, a.severity)) OVER urgent AS worst_priority,
+               first_value(a.severity) OVER severe AS worst_severity,
+               first_value(nullif(a.owner, '')) OVER owned AS first_owner
+        FROM unnest(ids, follow_ups, policies, known) AS u(alert_id, follow_up_id, policy_id, is_known)
         JOIN cx.alert AS a ON a.alert_id = u.alert_id
+        LEFT JOIN cx.follow_up_policy AS y ON y.policy_id = u.policy_id
         LEFT JOIN cx.feedback AS f ON f.feedback_id = a.feedback_id AND f.occurred_at = a.occurred_at
         LEFT JOIN cx.alert_rule AS r ON r.rule_id = a.rule_id
-        LEFT JOIN cx.identifier AS i ON i.identifier_id = a.identifier_id
-        LEFT JOIN cx.profile AS p ON p.profile_id = i.profile_id
-        WHERE NOT EXISTS (SELECT FROM cx.follow_up_alert AS x WHERE x.alert_id = a.alert_id)
-    ), policy AS MATERIALIZED (
-        SELECT k.rule_id, k.location_id, k.severity, y.policy_id, y.respond_within, y.resolve_within,
-               coalesce(y.priority, k.severity) AS priority, coalesce(y.scope, 'rule') AS scope
-        FROM (SELECT DISTINCT c.rule_id, c.location_id, c.severity FROM candidate AS c) AS k
-        LEFT JOIN cx.follow_up_policy AS y ON y.policy_id = cxm.find_follow_up_policy(k.rule_id, k.location_id, k.severity)
-    ), planned AS MATERIALIZED (
-        SELECT c.*, y.policy_id, y.respond_within, y.resolve_within, y.priority, y.scope,
-               cxm.follow_up_key(y.scope, c.canonical_id, c.identifier_id, c.feedback_id, c.rule_id, c.touchpoint_id, c.location_id, c.product_id, c.alert_id) AS key
-        FROM candidate AS c
-        -- a number that no location has, so that the join can hash
-        JOIN policy AS y ON y.rule_id = c.rule_id AND y.severity = c.severity
-                        AND coalesce(y.location_id::bigint, -9000000000) = coalesce(c.location_id::bigint, -9000000000)
-    ), existing AS MATERIALIZED (
-        -- the oldest that is open, or else the one that was resolved last
-        SELECT DISTINCT ON (e.key) e.key, e.follow_up_id
-        FROM (
-            SELECT f.follow_up_id, f.resolved_at,
-                   cxm.follow_up_key(f.scope, p.canonical_id, f.identifier_id, f.feedback_id, f.rule_id, f.touchpoint_id, f.location_id, f.product_id, f.alert_id) AS key
-            FROM cx.follow_up AS f
-            LEFT JOIN cx.identifier AS i ON i.identifier_id = f.identifier_id
-            LEFT JOIN cx.profile AS p ON p.profile_id = i.profile_id
-            WHERE f.follow_up_id = ANY (touchable)
-        ) AS e
-        ORDER BY e.key, e.resolved_at DESC NULLS FIRST, e.follow_up_id
-    ), decided AS MATERIALIZED (
-        SELECT p.*, e.follow_up_id AS existing_id, min(p.alert_id) OVER (PARTITION BY p.key) AS leader
-        FROM planned AS p
-        LEFT JOIN existing AS e ON e.key = p.key
-    ), fresh AS MATERIALIZED (
-        SELECT l.leader, nextval(pg_get_serial_sequence('cx.follow_up', 'follow_up_id')) AS follow_up_id
-        FROM (SELECT DISTINCT d.leader FROM decided AS d WHERE d.existing_id IS NULL ORDER BY d.leader) AS l
-    ), claimed AS (
-        -- what makes it once an alert, also where no customer was locked
-        INSERT INTO cx.follow_up_alert AS n (alert_id, follow_up_id, attached_at)
-        SELECT d.alert_id, coalesce(d.existing_id, f.follow_up_id), moment
-        FROM decided AS d
-        LEFT JOIN fresh AS f ON f.leader = d.leader
-        ORDER BY d.alert_id
-        ON CONFLICT ON CONSTRAINT follow_up_alert_pkey DO NOTHING
-        RETURNING n.alert_id, n.follow_up_id
-    ), worst AS MATERIALIZED (
-        SELECT c.follow_up_id, bool_or(d.existing_id IS NOT NULL) AS is_known, count(*)::integer AS alerts,
-               min(d.alert_id) AS first_alert_id, max(d.alert_id) AS last_alert_id,
-               min(moment + d.respond_within) AS first_response_due, min(moment + d.resolve_within) AS due_at,
-               (array_agg(d.priority ORDER BY array_position('{critical,high,medium,low}', d.priority), d.alert_id))[1] AS priority,
-               (array_agg(d.policy_id ORDER BY array_position('{critical,high,medium,low}', d.priority), d.alert_id))[1] AS policy_id,
-               (array_agg(d.severity ORDER BY array_position('{critical,high,medium,low}', d.severity), d.alert_id))[1] AS severity,
-               (array_agg(d.owner ORDER BY d.alert_id) FILTER (WHERE d.owner <> ''))[1] AS owner
-        FROM claimed AS c
-        JOIN decided AS d ON d.alert_id = c.alert_id
-        GROUP BY c.follow_up_id
-    ), new AS (
-        INSERT INTO cx.follow_up AS n (follow_up_id, alert_id, rule_id, feedback_id, occurred_at, identifier_id, metric, score,
-                                       touchpoint_id, location_id, product_id, policy_id, scope, severity, priority, owner,
-                                       opened_at, first_response_due, due_at, alerts, last_alert_id, moved_at, moved_by)
-        SELECT w.follow_up_id, d.alert_id, d.rule_id, d.feedback_id, d.occurred_at, d.identifier_id, d.metric, d.score,
-               d.touchpoint_id, d.location_id, d.product_id, w.policy_id, d.scope, w.severity, w.priority, w.owner,
-               moment, w.first_response_due, w.due_at, w.alerts, w.last_alert_id, moment, session_user
-        FROM worst AS w
-        JOIN decided AS d ON d.alert_id = w.first_alert_id
-        WHERE NOT w.is_known
-        ORDER BY w.follow_up_id
-        RETURNING n.follow_up_id
-    ), changed AS (
-        UPDATE cx.follow_up AS f
-        SET state = CASE f.state WHEN 'open' THEN 'open' WHEN 'in_progress' THEN 'in_progress' WHEN 'waiting' THEN 'in_progress' ELSE 'open' END,
-            priority = CASE WHEN w.is_raised THEN w.priority ELSE f.priority END,
-            severity = CASE WHEN array_position('{critical,high,medium,low}', w.severity) < array_position('{critical,high,medium,low}', f.severity)
-                            THEN w.severity ELSE f.severity END,
-            policy_id = CASE WHEN w.is_raised THEN w.policy_id ELSE f.policy_id END,
-            owner = coalesce(f.owner, w.owner),
-            first_response_due = CASE WHEN f.first_response_at IS NULL THEN least(f.first_response_due, w.first_response_due) ELSE f.first_response_due END,
-            due_at = CASE WHEN f.resolved_at IS NOT NULL THEN w.due_at
-                          ELSE least(f.due_at + coalesce(moment - f.waiting_since, '0'), w.due_at) END,
-            waited = f.waited + coalesce(moment - f.waiting_since, '0'),
-            waiting_since = NULL,
-            escalation_level = CASE WHEN f.resolved_at IS NULL THEN f.escalation_level ELSE 0 END,
-            resolved_at = NULL,
-            closed_at = NULL,
-            outcome = NULL,
-            root_cause = NULL,
-            reopened = f.reopened + (f.resolved_at IS NOT NULL)::integer,
-            reopened_at = CASE WHEN f.resolved_at IS NULL THEN f.reopened_at ELSE moment END,
-            alerts = f.alerts + w.alerts,
-            last_alert_id = w.last_alert_id,
-            move = CASE WHEN f.resolved_at IS NULL THEN 'attach' ELSE 'reopen' END,
-            moved_at = moment,
-            moved_by = session_user,
-            note = NULL
-        FROM (
-            SELECT w.*, g.resolved_at IS NOT NULL AS is_reopened,
-                   array_position('{critical,high,medium,low}', w.priority) < g.priority_rank AS is_raised
-            FROM worst AS w
-            JOIN cx.follow_up AS g ON g.follow_up_id = w.follow_up_id
-            WHERE w.is_known AND g.follow_up_id = ANY (touchable)
-        ) AS w
-        WHERE f.follow_up_id = w.follow_up_id
-        RETURNING w.is_reopened
-    )
-    SELECT (SELECT count(*) FROM new) + (SELECT count(*) FROM changed AS c WHERE c.is_reopened) INTO opened;
+        WHERE NOT u.is_known
+        WINDOW whole AS (PARTITION BY u.follow_up_id),
+               urgent AS (PARTITION BY u.follow_up_id ORDER BY array_position('{critical,high,medium,low}', coalesce(y.priority, a.severity)), u.alert_id),
+               severe AS (PARTITION BY u.follow_up_id ORDER BY array_position('{critical,high,medium,low}', a.severity), u.alert_id),
+               owned AS (PARTITION BY u.follow_up_id ORDER BY nullif(a.owner, '') IS NULL, u.alert_id)
+    ) AS w
+    WHERE w.place = 1
+    ORDER BY w.follow_up_id;
+    GET DIAGNOSTICS opened = ROW_COUNT;
+
+    IF true = ANY (known) THEN
+        WITH changed AS (
+            UPDATE cx.follow_up AS f
+            SET state = CASE f.state WHEN 'open' THEN 'open' WHEN 'in_progress' THEN 'in_progress' WHEN 'waiting' THEN 'in_progress' ELSE 'open' END,
+                priority = CASE WHEN w.urgency < f.priority_rank THEN ('{critical,high,medium,low}'::text[])[w.urgency] ELSE f.priority END,
+                severity = ('{critical,high,medium,low}'::text[])[least(w.severity, array_position('{critical,high,medium,low}', f.severity))],
+                policy_id = CASE WHEN w.urgency < f.priority_rank THEN w.policy_id ELSE f.policy_id END,
+                owner = coalesce(f.owner, w.owner),
+                first_response_due = CASE WHEN f.first_response_at IS NULL THEN least(f.first_response_due, w.first_response_due) ELSE f.first_response_due END,
+                due_at = CASE WHEN f.resolved_at IS NOT NULL THEN w.due_at
+                              ELSE least(f.due_at + coalesce(moment - f.waiting_since, '0'), w.due_at) END,
+                waited = f.waited + coalesce(moment - f.waiting_since, '0'),
+                waiting_since = NULL,
+                escalation_level = CASE WHEN f.resolved_at IS NULL THEN f.escalation_level ELSE 0 END,
+                resolved_at = NULL,
+                closed_at = NULL,
+                outcome = NULL,
+                root_cause = NULL,
+                reopened = f.reopened + (f.resolved_at IS NOT NULL)::integer,
+                reopened_at = CASE WHEN f.resolved_at IS NULL THEN f.reopened_at ELSE moment END,
+                alerts = f.alerts + w.alerts,
+                last_alert_id = w.last_alert_id,
+                move = CASE WHEN f.resolved_at IS NULL THEN 'attach' ELSE 'reopen' END,
+                moved_at = moment,
+                moved_by = session_user,
+                note = NULL
+            FROM (
+                SELECT u.follow_up_id, count(*)::integer AS alerts, max(u.alert_id) AS last_alert_id,
+                       min(moment + y.respond_within) AS first_response_due, min(moment + y.resolve_within) AS due_at,
+                       min(array_position('{critical,high,medium,low}', coalesce(y.priority, a.severity))) AS urgency,
+                       min(array_position('{critical,high,medium,low}', a.severity)) AS severity,
+                       (array_agg(u.policy_id ORDER BY array_position('{critical,high,medium,low}', coalesce(y.priority, a.severity)), u.alert_id))[1] AS policy_id,
+                       (array_agg(a.owner ORDER BY u.alert_id) FILTER (WHERE a.owner <> ''))[1] AS owner
+                FROM unnest(ids, follow_ups, policies, known) AS u(alert_id, follow_up_id, policy_id, is_known)
+                JOIN cx.alert AS a ON a.alert_id = u.alert_id
+                LEFT JOIN cx.follow_up_policy AS y ON y.policy_id = u.policy_id
+                WHERE u.is_known
+                GROUP BY u.follow_up_id
+            ) AS w
+            WHERE f.follow_up_id = w.follow_up_id
+            RETURNING f.move = 'reopen' AS is_reopened
+        )
+        SELECT opened + count(*) FILTER (WHERE c.is_reopened) INTO opened FROM changed AS c;
+    END IF;
 
     IF patience = '0' THEN
         PERFORM set_config('lock_timeout', '0', true);
@@ -452,6 +494,8 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 -- intervals in the history read the same whoever wrote them
 SET intervalstyle = postgres
+-- the plans are made for the first statement, be it of one row or of all, and kept: no join in them may be quadratic
+SET enable_nestloop = off
 SET jit = off
 AS $$
 DECLARE
