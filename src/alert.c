@@ -20,6 +20,7 @@
 #include "executor/tuptable.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "notifier.h"
 #include "rows.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -74,13 +75,32 @@ typedef struct Match
 	uint32		rule;
 	bool		met_before;
 	bool		has_identifier;
-	bool		has_score;
-	int16		score;
 	int64		feedback_id;
 	int64		identifier_id;
 	TimestampTz occurred_at;
+	TimestampTz received_at;
 	const text *metric;
+	CxmAlertId	score;
+	CxmAlertId	touchpoint;
+	CxmAlertId	location;
+	CxmAlertId	product;
 } Match;
+
+typedef struct Matches
+{
+	Match	   *all;
+	Size		n;
+	Size		room;
+} Matches;
+
+/* alerts that were raised together */
+typedef struct Telling
+{
+	Datum		payloads[MAX_TOLD];
+	int64		n;
+	int64		first_id;
+	int64		last_id;
+} Telling;
 
 /* one statement of a writer */
 typedef struct Evaluation
@@ -100,13 +120,9 @@ typedef struct Evaluation
 	/* of one attempt */
 	int64		only;			/* rule to try, or -1 for all of them together */
 	bool		in_subtransaction;
-	Match	   *matches;
-	Size		n;
-	Size		room;
-	Datum		told[MAX_TOLD];
-	int64		ntold;
-	int64		first_id;
-	int64		last_id;
+	Matches		found;
+	Telling		telling;
+	ArrayBuildState *follow_ups;
 } Evaluation;
 
 static bool
@@ -224,26 +240,29 @@ begin_subtransaction(Evaluation *e)
 }
 
 static void
-add_match(Evaluation *e, uint32 rule, const CxmAlertAnswer *answer)
+add_match(Evaluation *e, Matches *matches, uint32 rule, const CxmAlertAnswer *answer)
 {
 	Match	   *match;
 
-	if (e->n == e->room)
+	if (matches->n == matches->room)
 	{
-		e->room = e->room == 0 ? 8 : e->room * 2;
-		e->matches = e->matches == NULL
-			? MemoryContextAlloc(e->batch, e->room * sizeof(Match))
-			: repalloc(e->matches, e->room * sizeof(Match));
+		matches->room = matches->room == 0 ? 8 : matches->room * 2;
+		matches->all = matches->all == NULL
+			? MemoryContextAlloc(e->batch, matches->room * sizeof(Match))
+			: repalloc(matches->all, matches->room * sizeof(Match));
 	}
-	match = &e->matches[e->n++];
+	match = &matches->all[matches->n++];
 	match->rule = rule;
 	match->met_before = false;
 	match->feedback_id = DatumGetInt64(value_of(e, FEEDBACK_ID));
 	match->occurred_at = DatumGetTimestampTz(value_of(e, OCCURRED_AT));
+	match->received_at = answer->received_at;
 	match->has_identifier = !is_null(e, IDENTIFIER_ID);
 	match->identifier_id = match->has_identifier ? DatumGetInt64(value_of(e, IDENTIFIER_ID)) : 0;
-	match->has_score = answer->score.is_known;
-	match->score = (int16) answer->score.id;
+	match->score = answer->score;
+	match->touchpoint = answer->touchpoint;
+	match->location = answer->location;
+	match->product = answer->product;
 	if (answer->metric != CXM_ANY_METRIC)
 		match->metric = e->rules->metrics[answer->metric];
 	else
@@ -265,64 +284,6 @@ compare_matches(const void *a, const void *b)
 		return left->feedback_id < right->feedback_id ? -1 : 1;
 	return (left->rule > right->rule) - (left->rule < right->rule);
 }
-
-/*
- * An update tells news where the answer meets a rule that it did not meet
- * before: mark the matches that are none.
- */
-static void
-look_at_old_rows(Evaluation *e)
-{
-	rewind_rows(e->old_rows, e->old_pointer);
-	while (next_row(e, e->old_rows, e->old_pointer))
-	{
-		int64		id = DatumGetInt64(value_of(e, FEEDBACK_ID));
-		Size		from = 0;
-		Size		to = e->n;
-		CxmAlertAnswer answer;
-
-		while (from < to)
-		{
-			Size		middle = from + (to - from) / 2;
-
-			if (e->matches[middle].feedback_id < id)
-				from = middle + 1;
-			else
-				to = middle;
-		}
-		if (from == e->n || e->matches[from].feedback_id != id)
-			continue;
-		(void) read_answer(e, &answer);
-		for (; from < e->n && e->matches[from].feedback_id == id; from++)
-		{
-			const CxmAlertRule *rule = &e->rules->rules[e->matches[from].rule];
-
-			if (!e->matches[from].met_before && cxm_alert_holds(&rule->condition, &answer) && comment_holds(e, rule))
-				e->matches[from].met_before = true;
-		}
-	}
-}
-
-/* what an alert is made of: the columns that its INSERT fills, and where they are in the arrays for it */
-#define NPARAMS 9
-
-static const Oid alert_types[NPARAMS] =
-{
-	INT4OID, INT4OID, INT8OID, TIMESTAMPTZOID, INT8OID, TEXTOID, INT2OID, TEXTOID, TEXTOID
-};
-
-#define ALERT_COLUMNS "rule_id, rule_version, feedback_id, occurred_at, identifier_id, metric, score, severity, owner"
-#define ALERT_CONFLICT " ON CONFLICT ON CONSTRAINT alert_rule_feedback_key DO NOTHING RETURNING "
-
-static const char *const insert_one =
-"INSERT INTO cx.alert AS n (" ALERT_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-ALERT_CONFLICT "n.alert_id, 1::pg_catalog.int8";
-
-static const char *const insert_many =
-"INSERT INTO cx.alert AS n (" ALERT_COLUMNS ") SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
-" pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7),"
-" pg_catalog.unnest($8), pg_catalog.unnest($9))"
-ALERT_CONFLICT "n.alert_id, n.rule_id, n.feedback_id";
 
 /* Prepare a statement once a session */
 static SPIPlanPtr
@@ -349,24 +310,218 @@ run_plan(SPIPlanPtr plan, Datum *values, const char *nulls, int expected)
 		elog(ERROR, "could not write alerts: %s", SPI_result_code_string(result));
 }
 
+/* the columns of an alert, or of what may become one, in the order of the queries below */
+typedef enum AlertParam
+{
+	P_RULE_ID,
+	P_FEEDBACK_ID,
+	P_OCCURRED_AT,
+	P_IDENTIFIER_ID,
+	P_METRIC,
+	P_SCORE,
+	P_RULE_VERSION,
+	P_SEVERITY,
+	P_CHANNEL,
+	P_OWNER,
+	N_ALERT,
+	P_RECEIVED_AT = P_RULE_VERSION,
+	P_TOUCHPOINT,
+	P_LOCATION,
+	P_PRODUCT,
+	N_CANDIDATE
+} AlertParam;
+
+static const Oid alert_types[N_ALERT] =
+{
+	INT4OID, INT8OID, TIMESTAMPTZOID, INT8OID, TEXTOID, INT2OID, INT4OID, TEXTOID, TEXTOID, TEXTOID
+};
+
+static const Oid candidate_types[N_CANDIDATE] =
+{
+	INT4OID, INT8OID, TIMESTAMPTZOID, INT8OID, TEXTOID, INT2OID, TIMESTAMPTZOID, INT4OID, INT4OID, INT4OID
+};
+
+#define ALERT_INTO \
+	"INSERT INTO cx.alert AS n (rule_id, feedback_id, occurred_at, identifier_id, metric, score, rule_version, severity, channel, owner) "
+#define ALERT_CONFLICT " ON CONFLICT ON CONSTRAINT alert_feedback_rule_key DO NOTHING RETURNING n.alert_id, n.rule_id, n.feedback_id"
+#define TEN_ARRAYS \
+	"ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5)," \
+	" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10))"
+#define CANDIDATES \
+	"ARRAY(SELECT ROW(c.rule_id, 'answer', c.feedback_id, NULL, c.occurred_at, c.received_at, c.identifier_id, c.metric, c.score," \
+	" c.touchpoint_id, c.location_id, c.product_id, NULL)::cxm.alert_candidate FROM " TEN_ARRAYS \
+	" AS c(rule_id, feedback_id, occurred_at, identifier_id, metric, score, received_at, touchpoint_id, location_id, product_id))"
+
 static void
-match_values(const Evaluation *e, const Match *match, Datum *values, bool *nulls)
+common_values(const Evaluation *e, const Match *match, Datum *values, bool *nulls)
+{
+	values[P_RULE_ID] = Int32GetDatum(e->rules->rules[match->rule].rule_id);
+	values[P_FEEDBACK_ID] = Int64GetDatum(match->feedback_id);
+	values[P_OCCURRED_AT] = TimestampTzGetDatum(match->occurred_at);
+	values[P_IDENTIFIER_ID] = Int64GetDatum(match->identifier_id);
+	nulls[P_IDENTIFIER_ID] = !match->has_identifier;
+	values[P_METRIC] = PointerGetDatum(match->metric);
+	values[P_SCORE] = Int16GetDatum((int16) match->score.id);
+	nulls[P_SCORE] = !match->score.is_known;
+}
+
+static void
+alert_values(const Evaluation *e, const Match *match, Datum *values, bool *nulls)
 {
 	const CxmAlertRule *rule = &e->rules->rules[match->rule];
 
-	memset(nulls, false, NPARAMS * sizeof(bool));
-	values[0] = Int32GetDatum(rule->rule_id);
-	values[1] = Int32GetDatum(rule->version);
-	values[2] = Int64GetDatum(match->feedback_id);
-	values[3] = TimestampTzGetDatum(match->occurred_at);
-	values[4] = Int64GetDatum(match->identifier_id);
-	nulls[4] = !match->has_identifier;
-	values[5] = PointerGetDatum(match->metric);
-	values[6] = Int16GetDatum(match->score);
-	nulls[6] = !match->has_score;
-	values[7] = PointerGetDatum(rule->severity);
-	values[8] = PointerGetDatum(rule->owner);
-	nulls[8] = rule->owner == NULL;
+	memset(nulls, false, N_ALERT * sizeof(bool));
+	common_values(e, match, values, nulls);
+	values[P_RULE_VERSION] = Int32GetDatum(rule->version);
+	values[P_SEVERITY] = PointerGetDatum(rule->severity);
+	values[P_CHANNEL] = PointerGetDatum(rule->channel);
+	nulls[P_CHANNEL] = rule->channel == NULL;
+	values[P_OWNER] = PointerGetDatum(rule->owner);
+	nulls[P_OWNER] = rule->owner == NULL;
+}
+
+static void
+candidate_values(const Evaluation *e, const Match *match, Datum *values, bool *nulls)
+{
+	memset(nulls, false, N_CANDIDATE * sizeof(bool));
+	common_values(e, match, values, nulls);
+	values[P_RECEIVED_AT] = TimestampTzGetDatum(match->received_at);
+	values[P_TOUCHPOINT] = Int32GetDatum(match->touchpoint.id);
+	nulls[P_TOUCHPOINT] = !match->touchpoint.is_known;
+	values[P_LOCATION] = Int32GetDatum(match->location.id);
+	nulls[P_LOCATION] = !match->location.is_known;
+	values[P_PRODUCT] = Int32GetDatum(match->product.id);
+	nulls[P_PRODUCT] = !match->product.is_known;
+}
+
+typedef void (*ValuesOf) (const Evaluation *e, const Match *match, Datum *values, bool *nulls);
+
+StaticAssertDecl(N_ALERT == (int) N_CANDIDATE, "both have ten columns");
+
+/* Run a statement with ten arrays, of matches that are chosen */
+static void
+run_with_arrays(Evaluation *e, SPIPlanPtr *plan, const char *sql, const Matches *matches,
+				ValuesOf values_of, const Oid *element_types, int expected)
+{
+	Oid			types[N_ALERT];
+	Datum		arrays[N_ALERT];
+	Size		n = matches->n;
+	MemoryContext old = MemoryContextSwitchTo(e->batch);
+	Datum	   *values = MemoryContextAllocHuge(e->batch, N_ALERT * n * sizeof(Datum));
+	bool	   *nulls = MemoryContextAllocHuge(e->batch, N_ALERT * n * sizeof(bool));
+	int			dims[1] = {(int) n};
+	int			lbs[1] = {1};
+
+	for (Size i = 0; i < n; i++)
+	{
+		Datum		row[N_ALERT];
+		bool		row_nulls[N_ALERT];
+
+		values_of(e, &matches->all[i], row, row_nulls);
+		for (int param = 0; param < N_ALERT; param++)
+		{
+			values[param * n + i] = row[param];
+			nulls[param * n + i] = row_nulls[param];
+		}
+	}
+	for (int param = 0; param < N_ALERT; param++)
+	{
+		int16		length;
+		bool		by_value;
+		char		align;
+
+		types[param] = get_array_type(element_types[param]);
+		get_typlenbyvalalign(element_types[param], &length, &by_value, &align);
+		arrays[param] = PointerGetDatum(construct_md_array(values + param * n, nulls + param * n, 1, dims, lbs,
+														   element_types[param], length, by_value, align));
+	}
+	MemoryContextSwitchTo(old);
+	run_plan(kept_plan(plan, sql, N_ALERT, types), arrays, NULL, expected);
+}
+
+static Datum
+returned(uint64 row, int column)
+{
+	bool		is_null;
+
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &is_null);
+}
+
+/*
+ * An update tells news where the answer meets a rule that it did not meet
+ * before: mark the matches that are none.
+ */
+static void
+mark_met_before(Matches *found, int64 feedback_id, const CxmAlertRules *rules, int32 rule_id)
+{
+	Match		key = {.feedback_id = feedback_id};
+	Size		from = 0;
+	Size		to = found->n;
+
+	while (from < to)
+	{
+		Size		middle = from + (to - from) / 2;
+
+		if (compare_matches(&found->all[middle], &key) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	for (; from < found->n && found->all[from].feedback_id == feedback_id; from++)
+	{
+		if (rules->rules[found->all[from].rule].rule_id == rule_id)
+			found->all[from].met_before = true;
+	}
+}
+
+static void
+look_at_old_rows(Evaluation *e)
+{
+	static SPIPlanPtr plan = NULL;
+	Matches    *found = &e->found;
+	Matches		doubtful = {0};
+
+	rewind_rows(e->old_rows, e->old_pointer);
+	while (next_row(e, e->old_rows, e->old_pointer))
+	{
+		Match		key = {.feedback_id = DatumGetInt64(value_of(e, FEEDBACK_ID))};
+		Size		from = 0;
+		Size		to = found->n;
+		CxmAlertAnswer answer;
+
+		while (from < to)
+		{
+			Size		middle = from + (to - from) / 2;
+
+			if (compare_matches(&found->all[middle], &key) < 0)
+				from = middle + 1;
+			else
+				to = middle;
+		}
+		if (from == found->n || found->all[from].feedback_id != key.feedback_id)
+			continue;
+		(void) read_answer(e, &answer);
+		for (; from < found->n && found->all[from].feedback_id == key.feedback_id; from++)
+		{
+			Match	   *match = &found->all[from];
+			const CxmAlertRule *rule = &e->rules->rules[match->rule];
+
+			if (match->met_before || !cxm_alert_holds(&rule->condition, &answer) || !comment_holds(e, rule))
+				continue;
+			if (rule->asks_customer)
+				add_match(e, &doubtful, match->rule, &answer);
+			else
+				match->met_before = true;
+		}
+	}
+	if (doubtful.n == 0)
+		return;
+
+	run_with_arrays(e, &plan, "SELECT f.rule_id, f.feedback_id FROM cxm.alert_facts(" CANDIDATES ") AS f",
+					&doubtful, candidate_values, candidate_types, SPI_OK_SELECT);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		mark_met_before(found, DatumGetInt64(returned(i, 2)), e->rules, DatumGetInt32(returned(i, 1)));
+	SPI_freetuptable(SPI_tuptable);
 }
 
 static void
@@ -412,7 +567,7 @@ push_text(JsonbParseState **state, const char *key, const text *string, int most
 /* What listeners are told of one alert: ids and our own words, under the 8000 bytes of NOTIFY */
 static Datum
 payload_of(int64 alert_id, int32 rule_id, const text *rule, int64 feedback_id, bool has_feedback,
-		   const text *metric, int16 score, bool has_score, const text *severity)
+		   const text *metric, CxmAlertId score, const text *severity, const text *kind, const text *channel)
 {
 	JsonbParseState *state = NULL;
 
@@ -422,103 +577,146 @@ payload_of(int64 alert_id, int32 rule_id, const text *rule, int64 feedback_id, b
 	push_text(&state, "rule", rule, 200);
 	push_number(&state, "feedback_id", feedback_id, has_feedback);
 	push_text(&state, "metric", metric, 63);
-	push_number(&state, "score", score, has_score);
+	push_number(&state, "score", score.id, score.is_known);
 	push_text(&state, "severity", severity, 63);
+	if (kind != NULL && !(VARSIZE_ANY_EXHDR(kind) == 6 && memcmp(VARDATA_ANY(kind), "answer", 6) == 0))
+		push_text(&state, "kind", kind, 63);
+	if (channel != NULL)
+		push_text(&state, "channel", channel, 200);
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+/* Whether the payload of one more alert is wanted: put it into telling->payloads[telling->n - 1] */
+static bool
+count_alert(Telling *telling, int64 alert_id)
+{
+	telling->first_id = telling->n == 0 ? alert_id : Min(telling->first_id, alert_id);
+	telling->last_id = telling->n == 0 ? alert_id : Max(telling->last_id, alert_id);
+	return ++telling->n <= MAX_TOLD;
+}
+
+/* Tell the listeners of the alerts that were raised together */
+static void
+tell_listeners(Telling *telling)
+{
+	if (telling->n > MAX_TOLD)
+	{
+		JsonbParseState *state = NULL;
+
+		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+		push_number(&state, "alerts", telling->n, true);
+		push_number(&state, "first_alert_id", telling->first_id, true);
+		push_number(&state, "last_alert_id", telling->last_id, true);
+		telling->payloads[0] = JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	}
+	if (telling->n > 0)
+		cxm_post_notifications("cxm_alert", telling->payloads, telling->n > MAX_TOLD ? 1 : (int) telling->n);
+}
+
+static void
+note_follow_up(Evaluation *e, int64 alert_id)
+{
+	e->follow_ups = accumArrayResult(e->follow_ups, Int64GetDatum(alert_id), false, INT8OID, e->outer);
+}
+
+static void
+open_follow_ups(Evaluation *e)
+{
+	static SPIPlanPtr plan = NULL;
+	static const Oid types[1] = {INT8ARRAYOID};
+	Datum		ids;
+
+	if (e->follow_ups == NULL)
+		return;
+	ids = makeArrayResult(e->follow_ups, e->outer);
+	run_plan(kept_plan(&plan, "SELECT cxm.try_open_follow_ups($1)", 1, types), &ids, NULL, SPI_OK_SELECT);
 }
 
 static void
 note_alert(Evaluation *e, int64 alert_id, const Match *match)
 {
-	if (e->ntold < MAX_TOLD)
+	const CxmAlertRule *rule = &e->rules->rules[match->rule];
+
+	if (count_alert(&e->telling, alert_id))
 	{
-		const CxmAlertRule *rule = &e->rules->rules[match->rule];
 		MemoryContext old = MemoryContextSwitchTo(e->outer);
 
-		e->told[e->ntold] = payload_of(alert_id, rule->rule_id, rule->name, match->feedback_id, true,
-									   match->metric, match->score, match->has_score, rule->severity);
+		e->telling.payloads[e->telling.n - 1] =
+			payload_of(alert_id, rule->rule_id, rule->name, match->feedback_id, true,
+					   match->metric, match->score, rule->severity, NULL, rule->channel);
 		MemoryContextSwitchTo(old);
 	}
-	e->first_id = e->ntold == 0 ? alert_id : Min(e->first_id, alert_id);
-	e->last_id = e->ntold == 0 ? alert_id : Max(e->last_id, alert_id);
-	e->ntold++;
+	if (rule->follow_up)
+		note_follow_up(e, alert_id);
 }
 
+/* Alerts of rules that nothing else has a say in */
 static void
-write_one(Evaluation *e, const Match *match)
+write_plain(Evaluation *e, const Matches *plain)
 {
-	static SPIPlanPtr plan = NULL;
-	Datum		values[NPARAMS];
-	bool		nulls[NPARAMS];
-	char		blanks[NPARAMS];
-
-	match_values(e, match, values, nulls);
-	for (int i = 0; i < NPARAMS; i++)
-		blanks[i] = nulls[i] ? 'n' : ' ';
-	run_plan(kept_plan(&plan, insert_one, NPARAMS, alert_types), values, blanks, SPI_OK_INSERT_RETURNING);
-	if (SPI_processed > 0)
-	{
-		bool		isnull;
-
-		note_alert(e, DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)), match);
-	}
-	SPI_freetuptable(SPI_tuptable);
-}
-
-static void
-write_many(Evaluation *e)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid			types[NPARAMS];
-	Datum		arrays[NPARAMS];
-	Datum	   *values = MemoryContextAllocHuge(e->batch, NPARAMS * e->n * sizeof(Datum));
-	bool	   *nulls = MemoryContextAllocHuge(e->batch, NPARAMS * e->n * sizeof(bool));
-	int			dims[1] = {(int) e->n};
-	int			lbs[1] = {1};
-	MemoryContext old = MemoryContextSwitchTo(e->batch);
+	static SPIPlanPtr plan_one = NULL;
+	static SPIPlanPtr plan_many = NULL;
 	Size		place = 0;
 
-	for (Size i = 0; i < e->n; i++)
+	if (plain->n == 0)
+		return;
+	if (plain->n == 1)
 	{
-		Datum		row[NPARAMS];
-		bool		row_nulls[NPARAMS];
+		Datum		values[N_ALERT];
+		bool		nulls[N_ALERT];
+		char		blanks[N_ALERT];
 
-		match_values(e, &e->matches[i], row, row_nulls);
-		for (int param = 0; param < NPARAMS; param++)
-		{
-			values[param * e->n + i] = row[param];
-			nulls[param * e->n + i] = row_nulls[param];
-		}
+		alert_values(e, &plain->all[0], values, nulls);
+		for (int i = 0; i < N_ALERT; i++)
+			blanks[i] = nulls[i] ? 'n' : ' ';
+		run_plan(kept_plan(&plan_one, ALERT_INTO "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)" ALERT_CONFLICT, N_ALERT, alert_types),
+				 values, blanks, SPI_OK_INSERT_RETURNING);
 	}
-	for (int param = 0; param < NPARAMS; param++)
-	{
-		int16		length;
-		bool		by_value;
-		char		align;
-
-		types[param] = get_array_type(alert_types[param]);
-		get_typlenbyvalalign(alert_types[param], &length, &by_value, &align);
-		arrays[param] = PointerGetDatum(construct_md_array(values + param * e->n, nulls + param * e->n, 1, dims, lbs,
-														   alert_types[param], length, by_value, align));
-	}
-	MemoryContextSwitchTo(old);
-	run_plan(kept_plan(&plan, insert_many, NPARAMS, types), arrays, NULL, SPI_OK_INSERT_RETURNING);
+	else
+		run_with_arrays(e, &plan_many, ALERT_INTO "SELECT * FROM " TEN_ARRAYS ALERT_CONFLICT, plain,
+						alert_values, alert_types, SPI_OK_INSERT_RETURNING);
 
 	/* the rows come back in the order in which they went in, less those that were there already */
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		HeapTuple	row = SPI_tuptable->vals[i];
-		bool		isnull;
-		int32		rule_id = DatumGetInt32(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull));
-		int64		feedback_id = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 3, &isnull));
+		int32		rule_id = DatumGetInt32(returned(i, 2));
+		int64		feedback_id = DatumGetInt64(returned(i, 3));
 
-		while (place < e->n && (e->matches[place].feedback_id != feedback_id
-								|| e->rules->rules[e->matches[place].rule].rule_id != rule_id))
+		while (place < plain->n && (plain->all[place].feedback_id != feedback_id
+									|| e->rules->rules[plain->all[place].rule].rule_id != rule_id))
 			place++;
 		/* a trigger of somebody else's may have changed what was written */
-		if (place == e->n)
+		if (place == plain->n)
 			elog(ERROR, "alerts came back in another order than they were written in");
-		note_alert(e, DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull)), &e->matches[place]);
+		note_alert(e, DatumGetInt64(returned(i, 1)), &plain->all[place]);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/* Alerts that depend on the customer, a limit, the hour or a route */
+static void
+write_guarded(Evaluation *e, const Matches *guarded)
+{
+	static SPIPlanPtr plan = NULL;
+
+	if (guarded->n == 0)
+		return;
+	run_with_arrays(e, &plan, "SELECT a.alert_id, a.follow_up, a.payload FROM cxm.raise_alerts(" CANDIDATES ") AS a"
+					" WHERE a.state OPERATOR(pg_catalog.=) 'open'",
+					guarded, candidate_values, candidate_types, SPI_OK_SELECT);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		int64		alert_id = DatumGetInt64(returned(i, 1));
+
+		if (count_alert(&e->telling, alert_id))
+		{
+			MemoryContext old = MemoryContextSwitchTo(e->outer);
+
+			e->telling.payloads[e->telling.n - 1] = JsonbPGetDatum(DatumGetJsonbPCopy(returned(i, 3)));
+			MemoryContextSwitchTo(old);
+		}
+		if (DatumGetBool(returned(i, 2)))
+			note_follow_up(e, alert_id);
 	}
 	SPI_freetuptable(SPI_tuptable);
 }
@@ -526,52 +724,32 @@ write_many(Evaluation *e)
 static void
 write_matches(Evaluation *e)
 {
+	Matches		guarded = {0};
+	Matches    *found = &e->found;
 	Size		kept = 0;
 
-	if (e->n > 0)
+	if (found->n > 0)
 	{
-		if (e->n > 1)
-			qsort(e->matches, e->n, sizeof(Match), compare_matches);
+		if (found->n > 1)
+			qsort(found->all, found->n, sizeof(Match), compare_matches);
 		if (e->old_rows != NULL)
 			look_at_old_rows(e);
-		for (Size i = 0; i < e->n; i++)
+		guarded.all = MemoryContextAllocHuge(e->batch, found->n * sizeof(Match));
+		for (Size i = 0; i < found->n; i++)
 		{
-			if (!e->matches[i].met_before)
-				e->matches[kept++] = e->matches[i];
+			if (found->all[i].met_before)
+				continue;
+			if (e->rules->rules[found->all[i].rule].is_guarded)
+				guarded.all[guarded.n++] = found->all[i];
+			else
+				found->all[kept++] = found->all[i];
 		}
-		e->n = kept;
-		if (e->n == 1)
-			write_one(e, &e->matches[0]);
-		else if (e->n > 1)
-			write_many(e);
+		found->n = kept;
+		write_plain(e, found);
+		write_guarded(e, &guarded);
 	}
 	MemoryContextReset(e->batch);
-	e->matches = NULL;
-	e->n = e->room = 0;
-}
-
-static void
-tell_listeners(Evaluation *e)
-{
-	static SPIPlanPtr plan = NULL;
-	static const Oid types[1] = {JSONBARRAYOID};
-	Datum		payloads;
-
-	if (e->ntold == 0)
-		return;
-	if (e->ntold > MAX_TOLD)
-	{
-		JsonbParseState *state = NULL;
-
-		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-		push_number(&state, "alerts", e->ntold, true);
-		push_number(&state, "first_alert_id", e->first_id, true);
-		push_number(&state, "last_alert_id", e->last_id, true);
-		e->told[0] = JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
-	}
-	payloads = PointerGetDatum(construct_array(e->told, e->ntold > MAX_TOLD ? 1 : (int) e->ntold,
-											   JSONBOID, -1, false, TYPALIGN_INT));
-	run_plan(kept_plan(&plan, "SELECT cxm.post_notifications('cxm_alert', $1)", 1, types), &payloads, NULL, SPI_OK_SELECT);
+	memset(found, 0, sizeof(Matches));
 }
 
 /* Hold all new rows against the rules, or against one of them, and write what they raise */
@@ -592,14 +770,15 @@ evaluate(Evaluation *e)
 				continue;
 			begin_subtransaction(e);
 			if (comment_holds(e, rule))
-				add_match(e, list->rules[i], &answer);
+				add_match(e, &e->found, list->rules[i], &answer);
 		}
 		/* written without the row in hand, for the slot is needed */
-		if (e->n >= MAX_MATCHES)
+		if (e->found.n >= MAX_MATCHES)
 			write_matches(e);
 	}
 	write_matches(e);
-	tell_listeners(e);
+	tell_listeners(&e->telling);
+	open_follow_ups(e);
 }
 
 /*
@@ -615,9 +794,9 @@ try_rules(Evaluation *e, int64 only)
 
 	e->only = only;
 	e->in_subtransaction = false;
-	e->ntold = 0;
-	e->matches = NULL;
-	e->n = e->room = 0;
+	memset(&e->found, 0, sizeof(Matches));
+	memset(&e->telling, 0, sizeof(Telling));
+	e->follow_ups = NULL;
 	PG_TRY();
 	{
 		evaluate(e);
@@ -863,22 +1042,6 @@ cxm_feedback_alert(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-PG_FUNCTION_INFO_V1(cxm_alert_payload);
-
-/* cxm.alert_payload(alert_id, rule_id, rule, feedback_id, metric, score, severity) */
-Datum
-cxm_alert_payload(PG_FUNCTION_ARGS)
-{
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		PG_RETURN_NULL();
-	return payload_of(PG_GETARG_INT64(0), PG_GETARG_INT32(1),
-					  PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2),
-					  PG_ARGISNULL(3) ? 0 : PG_GETARG_INT64(3), !PG_ARGISNULL(3),
-					  PG_ARGISNULL(4) ? NULL : PG_GETARG_TEXT_PP(4),
-					  PG_ARGISNULL(5) ? 0 : (int16) PG_GETARG_INT32(5), !PG_ARGISNULL(5),
-					  PG_ARGISNULL(6) ? NULL : PG_GETARG_TEXT_PP(6));
-}
-
 static CxmAlertId
 id_argument(FunctionCallInfo fcinfo, int number)
 {
@@ -892,13 +1055,97 @@ id_argument(FunctionCallInfo fcinfo, int number)
 	return id;
 }
 
+static text *
+text_argument(FunctionCallInfo fcinfo, int number)
+{
+	return PG_ARGISNULL(number) ? NULL : PG_GETARG_TEXT_PP(number);
+}
+
+PG_FUNCTION_INFO_V1(cxm_alert_payload);
+
+/* cxm.alert_payload(alert_id, rule_id, rule, feedback_id, metric, score, severity, kind, channel) */
+Datum
+cxm_alert_payload(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	return payload_of(PG_GETARG_INT64(0), PG_GETARG_INT32(1), text_argument(fcinfo, 2),
+					  PG_ARGISNULL(3) ? 0 : PG_GETARG_INT64(3), !PG_ARGISNULL(3),
+					  text_argument(fcinfo, 4), id_argument(fcinfo, 5), text_argument(fcinfo, 6),
+					  text_argument(fcinfo, 7), text_argument(fcinfo, 8));
+}
+
+PG_FUNCTION_INFO_V1(cxm_send_notifications);
+
+/* cxm.send_notifications(alert_ids, payloads) */
+Datum
+cxm_send_notifications(PG_FUNCTION_ARGS)
+{
+	Telling    *telling = palloc0(sizeof(Telling));
+	Datum	   *ids;
+	Datum	   *payloads;
+	bool	   *id_nulls;
+	bool	   *payload_nulls;
+	int			nids;
+	int			npayloads;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_INT64(0);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &ids, &id_nulls, &nids);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), JSONBOID, -1, false, TYPALIGN_INT, &payloads, &payload_nulls, &npayloads);
+	if (nids != npayloads)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there are %d alerts and %d payloads", nids, npayloads)));
+	for (int i = 0; i < nids; i++)
+	{
+		if (id_nulls[i] || payload_nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("alert %d of the list is NULL or has no payload", i + 1)));
+		if (count_alert(telling, DatumGetInt64(ids[i])))
+			telling->payloads[i] = payloads[i];
+	}
+	tell_listeners(telling);
+	PG_RETURN_INT64(nids);
+}
+
+/* The stored rules, or the one in the last argument, which is read once for a query */
+static const CxmAlertRules *
+rules_to_match(FunctionCallInfo fcinfo)
+{
+	struct
+	{
+		bytea	   *rule;
+		const CxmAlertRules *rules;
+	}		   *kept = fcinfo->flinfo->fn_extra;
+	bytea	   *rule;
+
+	if (PG_ARGISNULL(8))
+		return cxm_alert_rules(false, NULL);
+	rule = PG_GETARG_BYTEA_PP(8);
+	if (kept == NULL)
+		fcinfo->flinfo->fn_extra = kept = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(*kept));
+	if (kept->rule == NULL || VARSIZE_ANY_EXHDR(kept->rule) != VARSIZE_ANY_EXHDR(rule)
+		|| memcmp(VARDATA_ANY(kept->rule), VARDATA_ANY(rule), VARSIZE_ANY_EXHDR(rule)) != 0)
+	{
+		MemoryContext old;
+
+		kept->rules = cxm_alert_rules_of(PG_GETARG_DATUM(8), fcinfo->flinfo->fn_mcxt);
+		old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+		kept->rule = PG_GETARG_BYTEA_P_COPY(8);
+		MemoryContextSwitchTo(old);
+	}
+	return kept->rules;
+}
+
 PG_FUNCTION_INFO_V1(cxm_matching_alert_rules);
 
-/* cxm.matching_alert_rules(metric, score, touchpoint_id, location_id, product_id, comment, received_at, only_rule) */
+/* cxm.matching_alert_rules(metric, score, touchpoint_id, location_id, product_id, comment, received_at, only_rule, rule) */
 Datum
 cxm_matching_alert_rules(PG_FUNCTION_ARGS)
 {
-	const CxmAlertRules *rules = cxm_alert_rules(false, NULL);
+	const CxmAlertRules *rules = rules_to_match(fcinfo);
 	const CxmAlertList *list;
 	CxmAlertAnswer answer;
 	CxmRows		rows;

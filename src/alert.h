@@ -19,7 +19,11 @@ typedef struct CxmAlertRule
 	CxmAlertCondition condition;
 	text	   *name;
 	text	   *severity;
+	text	   *channel;		/* or NULL */
 	text	   *owner;			/* or NULL */
+	bool		follow_up;
+	bool		is_guarded;		/* something else decides whether, when or to whom it is raised */
+	bool		asks_customer;	/* so that it is guarded */
 	char	   *search;			/* or NULL */
 	char	   *search_config;
 	Oid			config;			/* of search, once it was looked up */
@@ -44,6 +48,7 @@ typedef struct CxmAlertRules
 } CxmAlertRules;
 
 extern const CxmAlertRules *cxm_alert_rules(bool use_subtransaction, ErrorData **error);
+extern const CxmAlertRules *cxm_alert_rules_of(Datum rule, MemoryContext parent);
 extern const CxmAlertList *cxm_alert_rules_for(const CxmAlertRules *rules, const text *metric, int32 *found);
 extern bool cxm_alert_reads(const CxmAlertRules *rules, const CxmAlertRule *rule, text *comment);
 

@@ -75,13 +75,20 @@ register_callbacks(void)
 enum
 {
 	RULE_ID = 1, VERSION, NAME, METRIC, SCORE_MIN, SCORE_MAX, TOUCHPOINTS, LOCATIONS, PRODUCTS,
-	SEARCH, SEARCH_CONFIG, SEVERITY, OWNER, VALID_FROM, VALID_TO
+	SEARCH, SEARCH_CONFIG, SEVERITY, CHANNEL, OWNER, VALID_FROM, VALID_TO, FOLLOW_UP, ASKS_CUSTOMER, IS_LIMITED
 };
 
-static const char *const rules_query =
-"SELECT r.rule_id, r.version, r.name, r.metric, r.score_min, r.score_max, r.touchpoint_ids, r.location_ids, r.product_ids,"
-" r.search, r.search_config, r.severity, r.owner, r.valid_from, r.valid_to"
-" FROM cx.alert_rule AS r WHERE r.enabled ORDER BY r.rule_id";
+#define RULE_COLUMNS \
+	"SELECT r.rule_id, r.version, r.name, r.metric, r.score_min, r.score_max, r.touchpoint_ids, r.location_ids, r.product_ids," \
+	" r.search, r.search_config, r.severity, r.channel, r.owner, r.valid_from, r.valid_to, r.follow_up," \
+	" r.drop_min IS NOT NULL OR r.segment IS NOT NULL OR r.spend_min IS NOT NULL," \
+	" r.throttle IS NOT NULL OR r.storm_cap IS NOT NULL OR r.quiet_from IS NOT NULL OR r.routing OPERATOR(pg_catalog.<>) 'owner'"
+
+static const char *const stored_rules =
+RULE_COLUMNS " FROM cx.alert_rule AS r WHERE r.enabled AND r.kind OPERATOR(pg_catalog.=) 'answer' ORDER BY r.rule_id";
+
+static const char *const given_rule =
+RULE_COLUMNS " FROM pg_catalog.jsonb_populate_record(NULL::cx.alert_rule, $1) AS r";
 
 static Datum
 column(HeapTuple row, int number, bool *is_null)
@@ -111,6 +118,15 @@ string_column(HeapTuple row, int number, MemoryContext context)
 
 	MemoryContextSwitchTo(old);
 	return copy;
+}
+
+static bool
+bool_column(HeapTuple row, int number)
+{
+	bool		is_null;
+	Datum		value = column(row, number, &is_null);
+
+	return !is_null && DatumGetBool(value);
 }
 
 static int
@@ -182,7 +198,11 @@ read_rule(CxmAlertRules *rules, CxmAlertRule *rule, HeapTuple row)
 	rule->version = DatumGetInt32(column(row, VERSION, &is_null));
 	rule->name = text_column(row, NAME, context);
 	rule->severity = text_column(row, SEVERITY, context);
+	rule->channel = text_column(row, CHANNEL, context);
 	rule->owner = text_column(row, OWNER, context);
+	rule->follow_up = bool_column(row, FOLLOW_UP);
+	rule->asks_customer = bool_column(row, ASKS_CUSTOMER);
+	rule->is_guarded = rule->asks_customer || bool_column(row, IS_LIMITED);
 	rule->search = string_column(row, SEARCH, context);
 	rule->search_config = string_column(row, SEARCH_CONFIG, context);
 
@@ -230,21 +250,25 @@ list_rules(CxmAlertRules *rules)
 	}
 }
 
+/* Read the stored rules, or the one given */
 static CxmAlertRules *
-read_rules(MemoryContext context)
+read_rules(MemoryContext context, const Datum *given)
 {
 	CxmAlertRules *rules = MemoryContextAllocZero(context, sizeof(CxmAlertRules));
+	const char *query = given == NULL ? stored_rules : given_rule;
+	Oid			types[1] = {JSONBOID};
 	SPIPlanPtr	plan;
 
 	rules->context = context;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	plan = SPI_prepare(rules_query, 0, NULL);
+	plan = SPI_prepare(query, given == NULL ? 0 : 1, types);
 	if (plan == NULL)
-		elog(ERROR, "could not prepare \"%s\": %s", rules_query, SPI_result_code_string(SPI_result));
-	if (SPI_execute_snapshot(plan, NULL, NULL, IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot(),
+		elog(ERROR, "could not prepare \"%s\": %s", query, SPI_result_code_string(SPI_result));
+	if (SPI_execute_snapshot(plan, unconstify(Datum *, given), NULL,
+							 given != NULL || IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot(),
 							 InvalidSnapshot, true, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not run \"%s\"", rules_query);
+		elog(ERROR, "could not run \"%s\"", query);
 
 	rules->n = (uint32) SPI_processed;
 	rules->rules = MemoryContextAllocZero(context, Max(rules->n, 1) * sizeof(CxmAlertRule));
@@ -265,13 +289,13 @@ read_into(MemoryContext context, bool use_subtransaction, ErrorData **error)
 	CxmAlertRules *volatile rules = NULL;
 
 	if (!use_subtransaction)
-		return read_rules(context);
+		return read_rules(context, NULL);
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
 	{
-		rules = read_rules(context);
+		rules = read_rules(context, NULL);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -341,6 +365,13 @@ cxm_alert_rules(bool use_subtransaction, ErrorData **error)
 	MemoryContextSetParent(context, TopMemoryContext);
 	kept.rules = rules;
 	return rules;
+}
+
+/* One rule, given as a row of cx.alert_rule in JSON */
+const CxmAlertRules *
+cxm_alert_rules_of(Datum rule, MemoryContext parent)
+{
+	return read_rules(AllocSetContextCreate(parent, "cxm alert rule", ALLOCSET_SMALL_SIZES), &rule);
 }
 
 /* The rules that an answer to this metric may meet, and the number of the metric */

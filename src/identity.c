@@ -65,13 +65,19 @@ typedef struct Batch
 	CxmVector	fresh;			/* CxmFresh */
 	CxmVector	labels;			/* CxmLabel of those that were found */
 	bool		retires;		/* links read are to be retired */
-	bool		is_unseen;		/* the one link to be is not there yet, as far as anybody knows */
 	uint32	   *added;			/* places in the order of insertion */
 	uint32		nadded;
 	uint32		next_added;
 	int64	   *guesses;		/* by place */
 	bool	   *guess_is_new;
+	CxmDirect	direct;
+	bool		is_small;		/* and its rows may be read without a statement */
+	bool		is_searched;	/* for its identifiers ... */
+	bool		is_unseen;		/* ... and for its one link, which is not there */
 } Batch;
+
+/* beyond so many identifiers statements that take them all at once are the faster way */
+#define MAX_SMALL 16
 
 static CxmQuery rules_version_query =
 {
@@ -102,16 +108,6 @@ static CxmQuery add_query =
 	.types = {TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TEXTARRAYOID}
 };
 
-/* the same of one identifier, which is the usual case */
-static CxmQuery add_one_query =
-{
-	.sql = "INSERT INTO cx.identifier (namespace, value, profile_id, quarantined)"
-	" VALUES ($1, $2, $3, nullif($4, '')) ON CONFLICT (namespace, value) DO NOTHING"
-	" RETURNING identifier_id, namespace, value",
-	.nargs = 4,
-	.types = {TEXTOID, TEXTOID, INT8OID, TEXTOID}
-};
-
 /* a link that is there already is not even locked; each is looked up by itself, whatever the table was like before */
 static CxmQuery link_query =
 {
@@ -125,17 +121,6 @@ static CxmQuery link_query =
 	" RETURNING l.link_id, l.identifier_a, l.identifier_b, l.verified, l.evidence <> '', l.observed_at, l.refused",
 	.nargs = 7,
 	.types = {INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4OID}
-};
-
-/* the same of one link that nobody has seen yet */
-static CxmQuery link_one_query =
-{
-	.sql = "INSERT INTO cx.link AS l (identifier_a, identifier_b, source_id, evidence, verified, observed_at, refused)"
-	" VALUES ($1, $2, $7, $3, $4, $5, nullif($6, ''))"
-	" ON CONFLICT (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL DO NOTHING"
-	" RETURNING l.link_id, l.identifier_a, l.identifier_b, l.verified, l.evidence <> '', l.observed_at, l.refused",
-	.nargs = 7,
-	.types = {INT8OID, INT8OID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TEXTOID, INT4OID}
 };
 
 /* and has to change only where it says less: earlier, or verified */
@@ -224,10 +209,25 @@ static void
 find_identifiers(Batch *batch)
 {
 	uint32		n = batch->added == NULL ? batch->n : batch->nadded;
-	Datum	   *namespaces = palloc_extended(n * sizeof(Datum), MCXT_ALLOC_HUGE);
-	Datum	   *values = palloc_extended(n * sizeof(Datum), MCXT_ALLOC_HUGE);
+	Datum	   *namespaces;
+	Datum	   *values;
 	Datum		args[2];
 
+	if (batch->is_small && batch->added == NULL)
+	{
+		for (uint32 i = 0; i < n; i++)
+		{
+			const Mentioned *mentioned = &batch->mentioned[i];
+			CxmLabel	label = {0};
+
+			if (cxm_direct_find_identifier(&batch->direct, mentioned->namespace, mentioned->value, &label)
+				&& cxm_direct_read_profile(&batch->direct, &label))
+				note_label(batch, i, &label);
+		}
+		return;
+	}
+	namespaces = palloc_extended(n * sizeof(Datum), MCXT_ALLOC_HUGE);
+	values = palloc_extended(n * sizeof(Datum), MCXT_ALLOC_HUGE);
 	for (uint32 i = 0; i < n; i++)
 	{
 		const Mentioned *mentioned = &batch->mentioned[batch->added == NULL ? i : batch->added[i]];
@@ -283,7 +283,13 @@ guess_profiles(Batch *batch)
 		}
 	}
 	new_ids = palloc_extended(Max(nnew, 1) * sizeof(int64), MCXT_ALLOC_HUGE);
-	cxm_next_profile_ids(new_ids, nnew);
+	if (batch->direct.is_writable)
+	{
+		for (Size i = 0; i < nnew; i++)
+			new_ids[i] = cxm_direct_next_profile_id(&batch->direct);
+	}
+	else
+		cxm_next_profile_ids(new_ids, nnew);
 	for (uint32 i = 0; i < batch->n; i++)
 	{
 		if (batch->mentioned[i].group == i && batch->guess_is_new[i])
@@ -327,6 +333,23 @@ hash_of(const Mentioned *mentioned)
 	return hash;
 }
 
+static void
+note_added(Batch *batch, uint32 place, int64 id)
+{
+	Mentioned  *mentioned = &batch->mentioned[place];
+	uint32		group = find_group(batch->mentioned, place);
+	CxmFresh   *fresh = cxm_vector_add(&batch->fresh);
+
+	mentioned->id = id;
+	cxm_idmap_add(&batch->place_of, id, place);
+	fresh->id = id;
+	fresh->guess = batch->guesses[group];
+	fresh->guess_is_new = batch->guess_is_new[group];
+	fresh->namespace = mentioned->rules;
+	fresh->quarantine = mentioned->quarantine;
+	fresh->hash = hash_of(mentioned);
+}
+
 /* What was inserted comes in the order of insertion, without those that somebody else had added meanwhile */
 static void
 read_added(TupleTableSlot *slot, void *state)
@@ -334,29 +357,18 @@ read_added(TupleTableSlot *slot, void *state)
 	Batch	   *batch = state;
 	text	   *namespace = DatumGetTextPP(row_value(slot, 2));
 	text	   *value = DatumGetTextPP(row_value(slot, 3));
-	Mentioned  *mentioned;
-	CxmFresh   *fresh;
 	uint32		place;
-	uint32		group;
 
 	for (;;)
 	{
+		const Mentioned *mentioned;
+
 		place = batch->added[batch->next_added++];
 		mentioned = &batch->mentioned[place];
 		if (compare_texts(mentioned->value, value) == 0 && compare_texts(mentioned->namespace, namespace) == 0)
 			break;
 	}
-	mentioned->id = row_int64(slot, 1);
-	cxm_idmap_add(&batch->place_of, mentioned->id, place);
-
-	group = find_group(batch->mentioned, place);
-	fresh = cxm_vector_add(&batch->fresh);
-	fresh->id = mentioned->id;
-	fresh->guess = batch->guesses[group];
-	fresh->guess_is_new = batch->guess_is_new[group];
-	fresh->namespace = mentioned->rules;
-	fresh->quarantine = mentioned->quarantine;
-	fresh->hash = hash_of(mentioned);
+	note_added(batch, place, row_int64(slot, 1));
 }
 
 /* Add those that are not in the store */
@@ -366,6 +378,7 @@ add_identifiers(Batch *batch)
 	Datum	   *columns[4];
 	Datum		args[4];
 	uint64		nadded;
+	bool		is_direct = true;
 
 	for (;;)
 	{
@@ -375,6 +388,7 @@ add_identifiers(Batch *batch)
 		if (batch->nadded == 0)
 			return;
 
+		is_direct = is_direct && batch->is_small && cxm_direct_may_write(&batch->direct);
 		if (batch->guesses == NULL)
 			guess_profiles(batch);
 		if (batch->added == NULL)
@@ -387,8 +401,6 @@ add_identifiers(Batch *batch)
 		}
 		qsort_arg(batch->added, batch->nadded, sizeof(uint32), compare_places, batch->mentioned);
 
-		for (int i = 0; i < 4; i++)
-			columns[i] = palloc_extended(batch->nadded * sizeof(Datum), MCXT_ALLOC_HUGE);
 		for (uint32 i = 0; i < batch->nadded; i++)
 		{
 			Mentioned  *mentioned = &batch->mentioned[batch->added[i]];
@@ -397,26 +409,42 @@ add_identifiers(Batch *batch)
 				mentioned->quarantine = CXM_MALFORMED;
 			else if (cxm_rules_block(batch->rules, mentioned->namespace, mentioned->value))
 				mentioned->quarantine = CXM_BLOCKED;
+		}
+		if (is_direct)
+		{
+			/* where another session was faster, the statements find out what has become of it */
+			is_direct = false;
+			for (uint32 i = 0; i < batch->nadded; i++)
+			{
+				uint32		place = batch->added[i];
+				const Mentioned *mentioned = &batch->mentioned[place];
+				int64		id;
+
+				if (!cxm_direct_add_identifier(&batch->direct, mentioned->namespace, mentioned->value,
+											 batch->guesses[find_group(batch->mentioned, place)],
+											 mentioned->quarantine, &id))
+					break;
+				note_added(batch, place, id);
+			}
+			continue;
+		}
+		for (int i = 0; i < 4; i++)
+			columns[i] = palloc_extended(batch->nadded * sizeof(Datum), MCXT_ALLOC_HUGE);
+		for (uint32 i = 0; i < batch->nadded; i++)
+		{
+			const Mentioned *mentioned = &batch->mentioned[batch->added[i]];
+
 			columns[0][i] = PointerGetDatum(mentioned->namespace);
 			columns[1][i] = PointerGetDatum(mentioned->value);
 			columns[2][i] = Int64GetDatum(batch->guesses[find_group(batch->mentioned, batch->added[i])]);
 			columns[3][i] = CStringGetTextDatum(cxm_refusal_name(mentioned->quarantine));
 		}
 		batch->next_added = 0;
-		if (batch->nadded == 1)
-		{
-			for (int i = 0; i < 4; i++)
-				args[i] = columns[i][0];
-			nadded = cxm_query(&add_one_query, args, false, read_added, batch);
-		}
-		else
-		{
-			args[0] = cxm_text_array(columns[0], NULL, batch->nadded);
-			args[1] = cxm_text_array(columns[1], NULL, batch->nadded);
-			args[2] = cxm_array(columns[2], NULL, batch->nadded, INT8OID);
-			args[3] = cxm_text_array(columns[3], NULL, batch->nadded);
-			nadded = cxm_query(&add_query, args, false, read_added, batch);
-		}
+		args[0] = cxm_text_array(columns[0], NULL, batch->nadded);
+		args[1] = cxm_text_array(columns[1], NULL, batch->nadded);
+		args[2] = cxm_array(columns[2], NULL, batch->nadded, INT8OID);
+		args[3] = cxm_text_array(columns[3], NULL, batch->nadded);
+		nadded = cxm_query(&add_query, args, false, read_added, batch);
 		if (nadded == batch->nadded)
 			return;
 
@@ -522,6 +550,60 @@ read_stronger(TupleTableSlot *slot, void *state)
 	change->strength = 0;
 }
 
+static bool
+is_fresh(const Batch *batch, int64 id)
+{
+	for (Size i = 0; i < batch->fresh.n; i++)
+	{
+		if (vector_at(&batch->fresh, CxmFresh, i)->id == id)
+			return true;
+	}
+	return false;
+}
+
+/* Add what is not there; what is left over is for the statements */
+static void
+add_links_directly(Batch *batch, int32 source_id)
+{
+	Edge	   *edges = (Edge *) batch->edges.data;
+	Size		nleft = 0;
+
+	for (Size i = 0; i < batch->edges.n; i++)
+	{
+		Edge	   *edge = &edges[i];
+		bool		is_new = is_fresh(batch, edge->a) || is_fresh(batch, edge->b);
+		bool		is_verified;
+		TimestampTz at;
+		int64		link_id;
+		CxmChange  *change;
+
+		if (!is_new && !batch->is_unseen && cxm_direct_find_link(&batch->direct, edge->a, edge->b, source_id, edge->evidence, &is_verified, &at))
+		{
+			if ((edge->is_verified && !is_verified) || edge->at < at)
+				edges[nleft++] = *edge;
+			continue;
+		}
+		if (!cxm_direct_may_write(&batch->direct)
+			|| !cxm_direct_add_link(&batch->direct, edge->a, edge->b, source_id, edge->evidence, edge->is_verified, edge->at,
+								  edge->refused, is_new, &link_id))
+		{
+			edges[nleft++] = *edge;
+			continue;
+		}
+		change = cxm_vector_add(&batch->changes);
+		change->link_id = link_id;
+		change->a = edge->a;
+		change->b = edge->b;
+		change->is_verified = edge->is_verified;
+		change->at = edge->at;
+		change->refused = edge->refused;
+		change->kind = CXM_SEEN;
+		change->strength = cxm_identity_strength(CXM_SEEN, change->is_verified, rank_of(batch, change->a),
+												 rank_of(batch, change->b), VARSIZE_ANY_EXHDR(edge->evidence) > 0, 1);
+	}
+	batch->edges.n = nleft;
+}
+
 static void
 add_links(Batch *batch, int32 source_id)
 {
@@ -532,7 +614,11 @@ add_links(Batch *batch, int32 source_id)
 	if (batch->edges.n == 0)
 		return;
 	unite_edges(batch);
+	if (batch->is_small)
+		add_links_directly(batch, source_id);
 	n = batch->edges.n;
+	if (n == 0)
+		return;
 	for (int i = 0; i < 6; i++)
 		columns[i] = palloc_extended(n * sizeof(Datum), MCXT_ALLOC_HUGE);
 	for (Size i = 0; i < n; i++)
@@ -547,13 +633,6 @@ add_links(Batch *batch, int32 source_id)
 		columns[5][i] = CStringGetTextDatum(cxm_refusal_name(edge->refused));
 	}
 	args[6] = Int32GetDatum(source_id);
-	if (n == 1 && batch->is_unseen)
-	{
-		for (int i = 0; i < 6; i++)
-			args[i] = columns[i][0];
-		if (cxm_query(&link_one_query, args, false, read_linked, batch) == n)
-			return;
-	}
 	args[0] = cxm_array(columns[0], NULL, n, INT8OID);
 	args[1] = cxm_array(columns[1], NULL, n, INT8OID);
 	args[2] = cxm_text_array(columns[2], NULL, n);
@@ -689,6 +768,22 @@ init_batch(Batch *batch)
 	cxm_vector_init(&batch->labels, sizeof(CxmLabel));
 }
 
+/* Read rows without statements, if there are few identifiers and that is possible */
+static void
+begin_direct(Batch *batch)
+{
+	batch->is_small = batch->n <= MAX_SMALL && cxm_direct_begin(&batch->direct, batch->rules);
+}
+
+static int64
+resolve_batch(Batch *batch, text *retired_reason, CxmPlace *place)
+{
+	return cxm_resolve(batch->rules, (CxmChange *) batch->changes.data, batch->changes.n,
+					   (CxmFresh *) batch->fresh.data, batch->fresh.n,
+					   (CxmLabel *) batch->labels.data, batch->labels.n, retired_reason,
+					   batch->is_small ? &batch->direct : NULL, place);
+}
+
 /* The identifiers that the batch names, each once */
 static void
 take_identifiers(Batch *batch, const Argument *namespaces, const Argument *values, const Argument *malformed)
@@ -810,6 +905,7 @@ cxm_link_identifiers(PG_FUNCTION_ARGS)
 	init_batch(&batch);
 	take_identifiers(&batch, &namespaces, &values, &malformed);
 	group_mentions(&batch, &records, &places, times.n);
+	begin_direct(&batch);
 	find_identifiers(&batch);
 	add_identifiers(&batch);
 
@@ -842,9 +938,8 @@ cxm_link_identifiers(PG_FUNCTION_ARGS)
 		cxm_query(&changed_query, args, false, read_changed, &batch);
 	}
 	add_links(&batch, PG_GETARG_INT32(0));
-	cxm_resolve(batch.rules, (CxmChange *) batch.changes.data, batch.changes.n,
-				(CxmFresh *) batch.fresh.data, batch.fresh.n, (CxmLabel *) batch.labels.data, batch.labels.n,
-				PG_ARGISNULL(10) ? no_evidence : PG_GETARG_TEXT_PP(10));
+	resolve_batch(&batch, PG_ARGISNULL(10) ? no_evidence : PG_GETARG_TEXT_PP(10), NULL);
+	cxm_direct_end(&batch.direct);
 
 	result = cxm_array(anchors, has_no_anchor, (Size) times.n, INT8OID);
 	result = SPI_datumTransfer(result, false, -1);
@@ -853,30 +948,8 @@ cxm_link_identifiers(PG_FUNCTION_ARGS)
 }
 
 /*
- * One link.  What is to be known of its ends, and of the link if it is there,
- * comes with one query, for most of what is said has been said before.
+ * One link
  */
-#define END_COLUMNS(x) \
-	#x ".identifier_id, " #x ".quarantined, " #x ".profile_id, c" #x ".profile_id, c" #x ".xmin, c" #x ".ctid"
-
-#define END_TABLES(x, namespace, value) \
-	" LEFT JOIN cx.identifier AS " #x " ON " #x ".namespace = " namespace " COLLATE \"C\"" \
-	" AND " #x ".value = " value " COLLATE \"C\"" \
-	" LEFT JOIN cx.profile AS s" #x " ON s" #x ".profile_id = " #x ".profile_id" \
-	" LEFT JOIN cx.profile AS c" #x " ON c" #x ".profile_id = s" #x ".canonical_id"
-
-static CxmQuery pair_query =
-{
-	.sql = "SELECT o.source_id, l.verified, l.observed_at, " END_COLUMNS(a) ", " END_COLUMNS(b)
-	" FROM (SELECT) AS one LEFT JOIN cx.source AS o ON o.source = $5 COLLATE \"C\" AND o.kind = 'app'"
-	END_TABLES(a, "$1", "$2") END_TABLES(b, "$3", "$4")
-	" LEFT JOIN cx.link AS l ON l.identifier_a = least(a.identifier_id, b.identifier_id)"
-	"  AND l.identifier_b = greatest(a.identifier_id, b.identifier_id)"
-	"  AND l.source_id = o.source_id AND l.kind = 'seen' AND l.evidence = $6 COLLATE \"C\" AND l.retired_at IS NULL",
-	.nargs = 6,
-	.types = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
-};
-
 static CxmQuery source_query = {.sql = "SELECT cxm.source_id($1)", .nargs = 1, .types = {TEXTOID}};
 static CxmQuery normalize_query = {.sql = "SELECT cxm.normalize($1, $2)", .nargs = 2, .types = {TEXTOID, TEXTOID}};
 
@@ -887,47 +960,6 @@ static CxmQuery profile_query =
 	.nargs = 1,
 	.types = {INT8OID}
 };
-
-typedef struct Pair
-{
-	Batch		batch;
-	Mentioned	ends[2];
-	int32		source_id;		/* 0: a new source */
-	bool		has_link;
-	bool		is_verified;	/* the link that is there */
-	TimestampTz at;
-} Pair;
-
-static void
-read_pair(TupleTableSlot *slot, void *state)
-{
-	Pair	   *pair = state;
-
-	if (!row_is_null(slot, 1))
-		pair->source_id = DatumGetInt32(row_value(slot, 1));
-	pair->has_link = !row_is_null(slot, 2);
-	if (pair->has_link)
-	{
-		pair->is_verified = row_bool(slot, 2);
-		pair->at = row_int64(slot, 3);
-	}
-	for (int end = 0; end < 2; end++)
-	{
-		int			column = 4 + end * 6;
-		CxmLabel	label = {0};
-
-		/* without a profile it is left to the common way to complain */
-		if (row_is_null(slot, column) || row_is_null(slot, column + 3))
-			continue;
-		label.id = row_int64(slot, column);
-		label.quarantine = cxm_row_refusal(slot, column + 1);
-		label.stub = row_int64(slot, column + 2);
-		label.canonical = row_int64(slot, column + 3);
-		label.xmin = DatumGetTransactionId(row_value(slot, column + 4));
-		label.ctid = *(ItemPointer) DatumGetPointer(row_value(slot, column + 5));
-		note_label(&pair->batch, (uint32) end, &label);
-	}
-}
 
 static void
 read_number(TupleTableSlot *slot, void *state)
@@ -997,6 +1029,33 @@ normalized_argument(FunctionCallInfo fcinfo, const CxmRules *rules, int arg)
 	return normalized;
 }
 
+/* Has it been said before, and is it all that is said now?  That takes no more than looking */
+static bool
+is_known_link(Batch *batch, int32 source_id, text *evidence, TimestampTz at, bool is_verified, int64 *profile_id)
+{
+	CxmLabel	labels[2] = {0};
+	bool		was_verified;
+	TimestampTz was_at;
+
+	for (int i = 0; i < 2; i++)
+		cxm_direct_find_identifier(&batch->direct, batch->mentioned[i].namespace, batch->mentioned[i].value, &labels[i]);
+	batch->is_unseen = labels[0].id == 0 || labels[1].id == 0
+		|| !cxm_direct_find_link(&batch->direct, labels[0].id, labels[1].id, source_id, evidence, &was_verified, &was_at);
+	if (!batch->is_unseen && (was_verified || !is_verified) && was_at <= at)
+	{
+		*profile_id = cxm_direct_read_profile(&batch->direct, &labels[0]) ? labels[0].canonical : 0;
+		if (*profile_id != 0)
+			return true;
+	}
+	batch->is_searched = true;
+	for (uint32 i = 0; i < 2; i++)
+	{
+		if (labels[i].id != 0 && cxm_direct_read_profile(&batch->direct, &labels[i]))
+			note_label(batch, i, &labels[i]);
+	}
+	return false;
+}
+
 PG_FUNCTION_INFO_V1(cxm_link);
 
 /* cxm.link(namespace_a, value_a, namespace_b, value_b, source, observed_at, verified, evidence) */
@@ -1006,55 +1065,65 @@ cxm_link(PG_FUNCTION_ARGS)
 	text	   *evidence = PG_ARGISNULL(7) ? cstring_to_text("") : PG_GETARG_TEXT_PP(7);
 	TimestampTz at = PG_ARGISNULL(5) ? GetCurrentTransactionStartTimestamp() : PG_GETARG_TIMESTAMPTZ(5);
 	bool		is_verified = !PG_ARGISNULL(6) && PG_GETARG_BOOL(6);
-	Pair		pair = {0};
-	Batch	   *batch = &pair.batch;
-	Datum		args[6];
-	int64		profile_id;
+	text	   *source = PG_ARGISNULL(4) ? cstring_to_text("") : PG_GETARG_TEXT_PP(4);
+	Mentioned	ends[2] = {0};
+	Batch		batch = {.n = 2, .mentioned = ends};
+	int32		source_id = 0;
+	CxmPlace	place = {0};
+	Datum		args[1];
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	init_batch(batch);
-	batch->n = 2;
-	batch->mentioned = pair.ends;
-	for (Size i = 0; i < 2; i++)
+	init_batch(&batch);
+	for (int i = 0; i < 2; i++)
 	{
-		pair.ends[i].value = normalized_argument(fcinfo, batch->rules, (int) i * 2);
-		pair.ends[i].namespace = PG_GETARG_TEXT_PP(i * 2);
-		pair.ends[i].rules = cxm_rules_find(batch->rules, pair.ends[i].namespace);
+		ends[i].value = normalized_argument(fcinfo, batch.rules, i * 2);
+		ends[i].namespace = PG_GETARG_TEXT_PP(i * 2);
+		ends[i].rules = cxm_rules_find(batch.rules, ends[i].namespace);
 		/* both of one group, so that what is new goes to who is there */
-		pair.ends[i].group = 0;
-		args[i * 2] = PointerGetDatum(pair.ends[i].namespace);
-		args[i * 2 + 1] = PointerGetDatum(pair.ends[i].value);
+		ends[i].group = 0;
 	}
-	if (pair.ends[0].rules == pair.ends[1].rules && compare_texts(pair.ends[0].value, pair.ends[1].value) == 0)
+	if (ends[0].rules == ends[1].rules && compare_texts(ends[0].value, ends[1].value) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s \"%.100s\" cannot be linked to itself", text_to_cstring(pair.ends[0].namespace),
+				 errmsg("%s \"%.100s\" cannot be linked to itself", text_to_cstring(ends[0].namespace),
 						text_to_cstring(PG_GETARG_TEXT_PP(1))),
 				 errhint("Give two different identifiers.")));
 
-	args[4] = PG_ARGISNULL(4) ? PointerGetDatum(cstring_to_text("")) : PG_GETARG_DATUM(4);
-	args[5] = PointerGetDatum(evidence);
-	cxm_query(&pair_query, args, false, read_pair, &pair);
-
-	if (pair.has_link && (pair.is_verified || !is_verified) && pair.at <= at)
-		profile_id = pair.ends[0].canonical;
+	begin_direct(&batch);
+	if (batch.is_small)
+		source_id = cxm_direct_find_source(&batch.direct, source);
+	if (source_id != 0 && is_known_link(&batch, source_id, evidence, at, is_verified, &place.profile_id))
+	{
+		cxm_direct_end(&batch.direct);
+		SPI_finish();
+		PG_RETURN_INT64(place.profile_id);
+	}
+	if (source_id == 0)
+	{
+		args[0] = PointerGetDatum(source);
+		cxm_query(&source_query, args, false, read_source, &source_id);
+	}
+	if (!batch.is_searched)
+		find_identifiers(&batch);
+	add_identifiers(&batch);
+	add_edge(&batch, 0, 1, evidence, at, is_verified);
+	add_links(&batch, source_id);
+	if (batch.changes.n == 0 && batch.fresh.n == 0)
+		place.profile_id = ends[0].canonical;
 	else
 	{
-		if (pair.source_id == 0)
-			cxm_query(&source_query, &args[4], false, read_source, &pair.source_id);
-		batch->is_unseen = !pair.has_link;
-		add_identifiers(batch);
-		add_edge(batch, 0, 1, evidence, at, is_verified);
-		add_links(batch, pair.source_id);
-		cxm_resolve(batch->rules, (CxmChange *) batch->changes.data, batch->changes.n,
-					(CxmFresh *) batch->fresh.data, batch->fresh.n,
-					(CxmLabel *) batch->labels.data, batch->labels.n, NULL);
-		args[0] = Int64GetDatum(pair.ends[0].id);
-		cxm_query(&profile_query, args, false, read_number, &profile_id);
+		place.identifier_id = ends[0].id;
+		resolve_batch(&batch, NULL, &place);
+	}
+	cxm_direct_end(&batch.direct);
+	if (place.profile_id == 0)
+	{
+		args[0] = Int64GetDatum(ends[0].id);
+		cxm_query(&profile_query, args, false, read_number, &place.profile_id);
 	}
 	SPI_finish();
-	PG_RETURN_INT64(profile_id);
+	PG_RETURN_INT64(place.profile_id);
 }
 
 /* Resolve links by their numbers, retiring them first when there is a reason */
@@ -1069,8 +1138,7 @@ resolve_by_id(Datum link_ids, text *retired_reason)
 	batch.rules = current_rules();
 	cxm_vector_init(&batch.changes, sizeof(CxmChange));
 	cxm_query(&changed_query, &link_ids, false, read_changed, &batch);
-	count = cxm_resolve(batch.rules, (CxmChange *) batch.changes.data, batch.changes.n,
-						NULL, 0, NULL, 0, retired_reason);
+	count = resolve_batch(&batch, retired_reason, NULL);
 	SPI_finish();
 	return count;
 }

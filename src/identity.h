@@ -12,7 +12,9 @@
 #include "executor/tuptable.h"
 #include "identity_core.h"
 #include "storage/itemptr.h"
+#include "utils/array.h"
 #include "utils/jsonb.h"
+#include "utils/relcache.h"
 #include "utils/timestamp.h"
 
 /*
@@ -133,7 +135,46 @@ typedef struct CxmLabel
 	ItemPointerData ctid;
 	uint32		namespace;		/* index of its rules */
 	uint8		quarantine;		/* CxmRefusal */
+	bool		is_known;		/* these of the standing profile ... */
+	bool		is_kept_apart;
+	ArrayType  *counts;			/* ... NULL when only its version was asked for */
 } CxmLabel;
+
+/* tables whose rows are read and written without a plan */
+typedef struct CxmDirect
+{
+	const CxmRules *rules;
+	Oid			schema;
+	Relation	relations[5];
+	bool		is_readable;
+	bool		is_writable;
+	bool		was_asked;		/* whether it is */
+	bool		has_snapshot;
+	bool		has_written;
+} CxmDirect;
+
+extern bool cxm_direct_begin(CxmDirect *direct, const CxmRules *rules);
+extern void cxm_direct_refresh(CxmDirect *direct);
+extern bool cxm_direct_may_write(CxmDirect *direct);
+extern void cxm_direct_end(CxmDirect *direct);
+extern bool cxm_direct_find_identifier(const CxmDirect *direct, text *namespace, text *value, CxmLabel *label);
+extern bool cxm_direct_read_identifier(const CxmDirect *direct, int64 id, CxmLabel *label);
+extern bool cxm_direct_read_profile(const CxmDirect *direct, CxmLabel *label);
+extern int32 cxm_direct_find_source(const CxmDirect *direct, text *source);
+extern bool cxm_direct_find_link(const CxmDirect *direct, int64 a, int64 b, int32 source_id, text *evidence,
+							   bool *is_verified, TimestampTz *at);
+extern int64 cxm_direct_count_links(const CxmDirect *direct, int64 id, int64 max);
+extern bool cxm_direct_add_identifier(CxmDirect *direct, text *namespace, text *value, int64 profile_id, uint8 quarantine,
+									int64 *id);
+extern bool cxm_direct_add_link(CxmDirect *direct, int64 a, int64 b, int32 source_id, text *evidence, bool is_verified,
+							  TimestampTz at, uint8 refused, bool is_new, int64 *id);
+extern int64 cxm_direct_next_profile_id(const CxmDirect *direct);
+extern void cxm_direct_add_profile(CxmDirect *direct, int64 id, const int32 *counts, int n,
+								 bool is_known, bool is_kept_apart);
+extern bool cxm_direct_update_profile(CxmDirect *direct, int64 id, const ItemPointerData *ctid, int64 canonical,
+									const int32 *counts, int n, bool is_known, bool is_kept_apart);
+extern bool cxm_direct_merge_profile(CxmDirect *direct, int64 loser, const ItemPointerData *ctid, int64 winner,
+								   int64 link_id);
 
 /* what is still to be written of a change, once the profiles at its ends are locked */
 typedef enum CxmPending
@@ -170,9 +211,16 @@ typedef struct CxmFresh
 	bool		guess_is_new;
 } CxmFresh;
 
+/* where an identifier belongs afterwards, for whoever wants to know of one; 0 when that has to be looked up */
+typedef struct CxmPlace
+{
+	int64		identifier_id;
+	int64		profile_id;
+} CxmPlace;
+
 extern int64 cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
 						 const CxmFresh *fresh, Size nfresh, const CxmLabel *labels, Size nlabels,
-						 text *retired_reason);
+						 text *retired_reason, CxmDirect *direct, CxmPlace *place);
 extern int64 cxm_resolve_everything(const CxmRules *rules);
 
 /* where the store differs from what its links say; an id of 0 stands for none */
@@ -190,6 +238,7 @@ typedef void (*CxmPutDifference) (const CxmDifference *difference, void *state);
 
 extern void cxm_compare_everything(const CxmRules *rules, CxmPutDifference put, void *state);
 extern void cxm_next_profile_ids(int64 *ids, Size n);
+extern uint8 cxm_refusal_of(const text *name);
 extern uint8 cxm_row_refusal(TupleTableSlot *slot, int column);
 extern uint8 cxm_row_kind(TupleTableSlot *slot, int column);
 extern const char *cxm_refusal_name(CxmRefusal refusal);

@@ -357,21 +357,23 @@ static const char *const refusal_names[] =
 	[CXM_UNVERIFIED] = "unverified"
 };
 
-/* A column of cx.link.refused or cx.identifier.quarantined: CxmRefusal */
+/* CxmRefusal by its name */
 uint8
-cxm_row_refusal(TupleTableSlot *slot, int column)
+cxm_refusal_of(const text *name)
 {
-	text	   *name;
-
-	if (row_is_null(slot, column))
-		return CXM_HOLDS;
-	name = DatumGetTextPP(row_value(slot, column));
 	for (uint8 i = CXM_BLOCKED; i <= CXM_UNVERIFIED; i++)
 	{
 		if (is_text(name, refusal_names[i], strlen(refusal_names[i])))
 			return i;
 	}
 	return CXM_HOLDS;
+}
+
+/* A column of cx.link.refused or cx.identifier.quarantined: CxmRefusal */
+uint8
+cxm_row_refusal(TupleTableSlot *slot, int column)
+{
+	return row_is_null(slot, column) ? CXM_HOLDS : cxm_refusal_of(DatumGetTextPP(row_value(slot, column)));
 }
 
 /* A column of cx.link.kind: CxmLinkKind */

@@ -125,6 +125,8 @@ typedef struct Resolve
 	Size		nlabels;
 	text	   *retired_reason;
 	bool		is_everything;
+	CxmDirect  *direct;			/* NULL where statements have to be run */
+	bool		is_direct;		/* this attempt does without, as far as it goes */
 
 	/* of all attempts */
 	CxmIdMap	fresh_of;
@@ -483,6 +485,23 @@ add_cluster(Resolve *resolve, int64 id)
 }
 
 static void
+read_counts(const Resolve *resolve, Datum value, int32 *counts)
+{
+	ArrayType  *array = DatumGetArrayTypeP(value);
+	int			n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+
+	if (ARR_NDIM(array) > 1 || ARR_HASNULL(array))
+		return;
+	memcpy(counts, ARR_DATA_PTR(array), Min(n, resolve->rules->max_id) * sizeof(int32));
+}
+
+static int32 *
+new_counts(const Resolve *resolve)
+{
+	return MemoryContextAllocZero(resolve->clusters.context, Max(resolve->rules->max_id, 1) * sizeof(int32));
+}
+
+static void
 set_label(Resolve *resolve, const CxmLabel *label)
 {
 	Member	   *member = end_of(resolve, label->id);
@@ -500,6 +519,13 @@ set_label(Resolve *resolve, const CxmLabel *label)
 	{
 		cluster->xmin = label->xmin;
 		cluster->ctid = label->ctid;
+	}
+	if (resolve->is_direct && cluster->counts == NULL && label->counts != NULL)
+	{
+		cluster->counts = new_counts(resolve);
+		read_counts(resolve, PointerGetDatum(label->counts), cluster->counts);
+		cluster->is_known = label->is_known;
+		cluster->is_kept_apart = label->is_kept_apart;
 	}
 }
 
@@ -521,23 +547,6 @@ read_label(TupleTableSlot *slot, void *state)
 	label.xmin = DatumGetTransactionId(row_value(slot, 6));
 	label.ctid = *(ItemPointer) DatumGetPointer(row_value(slot, 7));
 	set_label(resolve, &label);
-}
-
-static void
-read_counts(const Resolve *resolve, Datum value, int32 *counts)
-{
-	ArrayType  *array = DatumGetArrayTypeP(value);
-	int			n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
-
-	if (ARR_NDIM(array) > 1 || ARR_HASNULL(array))
-		return;
-	memcpy(counts, ARR_DATA_PTR(array), Min(n, resolve->rules->max_id) * sizeof(int32));
-}
-
-static int32 *
-new_counts(const Resolve *resolve)
-{
-	return MemoryContextAllocZero(resolve->clusters.context, Max(resolve->rules->max_id, 1) * sizeof(int32));
 }
 
 static void
@@ -622,6 +631,20 @@ cxm_next_profile_ids(int64 *ids, Size n)
 /*
  * Locking
  */
+static void
+read_labels_directly(Resolve *resolve)
+{
+	for (Size i = 0; i < resolve->ids.n; i++)
+	{
+		CxmLabel	label = {0};
+
+		/* who is not to be found stays without a profile, and is left to the statements */
+		if (cxm_direct_read_identifier(resolve->direct, *vector_at(&resolve->ids, int64, i), &label)
+			&& cxm_direct_read_profile(resolve->direct, &label))
+			set_label(resolve, &label);
+	}
+	resolve->ids.n = 0;
+}
 
 /* The identifiers at the ends of the changed links, and the profiles that they are in */
 static void
@@ -647,10 +670,13 @@ read_ends(Resolve *resolve)
 		set_label(resolve, &resolve->labels[i]);
 		nknown++;
 	}
+	resolve->nlabels = 0;
 	if (nknown == resolve->ids.n)
 		resolve->ids.n = 0;
-	resolve->nlabels = 0;
-	query_ids(resolve, &labels_query, read_label);
+	if (resolve->is_direct)
+		read_labels_directly(resolve);
+	else
+		query_ids(resolve, &labels_query, read_label);
 }
 
 static bool
@@ -874,7 +900,21 @@ find_generic(Resolve *resolve)
 		}
 	}
 
-	if (resolve->ids.n > 0)
+	if (resolve->is_direct)
+	{
+		Size		n = 0;
+
+		for (Size i = 0; i < resolve->ids.n; i++)
+		{
+			int64		most = *vector_at(&max, int64, i);
+
+			n += cxm_direct_count_links(resolve->direct, *vector_at(&resolve->ids, int64, i), most + 1) > most;
+		}
+		/* what has to be counted exactly is left to the statements */
+		resolve->is_direct = n == 0;
+		resolve->ids.n = 0;
+	}
+	else if (resolve->ids.n > 0)
 	{
 		args[0] = cxm_int8_array((int64 *) resolve->ids.data, resolve->ids.n);
 		args[1] = cxm_int8_array((int64 *) max.data, max.n);
@@ -2110,9 +2150,23 @@ attempt(Resolve *resolve)
 	return true;
 }
 
-/* An attempt in a subtransaction, so that its locks can be given back; writes down what comes out */
+/* An attempt that writes down what comes out */
 static bool
-attempt_in_subtransaction(Resolve *resolve, int64 *count)
+attempt_and_write(Resolve *resolve, int64 *count)
+{
+	if (!attempt(resolve))
+		return false;
+	*count = write_down(resolve);
+	return true;
+}
+
+/*
+ * In a subtransaction, so that locks can be given back.  What comes out is
+ * written down there as well, for a row that is locked in one and changed in
+ * another is dear, even if that is its parent.
+ */
+static bool
+in_subtransaction(bool (*work) (Resolve *resolve, int64 *count), Resolve *resolve, int64 *count)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -2122,13 +2176,9 @@ attempt_in_subtransaction(Resolve *resolve, int64 *count)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		done = attempt(resolve);
+		done = work(resolve, count);
 		if (done)
-		{
-			/* here, for a row that is locked in one and changed in another is dear, even if that is its parent */
-			*count = write_down(resolve);
 			ReleaseCurrentSubTransaction();
-		}
 	}
 	PG_CATCH();
 	{
@@ -2152,6 +2202,148 @@ attempt_in_subtransaction(Resolve *resolve, int64 *count)
 }
 
 /*
+ * The usual case, without a statement: links that were seen join profiles
+ * whose counts, as they were read, allow it.  Nothing is locked before it is
+ * written, since a row is changed only in the version that was read; whoever
+ * changes anything of a profile changes its row.  So what fails with the
+ * first row has changed nothing, and only for more of them a subtransaction
+ * is needed.
+ */
+typedef enum Outcome
+{
+	DONE,
+	OVERTAKEN,					/* somebody else has changed one of the profiles */
+	UNSUITED					/* it takes more than that */
+} Outcome;
+
+typedef struct RowUpdate
+{
+	int64		id;
+	const Standing *standing;
+	const Relabel *merge;
+} RowUpdate;
+
+static int
+compare_updates(const void *x, const void *y)
+{
+	return compare_ids(&((const RowUpdate *) x)->id, &((const RowUpdate *) y)->id);
+}
+
+static bool
+write_directly(Resolve *resolve, int64 *count)
+{
+	int			width = resolve->rules->max_id;
+	Size		n = resolve->touches.n + resolve->merges.n;
+	RowUpdate  *updates = palloc(Max(n, 1) * sizeof(RowUpdate));
+
+	for (Size i = 0; i < n; i++)
+	{
+		RowUpdate  *update = &updates[i];
+
+		memset(update, 0, sizeof(RowUpdate));
+		if (i < resolve->touches.n)
+		{
+			update->standing = vector_at(&resolve->touches, Standing, i);
+			update->id = update->standing->id;
+		}
+		else
+		{
+			update->merge = vector_at(&resolve->merges, Relabel, i - resolve->touches.n);
+			update->id = update->merge->from;
+		}
+	}
+	qsort(updates, n, sizeof(RowUpdate), compare_updates);
+	for (Size i = 0; i < n; i++)
+	{
+		const Cluster *cluster = cluster_at(resolve, cxm_idmap_find(&resolve->cluster_of, updates[i].id));
+		const Standing *standing = updates[i].standing;
+		bool		is_done;
+
+		if (standing != NULL)
+			is_done = cxm_direct_update_profile(resolve->direct, cluster->id, &cluster->ctid, cluster->id,
+											  standing->counts, width, standing->is_known, standing->is_kept_apart);
+		else
+			is_done = cxm_direct_merge_profile(resolve->direct, cluster->id, &cluster->ctid, updates[i].merge->to,
+											 updates[i].merge->link_id);
+		if (!is_done)
+			return false;
+	}
+	for (Size i = 0; i < resolve->inserts.n; i++)
+	{
+		const Standing *standing = vector_at(&resolve->inserts, Standing, i);
+
+		cxm_direct_add_profile(resolve->direct, standing->id, standing->counts, width,
+							 standing->is_known, standing->is_kept_apart);
+	}
+	write_moves(resolve);
+	write_flags(&resolve->refusals, &refuse_query);
+	*count = (int64) resolve->merges.n;
+	return true;
+}
+
+static Outcome
+attempt_directly(Resolve *resolve, int64 *count)
+{
+	for (Size i = 0; i < resolve->nchanges; i++)
+	{
+		const CxmChange *change = &resolve->changes[i];
+
+		if (change->kind != CXM_SEEN || change->is_retired || change->is_edited || change->pending != CXM_WRITTEN)
+			return UNSUITED;
+	}
+	read_ends(resolve);
+	for (uint32 i = 0; i < resolve->members.n; i++)
+	{
+		const Member *member = member_at(resolve, i);
+
+		if (member->cluster == CXM_NOWHERE && member->fresh == CXM_NOWHERE)
+			return UNSUITED;
+	}
+	choose_locks(resolve);
+	for (Size i = 0; i < resolve->ids.n; i++)
+	{
+		Cluster    *cluster = cluster_at(resolve, cxm_idmap_find(&resolve->cluster_of,
+																 *vector_at(&resolve->ids, int64, i)));
+
+		if (!cluster->is_exclusive || cluster->counts == NULL)
+			return UNSUITED;
+		cluster->is_locked = true;
+	}
+	resolve->ids.n = 0;
+	find_generic(resolve);
+	if (!resolve->is_direct)
+		return UNSUITED;
+	resolve->nclusters = (uint32) resolve->clusters.n;
+	resolve->groups = make_groups(resolve);
+	weigh_groups(resolve, resolve->groups);
+	for (uint32 i = 0; i < resolve->nclusters + resolve->nfresh; i++)
+	{
+		if (resolve->groups[i].parent == i && resolve->groups[i].is_slow)
+			return UNSUITED;
+	}
+	settle_groups(resolve, resolve->groups);
+	settle_links(resolve);
+	if (resolve->touches.n + resolve->merges.n > 1)
+		return in_subtransaction(write_directly, resolve, count) ? DONE : OVERTAKEN;
+	return write_directly(resolve, count) ? DONE : OVERTAKEN;
+}
+
+/* Where an identifier belongs now that its group is settled */
+static int64
+place_of(const Resolve *resolve, int64 id)
+{
+	uint32		i = cxm_idmap_find(&resolve->member_of, id);
+	const Member *member;
+	int64		winner;
+
+	if (i == CXM_NOWHERE)
+		return 0;
+	member = member_at(resolve, i);
+	winner = resolve->groups[find_group(resolve->groups, group_of(resolve, member))].winner;
+	return winner != 0 || member->cluster == CXM_NOWHERE ? winner : cluster_at(resolve, member->cluster)->id;
+}
+
+/*
  * Bring profiles up to date with links that came, changed or were retired.
  * The rows of fresh identifiers are written already, and so are those of
  * links unless they say that they are pending.
@@ -2159,10 +2351,10 @@ attempt_in_subtransaction(Resolve *resolve, int64 *count)
 int64
 cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
 			const CxmFresh *fresh, Size nfresh, const CxmLabel *labels, Size nlabels,
-			text *retired_reason)
+			text *retired_reason, CxmDirect *direct, CxmPlace *place)
 {
 	Resolve		resolve = {.rules = rules, .given = changes, .ngiven = nchanges, .fresh = fresh, .nfresh = nfresh,
-	.labels = labels, .nlabels = nlabels, .retired_reason = retired_reason};
+	.labels = labels, .nlabels = nlabels, .retired_reason = retired_reason, .direct = direct};
 	MemoryContext outer = CurrentMemoryContext;
 	MemoryContext context;
 	int64		count = 0;
@@ -2175,6 +2367,32 @@ cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
 		cxm_idmap_add(&resolve.fresh_of, fresh[i].id, (uint32) i);
 
 	context = AllocSetContextCreate(outer, "cxm identity", ALLOCSET_DEFAULT_SIZES);
+	resolve.is_direct = direct != NULL && cxm_direct_may_write(direct);
+	while (resolve.is_direct)
+	{
+		Outcome		outcome;
+
+		MemoryContextSwitchTo(context);
+		cxm_direct_refresh(direct);
+		start_attempt(&resolve);
+		outcome = attempt_directly(&resolve, &count);
+		if (outcome == DONE && place != NULL)
+			place->profile_id = place_of(&resolve, place->identifier_id);
+		MemoryContextSwitchTo(outer);
+		if (outcome == DONE)
+		{
+			MemoryContextDelete(context);
+			return count;
+		}
+		MemoryContextReset(context);
+		if (outcome == OVERTAKEN && IsolationUsesXactSnapshot())
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("could not serialize access due to concurrent update")));
+		resolve.is_direct = outcome == OVERTAKEN;
+		CHECK_FOR_INTERRUPTS();
+	}
+
 	for (;;)
 	{
 		MemoryContextSwitchTo(context);
@@ -2184,14 +2402,11 @@ cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
 		/* whoever only adds what nobody knows yet waits for nobody */
 		if (resolve.ids.n > 0)
 		{
-			if (attempt_in_subtransaction(&resolve, &count))
+			if (in_subtransaction(attempt_and_write, &resolve, &count))
 				break;
 		}
-		else if (attempt(&resolve))
-		{
-			count = write_down(&resolve);
+		else if (attempt_and_write(&resolve, &count))
 			break;
-		}
 		MemoryContextSwitchTo(outer);
 		MemoryContextReset(context);
 		CHECK_FOR_INTERRUPTS();

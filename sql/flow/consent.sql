@@ -162,7 +162,7 @@ COMMENT ON FUNCTION cxm.record_consent_batch(jsonb, text) IS
 CREATE FUNCTION cxm.consent_of(identifier_ids bigint[], channels text[], purpose text, at timestamptz DEFAULT 'infinity',
                                OUT identifier_id bigint, OUT channel text, OUT granted boolean, OUT consent_id bigint, OUT conflict boolean)
 RETURNS SETOF record
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 SET plan_cache_mode = auto
@@ -218,7 +218,7 @@ COMMENT ON FUNCTION cxm.consent_of(bigint[], text[], text, timestamptz) IS
 'Whether people may be written to, a row for each of the given identifiers (cx.identifier, each once) and channels: granted, the decision that says so (consent_id; NULL = nobody decided and cx.consent_policy holds), and whether identifiers of the person carry different decisions (conflict). A decision counts for the person, whichever identifier it was recorded with: the latest of all holds, a withdrawal before a grant of the same moment; where the policy says strictest, one identifier whose latest is a withdrawal is enough. Decisions for * count for every channel or purpose. at: only decisions up to then. Unknown identifiers give no row; with no policy at all nothing is granted.';
 
 CREATE FUNCTION cxm.has_consent(identifier_id bigint, channel text, purpose text, at timestamptz DEFAULT 'infinity') RETURNS boolean
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN

@@ -18,6 +18,9 @@ BEGIN
     IF parent = 'feedback' THEN
         PERFORM cxm.add_alert_triggers(format('cx.%I', partition_name)::regclass);
     END IF;
+    IF EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = format('cx.%I', parent)::regclass AND t.tgname = 'survey_candidate') THEN
+        PERFORM cxm.watch_for_surveys(parent);
+    END IF;
 END
 $$;
 

@@ -132,16 +132,47 @@ BEGIN
                            v_table || '_rules_changed', v_table);
         END IF;
     END LOOP;
+    IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.invitation'::regclass AND t.tgname = 'invitation_state') THEN
+        CREATE TRIGGER invitation_state
+            BEFORE UPDATE OF state ON cx.invitation
+            FOR EACH ROW
+            WHEN (OLD.state IS DISTINCT FROM NEW.state)
+            EXECUTE FUNCTION cxm.guard_invitation();
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.delivery'::regclass AND t.tgname = 'delivery_invitation') THEN
+        CREATE TRIGGER delivery_invitation
+            AFTER UPDATE ON cx.delivery
+            REFERENCING NEW TABLE AS new_delivery
+            FOR EACH STATEMENT
+            EXECUTE FUNCTION cxm.invitation_delivered();
+    END IF;
+    PERFORM cxm.watch_for_surveys(w.kind) FROM (SELECT DISTINCT t.kind FROM cx.survey_trigger AS t) AS w;
+    IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.follow_up'::regclass AND t.tgname = 'follow_up_history_insert') THEN
+        CREATE TRIGGER follow_up_history_insert
+            AFTER INSERT ON cx.follow_up
+            REFERENCING NEW TABLE AS new_follow_up
+            FOR EACH STATEMENT
+            EXECUTE FUNCTION cxm.follow_up_history();
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.follow_up'::regclass AND t.tgname = 'follow_up_history_update') THEN
+        CREATE TRIGGER follow_up_history_update
+            AFTER UPDATE ON cx.follow_up
+            REFERENCING OLD TABLE AS old_follow_up NEW TABLE AS new_follow_up
+            FOR EACH STATEMENT
+            EXECUTE FUNCTION cxm.follow_up_history();
+    END IF;
+    PERFORM cxm.add_survey_triggers();
     PERFORM cxm.add_alert_triggers(p.relid)
     FROM pg_partition_tree('cx.feedback') AS p
     WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = p.relid AND t.tgname = 'feedback_alert_insert');
     PERFORM cxm.wake_notifier();
+    PERFORM cxm.add_alert_rule_triggers();
     RETURN v_version;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.upgrade_store() IS
-'Brings the store to cxm.version(), makes its views anew (views of yours that are built on them stay) and puts back triggers of cx.feedback, cx.source, cx.namespace and cx.blocked_value that are missing. Returns the version reached; running it again changes nothing. Error when there is no store, when it is newer than the library, and when no way leads from its version.';
+'Brings the store to cxm.version(), makes its views anew (views of yours that are built on them stay) and puts back triggers of its tables that are missing. Returns the version reached; running it again changes nothing. Error when there is no store, when it is newer than the library, and when no way leads from its version.';
 
 CREATE FUNCTION cxm.store_privileges(OUT level text, OUT privileges text, OUT table_name text) RETURNS SETOF record
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -153,6 +184,8 @@ AS $$
         ('writer', 'SELECT', '{store,namespace,blocked_value,metric,alert_rule,trait_policy}'::text[]),
         ('writer', 'SELECT, INSERT', '{touchpoint,location,employee,product,event_type}'),
         ('writer', 'SELECT, INSERT', '{alert,outbox}'),
+        ('writer', 'SELECT', '{alert_route}'),
+        ('writer', 'SELECT, INSERT, UPDATE', '{alert_limit}'),
         ('writer', 'SELECT, INSERT', '{identity_change}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{source,profile,identifier,link,match,match_run,rejection}'),
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{message,event,feedback,purchase,trait}'),
@@ -161,12 +194,24 @@ AS $$
         ('writer', 'SELECT, INSERT, UPDATE', '{conversation,conversation_message,conversation_participant,conversation_event}'),
         ('writer', 'SELECT', '{consent_policy}'),
         ('writer', 'SELECT, INSERT', '{consent}'),
+        ('writer', 'SELECT', '{follow_up_policy,follow_up_escalation}'),
+        ('writer', 'SELECT, INSERT', '{follow_up_alert,follow_up_event}'),
+        ('writer', 'SELECT, INSERT, UPDATE', '{follow_up,follow_up_lock}'),
+        ('writer', 'SELECT', '{survey,survey_version,survey_question,survey_text,question,question_option}'),
+        ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{response,answer}'),
+        ('writer', 'SELECT', '{fatigue_rule,quota,survey_trigger,survey_step}'),
+        ('writer', 'SELECT, INSERT, UPDATE', '{invitation,invitation_token,contact_clock,quota_stripe,referral_code,referral}'),
+        ('writer', 'SELECT, INSERT, DELETE', '{quota_place,quota_excess}'),
+        ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{survey_candidate}'),
         ('agent', 'UPDATE', '{alert}'),
         ('agent', 'INSERT, UPDATE', '{delivery,delivery_event}'),
+        ('agent', 'INSERT, UPDATE', '{follow_up}'),
+        ('agent', 'INSERT', '{follow_up_event,outbox}'),
         ('agent', 'INSERT, UPDATE', '{conversation,conversation_message,conversation_participant,conversation_event}'),
         ('agent', 'INSERT', '{outbox}'),
         ('sender', 'SELECT', '{store,namespace,identifier,profile,delivery_channel}'),
-        ('sender', 'SELECT, INSERT, UPDATE', '{delivery,delivery_event}')
+        ('sender', 'SELECT, INSERT, UPDATE', '{delivery,delivery_event}'),
+        ('sender', 'SELECT, UPDATE', '{invitation}')
     ) AS g(level, privileges, tables)
     CROSS JOIN unnest(g.tables) AS t(table_name);
 $$;
@@ -185,7 +230,7 @@ BEGIN
     IF level NOT IN ('reader', 'writer', 'agent', 'sender') THEN
         RAISE EXCEPTION 'unknown level "%"', level
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Levels are reader (reads everything), writer (sends records, merges and splits), agent (reads, and works on alerts) and sender (brings deliveries out).';
+                  HINT = 'Levels are reader (reads everything), writer (sends records, merges and splits), agent (reads, and works on alerts, follow-ups and conversations) and sender (brings deliveries out).';
     END IF;
     PERFORM cxm.store_version();
     -- a GRANT by somebody who may not is a warning only
@@ -217,7 +262,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.grant_store(text, text) IS
-'Gives a role what it needs in the store. reader: read every table and view; writer: send records by the ingest functions or by writing to attached tables, link, merge and unmerge, run matchings and decide on matches; agent: a reader who also claims and acknowledges alerts and works on conversations; sender: claims deliveries with the addresses of customers, and says what became of them. Plain GRANTs, which the owner of the store can add to or revoke. Error on an unknown role or level.';
+'Gives a role what it needs in the store. reader: read every table and view; writer: send records by the ingest functions or by writing to attached tables, link, merge and unmerge, run matchings and decide on matches; agent: a reader who also claims and acknowledges alerts, and works on follow-ups and conversations; sender: claims deliveries with the addresses of customers, and says what became of them. Plain GRANTs, which the owner of the store can add to or revoke. Error on an unknown role or level.';
 
 CREATE FUNCTION cxm.store_check(OUT table_name text, OUT problem text, OUT row_count bigint) RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -232,7 +277,7 @@ BEGIN
         FROM pg_class AS c
         JOIN pg_attribute AS a ON a.attrelid = c.oid
         WHERE c.relnamespace = 'cx'::regnamespace
-          AND c.relname IN ('event', 'feedback', 'purchase', 'alert', 'conversation', 'conversation_message', 'delivery')
+          AND c.relname IN ('event', 'feedback', 'purchase', 'alert', 'follow_up', 'response', 'conversation', 'conversation_message', 'delivery')
           AND a.attname IN ('identifier_id', 'event_type_id', 'touchpoint_id', 'location_id', 'product_id', 'employee_id', 'source_id')
         ORDER BY 1, 2
     LOOP
@@ -248,6 +293,41 @@ BEGIN
     table_name := 'cx.feedback';
     problem := 'metric is not in cx.metric';
     SELECT count(*) INTO row_count FROM cx.feedback AS f WHERE NOT EXISTS (SELECT FROM cx.metric AS m WHERE m.metric = f.metric);
+    IF row_count > 0 THEN
+        RETURN NEXT;
+    END IF;
+
+    table_name := 'cx.follow_up_alert';
+    problem := 'follow_up_id or alert_id leads nowhere';
+    SELECT count(*) INTO row_count
+    FROM cx.follow_up_alert AS x
+    WHERE NOT EXISTS (SELECT FROM cx.follow_up AS f WHERE f.follow_up_id = x.follow_up_id)
+       OR NOT EXISTS (SELECT FROM cx.alert AS a WHERE a.alert_id = x.alert_id);
+    IF row_count > 0 THEN
+        RETURN NEXT;
+    END IF;
+
+    table_name := 'cx.follow_up';
+    problem := 'state, owner or priority is not what the history says';
+    SELECT count(*) INTO row_count
+    FROM cx.follow_up AS f
+    LEFT JOIN (
+        SELECT DISTINCT ON (e.follow_up_id) e.follow_up_id, e.to_state, e.to_owner, e.to_priority
+        FROM cx.follow_up_event AS e
+        ORDER BY e.follow_up_id, e.event_id DESC
+    ) AS h ON h.follow_up_id = f.follow_up_id
+    WHERE (f.state, f.owner, f.priority) IS DISTINCT FROM (h.to_state, h.to_owner, h.to_priority);
+    IF row_count > 0 THEN
+        RETURN NEXT;
+    END IF;
+
+    table_name := 'cx.answer';
+    problem := 'response_id or question_id leads nowhere, or the question is of another survey';
+    SELECT count(*) INTO row_count
+    FROM cx.answer AS a
+    LEFT JOIN cx.response AS r USING (response_id)
+    LEFT JOIN cx.survey_question AS q ON q.survey_id = r.survey_id AND q.version = r.version AND q.question_id = a.question_id
+    WHERE q.question_id IS NULL;
     IF row_count > 0 THEN
         RETURN NEXT;
     END IF;

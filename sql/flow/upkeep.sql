@@ -101,9 +101,15 @@ BEGIN
                 v_problem := (cxm.receive_message_json(v_rejection.record, (SELECT s.source FROM cx.source AS s WHERE s.source_id = v_rejection.source_id))).problem;
             WHEN 'consent' THEN
                 v_result := cxm.store_consents(v_rejection.source_id, ARRAY[cxm.json_consent(v_rejection.record, v_zone)], strict => true);
+            WHEN 'invitation' THEN
+                PERFORM cxm.replay_candidate(v_rejection.record);
             WHEN 'alert' THEN
                 PERFORM cxm.evaluate_alerts(ARRAY(SELECT a.value::bigint FROM jsonb_array_elements_text(v_rejection.record -> 'feedback_ids') AS a),
                                             (v_rejection.record ->> 'rule_id')::integer);
+            WHEN 'response' THEN
+                v_result.problem := cxm.replay_response(v_rejection.source_id, v_rejection.record);
+            WHEN 'follow_up' THEN
+                PERFORM cxm.open_follow_ups(ARRAY(SELECT a.value::bigint FROM jsonb_array_elements_text(v_rejection.record -> 'alert_ids') AS a));
         END CASE;
         v_problem := coalesce(v_problem, v_result.problem);
     EXCEPTION
@@ -188,7 +194,7 @@ BEGIN
     END IF;
     COMMIT;
     -- autovacuum never analyses a partitioned table as a whole
-    FOREACH v_table IN ARRAY ARRAY['event', 'feedback', 'purchase', 'identifier', 'profile', 'link', 'message', 'trait', 'alert'] LOOP
+    FOREACH v_table IN ARRAY ARRAY['event', 'feedback', 'purchase', 'identifier', 'profile', 'link', 'message', 'trait', 'alert', 'follow_up', 'follow_up_alert', 'follow_up_event', 'response', 'answer', 'consent', 'invitation'] LOOP
         EXIT WHEN NOT cxm.lock_job('refresh_statistics');
         EXECUTE pg_catalog.format('ANALYZE cx.%I', v_table);
         COMMIT;
@@ -226,7 +232,14 @@ BEGIN
     CALL cxm.maintain_partitions();
     CALL cxm.refresh_attachments();
     CALL cxm.replay_rejections();
+    CALL cxm.watch_alerts();
     CALL cxm.forget_deliveries();
+    CALL cxm.escalate_follow_ups();
+    CALL cxm.settle_responses();
+    CALL cxm.invite_candidates();
+    CALL cxm.send_invitations();
+    CALL cxm.remind_invitations();
+    CALL cxm.expire_invitations();
     CALL cxm.refresh_statistics();
     PERFORM cxm.forget_job_runs();
     PERFORM cxm.forget_notifications();
@@ -235,17 +248,24 @@ END
 $$;
 
 COMMENT ON PROCEDURE cxm.upkeep() IS
-'All upkeep in one call: partitions, attached tables'' new partitions, rejections, statistics, the logs. Run by the owner of the store, outside a transaction; or have cxm.schedule_jobs() run the parts.';
+'All upkeep in one call: partitions, attached tables'' new partitions, rejections, alerts that no answer raises, overdue follow-ups, statistics, the logs. Run by the owner of the store, outside a transaction; or have cxm.schedule_jobs() run the parts.';
 
 CREATE FUNCTION cxm.jobs(OUT job text, OUT schedule text, OUT command text) RETURNS SETOF record
-LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 6
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 16
 SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES ('cxm maintain_partitions', '17 1 * * *',  'CALL cxm.maintain_partitions()'),
+           ('cxm watch_alerts',        '*/5 * * * *', 'CALL cxm.watch_alerts()'),
            ('cxm refresh_attachments', '*/5 * * * *', 'CALL cxm.refresh_attachments()'),
            ('cxm replay_rejections',   '*/15 * * * *', 'CALL cxm.replay_rejections()'),
            ('cxm forget_deliveries',   '27 3 * * *',  'CALL cxm.forget_deliveries()'),
+           ('cxm escalate_follow_ups', '*/5 * * * *', 'CALL cxm.escalate_follow_ups()'),
+           ('cxm settle_responses',    '*/10 * * * *', 'CALL cxm.settle_responses()'),
            ('cxm refresh_statistics',  '47 2 * * *',  'CALL cxm.refresh_statistics()'),
+           ('cxm invite_candidates',   '* * * * *',   'CALL cxm.invite_candidates()'),
+           ('cxm send_invitations',    '* * * * *',   'CALL cxm.send_invitations()'),
+           ('cxm remind_invitations',  '*/10 * * * *', 'CALL cxm.remind_invitations()'),
+           ('cxm expire_invitations',  '*/10 * * * *', 'CALL cxm.expire_invitations()'),
            ('cxm forget_job_runs',     '37 3 * * *',  'SELECT cxm.forget_job_runs(), cxm.forget_notifications()');
 $$;
 

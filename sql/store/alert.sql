@@ -5,6 +5,7 @@ CREATE TABLE cx.alert_rule (
     name            text        NOT NULL,
     version         integer     NOT NULL DEFAULT 1,
     enabled         boolean     NOT NULL DEFAULT true,
+    kind            text        NOT NULL DEFAULT 'answer',
     metric          text        COLLATE "C",
     score_min       smallint,
     score_max       smallint,
@@ -13,41 +14,130 @@ CREATE TABLE cx.alert_rule (
     product_ids     integer[],
     search          text,
     search_config   text        NOT NULL DEFAULT 'simple',
+    drop_min        smallint,
+    segment         jsonb,
+    spend_min       numeric,
+    spend_currency  text        COLLATE "C",
+    spend_window    interval,
+    trend_goal      double precision,
+    trend_window    interval,
+    trend_by        text,
+    trend_period    text,
+    trend_confidence double precision,
+    silence_after   text        COLLATE "C",
+    silence_expect  text        COLLATE "C",
+    silence_within  interval,
     severity        text        NOT NULL DEFAULT 'high',
+    channel         text,
+    routing         text        NOT NULL DEFAULT 'owner',
     owner           text,
+    owners          text[],
+    follow_up       boolean     NOT NULL DEFAULT false,
+    throttle        interval,
+    throttle_by     text,
+    storm_cap       integer,
+    storm_window    interval,
+    quiet_from      time,
+    quiet_to        time,
     valid_from      timestamptz NOT NULL DEFAULT '-infinity',
     valid_to        timestamptz NOT NULL DEFAULT 'infinity',
     created_at      timestamptz NOT NULL DEFAULT now(),
     created_by      text        NOT NULL DEFAULT session_user,
     changed_at      timestamptz NOT NULL DEFAULT now(),
+    changed_by      text        NOT NULL DEFAULT session_user,
     CONSTRAINT alert_rule_pkey PRIMARY KEY (rule_id),
     CONSTRAINT alert_rule_name_key UNIQUE (name),
     CONSTRAINT alert_rule_name_check CHECK (name <> ''),
+    CONSTRAINT alert_rule_kind_check CHECK (kind IN ('answer', 'trend', 'silence')),
     CONSTRAINT alert_rule_score_check CHECK (score_min <= score_max),
+    CONSTRAINT alert_rule_drop_check CHECK (drop_min > 0),
+    CONSTRAINT alert_rule_segment_check CHECK (jsonb_typeof(segment) = 'object'),
+    CONSTRAINT alert_rule_trend_check CHECK ((kind = 'trend') <= (metric IS NOT NULL AND trend_goal IS NOT NULL AND trend_window IS NOT NULL AND trend_period IS NOT NULL AND trend_confidence IS NOT NULL)),
+    CONSTRAINT alert_rule_trend_by_check CHECK (trend_by IN ('touchpoint', 'location', 'product')),
+    CONSTRAINT alert_rule_silence_check CHECK ((kind = 'silence') <= (silence_after IS NOT NULL AND silence_expect IS NOT NULL AND silence_within IS NOT NULL)),
     CONSTRAINT alert_rule_severity_check CHECK (severity IN ('low', 'medium', 'high', 'critical')),
+    CONSTRAINT alert_rule_routing_check CHECK (routing IN ('owner', 'touchpoint', 'location', 'product', 'round_robin')),
+    CONSTRAINT alert_rule_owners_check CHECK ((routing = 'round_robin') <= (cardinality(owners) > 0 AND array_position(owners, NULL) IS NULL)),
+    CONSTRAINT alert_rule_throttle_check CHECK ((throttle IS NULL) = (throttle_by IS NULL)),
+    CONSTRAINT alert_rule_throttle_by_check CHECK (throttle_by IN ('customer', 'touchpoint', 'location', 'product', 'rule')),
+    CONSTRAINT alert_rule_storm_check CHECK ((storm_cap IS NULL) = (storm_window IS NULL) AND storm_cap > 0),
+    CONSTRAINT alert_rule_quiet_check CHECK ((quiet_from IS NULL) = (quiet_to IS NULL) AND quiet_from <> quiet_to),
     CONSTRAINT alert_rule_valid_check CHECK (valid_from < valid_to)
 );
 
-COMMENT ON TABLE cx.alert_rule IS 'When to raise an alert about a new feedback row. All conditions given must hold; a NULL condition always holds. Made by cxm.add_alert_rule().';
+COMMENT ON TABLE cx.alert_rule IS 'When to raise an alert: about a new feedback row, about a trend, or because something promised did not come. All conditions given must hold; a NULL condition always holds. Made by cxm.add_alert_rule().';
 COMMENT ON COLUMN cx.alert_rule.rule_id IS 'Key of the rule.';
 COMMENT ON COLUMN cx.alert_rule.name IS 'Its name, unique.';
-COMMENT ON COLUMN cx.alert_rule.version IS 'Counts the changes of the rule; an alert keeps the version that raised it.';
+COMMENT ON COLUMN cx.alert_rule.version IS 'Counts the changes of the rule (cx.alert_rule_version has them all); an alert keeps the version that raised it.';
 COMMENT ON COLUMN cx.alert_rule.enabled IS 'Whether it is evaluated.';
+COMMENT ON COLUMN cx.alert_rule.kind IS 'What raises it: answer (a feedback row, in the writer''s transaction), trend or silence (found by cxm.watch_alerts()).';
 COMMENT ON COLUMN cx.alert_rule.metric IS 'Metric of the feedback (cx.metric).';
 COMMENT ON COLUMN cx.alert_rule.score_min IS 'Lowest score that raises it.';
 COMMENT ON COLUMN cx.alert_rule.score_max IS 'Highest score that raises it: 6 for an NPS detractor.';
-COMMENT ON COLUMN cx.alert_rule.touchpoint_ids IS 'Touchpoints (cx.touchpoint) of which the feedback is about one; NULL = any.';
-COMMENT ON COLUMN cx.alert_rule.location_ids IS 'Locations (cx.location) of which the feedback is about one; NULL = any.';
-COMMENT ON COLUMN cx.alert_rule.product_ids IS 'Products (cx.product) of which the feedback is about one; NULL = any.';
+COMMENT ON COLUMN cx.alert_rule.touchpoint_ids IS 'Touchpoints (cx.touchpoint) of which the feedback (of a silence: the event) is about one; NULL = any.';
+COMMENT ON COLUMN cx.alert_rule.location_ids IS 'Locations (cx.location) of which it is about one; NULL = any.';
+COMMENT ON COLUMN cx.alert_rule.product_ids IS 'Products (cx.product) of which it is about one; NULL = any.';
 COMMENT ON COLUMN cx.alert_rule.search IS 'Words that the comment must match, in the syntax of websearch_to_tsquery: refund or "never again" -joke.';
-COMMENT ON COLUMN cx.alert_rule.search_config IS 'Text search configuration, by name, in which comment and search are read.';
+COMMENT ON COLUMN cx.alert_rule.search_config IS 'Text search configuration, by name, in which comment and search are read; without a schema one of pg_catalog.';
+COMMENT ON COLUMN cx.alert_rule.drop_min IS 'By how many points at least the score lies below the customer''s own last one of that metric.';
+COMMENT ON COLUMN cx.alert_rule.segment IS 'Traits that the customer''s golden record must contain, as a JSON object.';
+COMMENT ON COLUMN cx.alert_rule.spend_min IS 'Value at risk: what the customer must have spent at least, in one currency, returns taken off.';
+COMMENT ON COLUMN cx.alert_rule.spend_currency IS 'Currency of spend_min; NULL = any one currency.';
+COMMENT ON COLUMN cx.alert_rule.spend_window IS 'How far back before the answer purchases count; NULL = all of them.';
+COMMENT ON COLUMN cx.alert_rule.trend_goal IS 'Of a trend: the score (NPS -100 to 100, CSAT percent, otherwise the mean) that the rolling figure must stay at or above.';
+COMMENT ON COLUMN cx.alert_rule.trend_window IS 'Of a trend: the rolling window, whole hours.';
+COMMENT ON COLUMN cx.alert_rule.trend_by IS 'Of a trend: touchpoint, location or product, each of which has a figure of its own; NULL = one figure for all.';
+COMMENT ON COLUMN cx.alert_rule.trend_period IS 'Of a trend: day, week or month, in the store''s time zone, in which one alert is raised at most for each of them.';
+COMMENT ON COLUMN cx.alert_rule.trend_confidence IS 'Of a trend: confidence of the interval that must lie below the goal as a whole, 0 to 1.';
+COMMENT ON COLUMN cx.alert_rule.silence_after IS 'Of a silence: key of the event type (cx.event_type) after which something is expected.';
+COMMENT ON COLUMN cx.alert_rule.silence_expect IS 'Of a silence: what is expected: event:KEY, feedback, feedback:METRIC, purchase or purchase:PRODUCT.';
+COMMENT ON COLUMN cx.alert_rule.silence_within IS 'Of a silence: in what time after the event it is expected.';
 COMMENT ON COLUMN cx.alert_rule.severity IS 'low, medium, high or critical.';
+COMMENT ON COLUMN cx.alert_rule.channel IS 'Label of where alerts are to be sent, such as slack:care; copied into the alert and its payload.';
+COMMENT ON COLUMN cx.alert_rule.routing IS 'How the owner of an alert is found: owner (the rule''s), touchpoint, location or product (cx.alert_route, else the rule''s) or round_robin (owners in turn).';
 COMMENT ON COLUMN cx.alert_rule.owner IS 'Who is to act.';
+COMMENT ON COLUMN cx.alert_rule.owners IS 'Who is to act in turn, under routing round_robin.';
+COMMENT ON COLUMN cx.alert_rule.follow_up IS 'Whether an alert opens a follow-up.';
+COMMENT ON COLUMN cx.alert_rule.throttle IS 'For how long after an alert no other is raised for the same throttle_by; those in between are suppressed.';
+COMMENT ON COLUMN cx.alert_rule.throttle_by IS 'What the throttle is for: customer, touchpoint, location, product or rule.';
+COMMENT ON COLUMN cx.alert_rule.storm_cap IS 'How many alerts are raised in a storm_window at most; the others are suppressed and one summary alert stands for them.';
+COMMENT ON COLUMN cx.alert_rule.storm_window IS 'Length of the window of storm_cap; one begins with the first alert after the last.';
+COMMENT ON COLUMN cx.alert_rule.quiet_from IS 'Local time from which alerts are held; severity critical passes.';
+COMMENT ON COLUMN cx.alert_rule.quiet_to IS 'Local time at which held alerts are released; before quiet_from it is that of the next day.';
 COMMENT ON COLUMN cx.alert_rule.valid_from IS 'Feedback received before this raises nothing.';
 COMMENT ON COLUMN cx.alert_rule.valid_to IS 'Feedback received at or after this raises nothing.';
 COMMENT ON COLUMN cx.alert_rule.created_at IS 'When the rule was made.';
 COMMENT ON COLUMN cx.alert_rule.created_by IS 'Session user that made it.';
 COMMENT ON COLUMN cx.alert_rule.changed_at IS 'When it was last changed.';
+COMMENT ON COLUMN cx.alert_rule.changed_by IS 'Session user that last changed it.';
+
+CREATE TABLE cx.alert_rule_version (
+    rule_id         integer     NOT NULL,
+    version         integer     NOT NULL,
+    name            text        NOT NULL,
+    rule            jsonb       NOT NULL,
+    changed_at      timestamptz NOT NULL,
+    changed_by      text        NOT NULL,
+    CONSTRAINT alert_rule_version_pkey PRIMARY KEY (rule_id, version)
+);
+
+COMMENT ON TABLE cx.alert_rule_version IS 'Every version of every alert rule, kept by a trigger; it outlives the rule. What an alert was raised by is (rule_id, rule_version) here.';
+COMMENT ON COLUMN cx.alert_rule_version.rule_id IS 'The rule (cx.alert_rule).';
+COMMENT ON COLUMN cx.alert_rule_version.version IS 'Number of the version.';
+COMMENT ON COLUMN cx.alert_rule_version.name IS 'Name that the rule had.';
+COMMENT ON COLUMN cx.alert_rule_version.rule IS 'The whole rule as it stood: its row of cx.alert_rule.';
+COMMENT ON COLUMN cx.alert_rule_version.changed_at IS 'When it became so.';
+COMMENT ON COLUMN cx.alert_rule_version.changed_by IS 'Session user that made it so.';
+
+CREATE TRIGGER alert_rule_number_version
+    BEFORE UPDATE ON cx.alert_rule
+    FOR EACH ROW
+    EXECUTE FUNCTION cxm.number_alert_rule_version();
+
+CREATE TRIGGER alert_rule_keep_version
+    AFTER INSERT OR UPDATE ON cx.alert_rule
+    FOR EACH ROW
+    EXECUTE FUNCTION cxm.keep_alert_rule_version();
 
 CREATE TRIGGER alert_rules_changed
     AFTER INSERT OR UPDATE OR DELETE ON cx.alert_rule
@@ -63,20 +153,81 @@ CREATE TRIGGER alert_rules_truncated
 ALTER TABLE cx.alert_rule ENABLE ALWAYS TRIGGER alert_rules_changed;
 ALTER TABLE cx.alert_rule ENABLE ALWAYS TRIGGER alert_rules_truncated;
 
+CREATE TABLE cx.alert_route (
+    route_id        integer     GENERATED BY DEFAULT AS IDENTITY,
+    rule_id         integer,
+    touchpoint_id   integer,
+    location_id     integer,
+    product_id      integer,
+    owner           text        NOT NULL,
+    CONSTRAINT alert_route_pkey PRIMARY KEY (route_id),
+    CONSTRAINT alert_route_place_check CHECK (num_nonnulls(touchpoint_id, location_id, product_id) = 1),
+    CONSTRAINT alert_route_owner_check CHECK (owner <> ''),
+    CONSTRAINT alert_route_rule_id_fkey FOREIGN KEY (rule_id) REFERENCES cx.alert_rule (rule_id) ON DELETE CASCADE,
+    CONSTRAINT alert_route_touchpoint_id_fkey FOREIGN KEY (touchpoint_id) REFERENCES cx.touchpoint (touchpoint_id),
+    CONSTRAINT alert_route_location_id_fkey FOREIGN KEY (location_id) REFERENCES cx.location (location_id),
+    CONSTRAINT alert_route_product_id_fkey FOREIGN KEY (product_id) REFERENCES cx.product (product_id)
+);
+
+CREATE UNIQUE INDEX alert_route_touchpoint_key ON cx.alert_route (touchpoint_id, coalesce(rule_id, 0)) WHERE touchpoint_id IS NOT NULL;
+CREATE UNIQUE INDEX alert_route_location_key ON cx.alert_route (location_id, coalesce(rule_id, 0)) WHERE location_id IS NOT NULL;
+CREATE UNIQUE INDEX alert_route_product_key ON cx.alert_route (product_id, coalesce(rule_id, 0)) WHERE product_id IS NOT NULL;
+
+COMMENT ON TABLE cx.alert_route IS 'Who owns alerts about a touchpoint, location or product, for rules whose routing says so. Set by cxm.set_alert_route().';
+COMMENT ON COLUMN cx.alert_route.route_id IS 'Key of the route.';
+COMMENT ON COLUMN cx.alert_route.rule_id IS 'Rule (cx.alert_rule) that the route is for, before one that is for all; NULL = all.';
+COMMENT ON COLUMN cx.alert_route.touchpoint_id IS 'Touchpoint (cx.touchpoint) that the alert is about.';
+COMMENT ON COLUMN cx.alert_route.location_id IS 'Location (cx.location) that the alert is about.';
+COMMENT ON COLUMN cx.alert_route.product_id IS 'Product (cx.product) that the alert is about.';
+COMMENT ON COLUMN cx.alert_route.owner IS 'Who is to act.';
+
+-- One row is what exactness under concurrent writers needs: it is locked while an alert is raised, and not when one is suppressed.
+CREATE TABLE cx.alert_limit (
+    rule_id         integer     NOT NULL,
+    key             text        NOT NULL COLLATE "C",
+    started_at      timestamptz NOT NULL,
+    count           integer     NOT NULL,
+    CONSTRAINT alert_limit_pkey PRIMARY KEY (rule_id, key)
+) WITH (fillfactor = 70);
+
+COMMENT ON TABLE cx.alert_limit IS 'What throttles and storm caps go by: the last alert of a (rule, customer ...), and the running window of a rule''s storm cap.';
+COMMENT ON COLUMN cx.alert_limit.rule_id IS 'The rule (cx.alert_rule).';
+COMMENT ON COLUMN cx.alert_limit.key IS 'What the throttle is for: "identifier 17", "location 3", "rule" ...; "customer 5" is only locked, so that those who write about one person wait for each other; "storm" is the storm cap.';
+COMMENT ON COLUMN cx.alert_limit.started_at IS 'When the last alert was raised; of a storm cap, when its window began.';
+COMMENT ON COLUMN cx.alert_limit.count IS 'Alerts raised since then, of a storm cap.';
+
+CREATE TABLE cx.alert_watch (
+    rule_id         integer     NOT NULL,
+    watched_to      timestamptz NOT NULL,
+    CONSTRAINT alert_watch_pkey PRIMARY KEY (rule_id),
+    CONSTRAINT alert_watch_rule_id_fkey FOREIGN KEY (rule_id) REFERENCES cx.alert_rule (rule_id) ON DELETE CASCADE
+);
+
+COMMENT ON TABLE cx.alert_watch IS 'How far cxm.watch_alerts() has come with rules of kind trend and silence.';
+COMMENT ON COLUMN cx.alert_watch.rule_id IS 'The rule (cx.alert_rule).';
+COMMENT ON COLUMN cx.alert_watch.watched_to IS 'Up to when trends and promises have been looked at.';
+
 CREATE TABLE cx.alert (
     alert_id        bigint      GENERATED BY DEFAULT AS IDENTITY,
     rule_id         integer     NOT NULL,
     rule_version    integer     NOT NULL,
-    feedback_id     bigint      NOT NULL,
+    kind            text        NOT NULL DEFAULT 'answer',
+    feedback_id     bigint,
+    key             text        COLLATE "C",
     occurred_at     timestamptz NOT NULL,
     identifier_id   bigint,
-    metric          text        NOT NULL COLLATE "C",
+    metric          text        COLLATE "C",
     score           smallint,
+    facts           jsonb,
     severity        text        NOT NULL,
+    channel         text,
     owner           text,
     raised_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     raised_xid      xid8        NOT NULL DEFAULT pg_current_xact_id(),
     state           text        NOT NULL DEFAULT 'open',
+    limit_key       text        COLLATE "C",
+    held_until      timestamptz,
+    released_at     timestamptz,
     claimed_at      timestamptz,
     claimed_by      text,
     claim_expires_at timestamptz,
@@ -84,37 +235,51 @@ CREATE TABLE cx.alert (
     acknowledged_by text,
     note            text,
     CONSTRAINT alert_pkey PRIMARY KEY (alert_id),
-    CONSTRAINT alert_rule_feedback_key UNIQUE (rule_id, feedback_id),
-    CONSTRAINT alert_state_check CHECK (state IN ('open', 'claimed', 'acknowledged')),
-    CONSTRAINT alert_claim_check CHECK ((state = 'claimed') <= (claimed_at IS NOT NULL AND claimed_by IS NOT NULL AND claim_expires_at IS NOT NULL)),
-    CONSTRAINT alert_acknowledge_check CHECK ((state = 'acknowledged') = (acknowledged_at IS NOT NULL AND acknowledged_by IS NOT NULL))
+    CONSTRAINT alert_feedback_rule_key UNIQUE (feedback_id, rule_id),
+    -- short, for every statement that writes reads it anew; moves between states are the trigger's to check
+    CONSTRAINT alert_state_check CHECK (state ~ '^(open|claimed|acknowledged|held|suppressed)$')
 );
 
-CREATE INDEX alert_pending_idx ON cx.alert (alert_id) WHERE state <> 'acknowledged';
-CREATE INDEX alert_raised_at_idx ON cx.alert (raised_at);
+-- predicates are evaluated for every row written, so they are the plainest that there are
+CREATE UNIQUE INDEX alert_rule_key_key ON cx.alert (rule_id, key) WHERE key IS NOT NULL;
+CREATE INDEX alert_pending_idx ON cx.alert (alert_id) WHERE acknowledged_at IS NULL AND limit_key IS NULL;
+CREATE INDEX alert_held_until_idx ON cx.alert (held_until) WHERE held_until IS NOT NULL;
+CREATE INDEX alert_suppressed_idx ON cx.alert (rule_id, limit_key) WHERE limit_key IS NOT NULL;
+CREATE INDEX alert_raised_at_idx ON cx.alert USING brin (raised_at);
 CREATE INDEX alert_raised_xid_idx ON cx.alert (raised_xid);
-CREATE INDEX alert_feedback_id_idx ON cx.alert (feedback_id);
 
-COMMENT ON TABLE cx.alert IS 'Alerts raised, once for a (rule, feedback), in the transaction that wrote the feedback. It outlives the feedback row.';
+COMMENT ON TABLE cx.alert IS 'Alerts raised, once for a (rule, feedback) or (rule, key), in the transaction that wrote the feedback. It outlives the feedback row. What a throttle or storm cap suppressed is here too, in state suppressed.';
 COMMENT ON COLUMN cx.alert.alert_id IS 'Key of the alert.';
 COMMENT ON COLUMN cx.alert.rule_id IS 'Rule that raised it (cx.alert_rule).';
-COMMENT ON COLUMN cx.alert.rule_version IS 'Version of the rule that raised it.';
-COMMENT ON COLUMN cx.alert.feedback_id IS 'Feedback that raised it (cx.feedback).';
-COMMENT ON COLUMN cx.alert.occurred_at IS 'Time of that feedback; it names the partition that holds it.';
-COMMENT ON COLUMN cx.alert.identifier_id IS 'Who gave that feedback (cx.identifier); NULL = anonymous.';
-COMMENT ON COLUMN cx.alert.metric IS 'Metric of that feedback.';
+COMMENT ON COLUMN cx.alert.rule_version IS 'Version of the rule that raised it (cx.alert_rule_version).';
+COMMENT ON COLUMN cx.alert.kind IS 'answer (a feedback row), trend, silence, or storm (the summary of what a storm cap suppressed).';
+COMMENT ON COLUMN cx.alert.feedback_id IS 'Feedback that raised it (cx.feedback); NULL for other kinds.';
+COMMENT ON COLUMN cx.alert.key IS 'What it is about where it is not feedback, such as "silence 17 2026-03-01T10:00:00.000000": one alert a (rule, key). NULL for feedback.';
+COMMENT ON COLUMN cx.alert.occurred_at IS 'Time of that feedback, which names the partition that holds it; otherwise the hour of the trend, the time promised, or the beginning of the storm.';
+COMMENT ON COLUMN cx.alert.identifier_id IS 'Who gave that feedback, or was silent (cx.identifier); NULL = anonymous or nobody.';
+COMMENT ON COLUMN cx.alert.metric IS 'Metric of that feedback or trend.';
 COMMENT ON COLUMN cx.alert.score IS 'Score of that feedback when the alert was raised.';
+COMMENT ON COLUMN cx.alert.facts IS 'What else the rule went by, as it was then: {"last_score", "drop", "spend", "currency", "traits", "value", "upper", ...}; NULL = nothing else.';
 COMMENT ON COLUMN cx.alert.severity IS 'Severity that the rule had.';
-COMMENT ON COLUMN cx.alert.owner IS 'Owner that the rule had.';
+COMMENT ON COLUMN cx.alert.channel IS 'Where it is to be sent, as the rule said.';
+COMMENT ON COLUMN cx.alert.owner IS 'Owner that the rule had, or that its routing found.';
 COMMENT ON COLUMN cx.alert.raised_at IS 'When it was raised (before its transaction committed).';
-COMMENT ON COLUMN cx.alert.raised_xid IS 'Transaction that raised it: what makes cxm.replay_alerts() exact.';
-COMMENT ON COLUMN cx.alert.state IS 'open, claimed (somebody is at it until claim_expires_at) or acknowledged.';
+COMMENT ON COLUMN cx.alert.raised_xid IS 'Transaction that raised it, or released it after quiet hours: what makes cxm.replay_alerts() exact.';
+COMMENT ON COLUMN cx.alert.state IS 'open, claimed (somebody is at it until claim_expires_at), acknowledged, held (till the end of quiet hours) or suppressed (by a throttle or storm cap).';
+COMMENT ON COLUMN cx.alert.limit_key IS 'Of a suppressed alert, why: the key of the throttle (cx.alert_limit), or the key of the summary alert of the storm.';
+COMMENT ON COLUMN cx.alert.held_until IS 'When the quiet hours that held it end.';
+COMMENT ON COLUMN cx.alert.released_at IS 'When it was released after quiet hours.';
 COMMENT ON COLUMN cx.alert.claimed_at IS 'When it was last claimed.';
 COMMENT ON COLUMN cx.alert.claimed_by IS 'Who last claimed it.';
 COMMENT ON COLUMN cx.alert.claim_expires_at IS 'When the claim lapses and others may claim it.';
 COMMENT ON COLUMN cx.alert.acknowledged_at IS 'When it was acknowledged.';
 COMMENT ON COLUMN cx.alert.acknowledged_by IS 'Who acknowledged it.';
 COMMENT ON COLUMN cx.alert.note IS 'What was said when it was acknowledged.';
+
+CREATE TRIGGER alert_state
+    BEFORE UPDATE ON cx.alert
+    FOR EACH ROW
+    EXECUTE FUNCTION cxm.check_alert_state();
 
 -- A statement trigger fires for the table that the statement names, so a partition needs triggers of its own for
 -- rows that are put straight into it; a row never meets both.

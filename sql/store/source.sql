@@ -94,7 +94,7 @@ CREATE TABLE cx.rejection (
     state           text        NOT NULL DEFAULT 'open',
     closed_at       timestamptz,
     CONSTRAINT rejection_pkey PRIMARY KEY (rejection_id),
-    CONSTRAINT rejection_kind_check CHECK (kind IN ('event', 'feedback', 'purchase', 'traits', 'consent', 'message', 'alert')),
+    CONSTRAINT rejection_kind_check CHECK (kind IN ('event', 'feedback', 'purchase', 'traits', 'consent', 'message', 'response', 'alert', 'follow_up', 'invitation')),
     CONSTRAINT rejection_state_check CHECK (state IN ('open', 'replayed', 'superseded', 'dismissed'))
 );
 
@@ -103,10 +103,10 @@ CREATE INDEX rejection_source_idx ON cx.rejection (source_id, message_id) WHERE 
 
 COMMENT ON TABLE cx.rejection IS 'Records that were refused, whole and with the reason: nothing is lost. Mend the record (or what it lacked) and CALL cxm.replay_rejections().';
 COMMENT ON COLUMN cx.rejection.rejection_id IS 'Key of the rejection.';
-COMMENT ON COLUMN cx.rejection.kind IS 'What the record was meant to be: event, feedback, purchase, traits, consent or message (to a conversation); alert for an alert rule whose evaluation failed.';
+COMMENT ON COLUMN cx.rejection.kind IS 'What the record was meant to be: event, feedback, purchase, traits, consent, message (to a conversation) or response (to a survey); alert for an alert rule whose evaluation failed, follow_up for alerts whose follow-up could not be opened, invitation for a trigger or step of a survey that failed.';
 COMMENT ON COLUMN cx.rejection.source_id IS 'Source of the record (cx.source); NULL when it had none.';
 COMMENT ON COLUMN cx.rejection.message_id IS 'message_id of the record; NULL when it had none.';
-COMMENT ON COLUMN cx.rejection.record IS 'The record as the bulk form of its ingest function takes it; for an alert {"rule_id": ..., "feedback_ids": [...]}.';
+COMMENT ON COLUMN cx.rejection.record IS 'The record as the bulk form of its ingest function takes it; for an alert {"rule_id": ..., "feedback_ids": [...]}, for a follow-up {"alert_ids": [...]}.';
 COMMENT ON COLUMN cx.rejection.reason IS 'Why it was refused, with the value.';
 COMMENT ON COLUMN cx.rejection.sqlstate IS 'SQLSTATE that the single form of the ingest function would have raised.';
 COMMENT ON COLUMN cx.rejection.hint IS 'The way out, where there is a general one.';

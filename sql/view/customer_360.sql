@@ -46,7 +46,7 @@ SELECT
         FROM cx.feedback AS f
         JOIN cx.alert AS a ON a.feedback_id = f.feedback_id
         WHERE f.identifier_id = ANY (who.identifier_ids)
-          AND a.state <> 'acknowledged'
+          AND a.state IN ('open', 'claimed', 'held')
     ) AS open_alerts,
     (
         SELECT t.key

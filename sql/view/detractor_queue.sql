@@ -65,7 +65,7 @@ FROM (
             ORDER BY a.alert_id) AS alerts
     FROM cx.alert AS a
     LEFT JOIN cx.alert_rule AS r ON r.rule_id = a.rule_id
-    WHERE a.state <> 'acknowledged'
+    WHERE a.state IN ('open', 'claimed')
     GROUP BY a.feedback_id, a.occurred_at
 ) AS q
 JOIN cx.feedback AS f ON f.feedback_id = q.feedback_id AND f.occurred_at = q.occurred_at

@@ -14,7 +14,7 @@ SELECT is_empty('SELECT p.relid FROM pg_partition_tree(''cx.feedback'') AS p, (V
                  WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = p.relid AND t.tgname = w.name AND t.tgenabled = ''O'')',
                 'and so is every other partition');
 SELECT is((SELECT count(*)::integer FROM pg_trigger WHERE tgrelid = 'cx.feedback'::regclass AND tgname LIKE 'feedback\_alert%' AND tgtype & 1 = 1), 0, 'no trigger of ours fires a row at a time');
-SELECT col_is_unique('cx', 'alert', ARRAY['rule_id', 'feedback_id'], 'an alert is unique for rule and answer');
+SELECT col_is_unique('cx', 'alert', ARRAY['feedback_id', 'rule_id'], 'an alert is unique for rule and answer');
 SELECT is((SELECT setting FROM pg_settings WHERE name = 'cxm.alerts'), 'on', 'alerts are on unless turned off');
 SELECT is((SELECT setting FROM pg_settings WHERE name = 'cxm.notify_mode'), 'worker', 'listeners are told unless turned off');
 SELECT is((SELECT string_agg(context || ' ' || vartype, ', ' ORDER BY name) FROM pg_settings WHERE name IN ('cxm.alerts', 'cxm.notify_mode')),
