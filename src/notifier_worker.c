@@ -47,6 +47,7 @@
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "notifier.h"
@@ -85,7 +86,7 @@
 #define FROM_NONE PG_INT64_MAX
 
 /* pauses after failures: from the first, doubled each time, up to the last */
-#define FIRST_PAUSE_MS 1000
+#define FIRST_PAUSE_MS 250
 #define LONGEST_PAUSE_MS 60000
 
 /* rows that another session has locked are looked for sooner */
@@ -368,9 +369,9 @@ forget_launcher(int code, Datum argument)
 	LWLockRelease(shared->lock);
 }
 
-/* The databases that a worker can be in */
+/* The databases that a worker can be in; in a template nobody is expected to have a store, unless he says so */
 static List *
-list_databases(MemoryContext context)
+list_databases(MemoryContext context, bool with_templates)
 {
 	List	   *databases = NIL;
 	Relation	relation;
@@ -388,7 +389,7 @@ list_databases(MemoryContext context)
 		MemoryContext old;
 
 		/* a negative limit other than -1 marks what is left of a DROP DATABASE that was cut off */
-		if (!database->datallowconn || database->datistemplate || database->datconnlimit < -1)
+		if (!database->datallowconn || database->datconnlimit < -1 || (database->datistemplate && !with_templates))
 			continue;
 		old = MemoryContextSwitchTo(context);
 		databases = lappend_oid(databases, database->oid);
@@ -500,7 +501,7 @@ start_workers(List **unknown)
 
 	if (!is_busy)
 		return next;
-	databases = list_databases(CurrentMemoryContext);
+	databases = list_databases(CurrentMemoryContext, true);
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < shared->nslots; i++)
@@ -574,7 +575,7 @@ cxm_notifier_launcher_main(Datum argument)
 		if (look_around)
 		{
 			list_free(unknown);
-			unknown = list_databases(TopMemoryContext);
+			unknown = list_databases(TopMemoryContext, false);
 		}
 		pgstat_report_activity(STATE_RUNNING, "starting notifiers");
 		MemoryContextSwitchTo(TopMemoryContext);
@@ -657,7 +658,7 @@ note_error(const char *error)
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	my_slot->is_failing = true;
 	my_slot->error_at = GetCurrentTimestamp();
-	strlcpy(my_slot->error, error, sizeof(my_slot->error));
+	strlcpy(my_slot->error, error, pg_mbcliplen(error, strlen(error), sizeof(my_slot->error) - 1) + 1);
 	LWLockRelease(shared->lock);
 }
 
@@ -919,7 +920,7 @@ cxm_notifier_worker_main(Datum argument)
 				note_batch(&batch);
 				if (batch.is_full)
 				{
-					todo = batch.last + 1;
+					todo = Min(batch.last, FROM_NONE - 1);
 					continue;
 				}
 				if (batch.are_left)
@@ -1003,7 +1004,7 @@ void
 cxm_posted(int64 outbox_id)
 {
 	/* a savepoint that is rolled back makes it look for nothing, which is no harm */
-	wake_from = Min(wake_from, outbox_id);
+	wake_from = Min(wake_from, Min(outbox_id, FROM_NONE - 1));
 }
 
 void
@@ -1144,6 +1145,7 @@ database_needed(Node *statement)
 					name = ((AlterDatabaseStmt *) statement)->dbname;
 			break;
 		case T_CreatedbStmt:
+			name = "template1";
 			foreach(cell, ((CreatedbStmt *) statement)->options)
 				if (strcmp(((DefElem *) lfirst(cell))->defname, "template") == 0 && ((DefElem *) lfirst(cell))->arg != NULL)
 					name = defGetString((DefElem *) lfirst(cell));
@@ -1246,7 +1248,7 @@ cxm_notifier_preload(void)
 	memset(&launcher, 0, sizeof(launcher));
 	launcher.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	launcher.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	launcher.bgw_restart_time = 5;
+	launcher.bgw_restart_time = 1;
 	strlcpy(launcher.bgw_library_name, "cxm", sizeof(launcher.bgw_library_name));
 	strlcpy(launcher.bgw_function_name, "cxm_notifier_launcher_main", sizeof(launcher.bgw_function_name));
 	strlcpy(launcher.bgw_name, LAUNCHER_NAME, sizeof(launcher.bgw_name));

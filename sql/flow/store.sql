@@ -277,7 +277,7 @@ BEGIN
         FROM pg_class AS c
         JOIN pg_attribute AS a ON a.attrelid = c.oid
         WHERE c.relnamespace = 'cx'::regnamespace
-          AND c.relname IN ('event', 'feedback', 'purchase', 'alert', 'follow_up', 'response')
+          AND c.relname IN ('event', 'feedback', 'purchase', 'alert', 'follow_up', 'response', 'conversation', 'conversation_message', 'delivery')
           AND a.attname IN ('identifier_id', 'event_type_id', 'touchpoint_id', 'location_id', 'product_id', 'employee_id', 'source_id')
         ORDER BY 1, 2
     LOOP

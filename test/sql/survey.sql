@@ -1,6 +1,8 @@
 -- Surveys: definitions, versions, answers field by field, feedback, bulk, views
 SET client_min_messages = warning;
 SET timezone = 'UTC';
+SET datestyle = 'ISO';
+SET intervalstyle = 'postgres';
 \set VERBOSITY default
 \set SHOW_CONTEXT never
 BEGIN;
