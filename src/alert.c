@@ -20,6 +20,7 @@
 #include "executor/tuptable.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "notifier.h"
 #include "rows.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -598,12 +599,6 @@ count_alert(Telling *telling, int64 alert_id)
 static void
 tell_listeners(Telling *telling)
 {
-	static SPIPlanPtr plan = NULL;
-	static const Oid types[1] = {JSONBARRAYOID};
-	Datum		payloads;
-
-	if (telling->n == 0)
-		return;
 	if (telling->n > MAX_TOLD)
 	{
 		JsonbParseState *state = NULL;
@@ -614,9 +609,8 @@ tell_listeners(Telling *telling)
 		push_number(&state, "last_alert_id", telling->last_id, true);
 		telling->payloads[0] = JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 	}
-	payloads = PointerGetDatum(construct_array(telling->payloads, telling->n > MAX_TOLD ? 1 : (int) telling->n,
-											   JSONBOID, -1, false, TYPALIGN_INT));
-	run_plan(kept_plan(&plan, "SELECT cxm.post_notifications('cxm_alert', $1)", 1, types), &payloads, NULL, SPI_OK_SELECT);
+	if (telling->n > 0)
+		cxm_post_notifications("cxm_alert", telling->payloads, telling->n > MAX_TOLD ? 1 : (int) telling->n);
 }
 
 static void
@@ -1112,10 +1106,7 @@ cxm_send_notifications(PG_FUNCTION_ARGS)
 		if (count_alert(telling, DatumGetInt64(ids[i])))
 			telling->payloads[i] = payloads[i];
 	}
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
 	tell_listeners(telling);
-	SPI_finish();
 	PG_RETURN_INT64(nids);
 }
 

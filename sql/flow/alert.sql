@@ -450,7 +450,7 @@ BEGIN
     WITH decided AS MATERIALIZED (
         SELECT c.rule_id, c.kind, c.feedback_id, c.key, c.occurred_at, c.identifier_id, c.metric, c.score, c.facts, v.place, v.verdict, v.write_key,
                'storm ' || cxm.alert_time(v.storm_at) AS storm_key, v.storm_at,
-               r.version, r.name, r.severity, r.channel, r.storm_cap, r.storm_window, r.follow_up,
+               r.version, r.severity, r.channel, r.storm_cap,
                -- suppressed alerts take nobody's turn
                CASE WHEN v.verdict = 'raise' THEN
                    CASE r.routing
@@ -493,7 +493,7 @@ BEGIN
         -- what stands for those that the storm cap suppressed
         INSERT INTO cx.alert AS n (rule_id, rule_version, kind, key, occurred_at, metric, facts, severity, channel, owner, state, held_until)
         SELECT DISTINCT ON (d.rule_id, d.storm_key) d.rule_id, d.version, 'storm', d.storm_key, d.storm_at, d.metric,
-               jsonb_build_object('storm_cap', d.storm_cap, 'storm_window', d.storm_window),
+               jsonb_build_object('storm_cap', d.storm_cap),
                d.severity, d.channel, d.owner, CASE WHEN d.quiet_until IS NULL THEN 'open' ELSE 'held' END, d.quiet_until
         FROM decided AS d
         WHERE d.verdict = 'storm'
@@ -592,6 +592,38 @@ COMMENT ON FUNCTION cxm.add_alert_triggers(regclass) IS
 
 -- taking alerts up
 
+CREATE FUNCTION cxm.check_alert_state() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    there_is CONSTANT boolean := CASE OLD.state
+        WHEN 'open' THEN NEW.state IN ('open', 'claimed', 'acknowledged')
+        WHEN 'claimed' THEN NEW.state IN ('open', 'claimed', 'acknowledged')
+        WHEN 'held' THEN NEW.state IN ('held', 'open', 'acknowledged')
+        ELSE NEW.state = OLD.state
+    END;
+BEGIN
+    IF there_is IS NOT TRUE THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('alert %s cannot go from %s to %s', OLD.alert_id, OLD.state, coalesce(NEW.state, 'NULL')),
+            HINT = 'An open alert is claimed or acknowledged, a claimed one given back or acknowledged, a held one released or acknowledged; acknowledged and suppressed ones stay.';
+    END IF;
+    IF NEW.state = 'claimed' AND num_nulls(NEW.claimed_at, NEW.claimed_by, NEW.claim_expires_at) > 0
+       OR NEW.state = 'held' AND NEW.held_until IS NULL
+       OR (NEW.state = 'acknowledged') <> (num_nulls(NEW.acknowledged_at, NEW.acknowledged_by) = 0)
+       OR (NEW.state = 'suppressed') <> (NEW.limit_key IS NOT NULL) THEN
+        RAISE check_violation USING
+            MESSAGE = format('alert %s is %s but does not say by whom, since when or why', NEW.alert_id, NEW.state),
+            HINT = 'Use cxm.claim_alerts(), cxm.release_alert() and cxm.acknowledge_alert().';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.check_alert_state() IS
+'Trigger on cx.alert, before UPDATE: refuses moves between states that there are not (55000), such as an acknowledged alert being opened again, and states without what belongs to them (23514).';
+
 CREATE FUNCTION cxm.claim_alerts(n integer DEFAULT 10, claimed_by text DEFAULT session_user, lease interval DEFAULT interval '5 minutes')
 RETURNS TABLE (
     alert_id bigint,
@@ -636,8 +668,9 @@ BEGIN
     WITH candidate AS MATERIALIZED (
         SELECT a.alert_id
         FROM cx.alert AS a
-        WHERE a.state IN ('open', 'claimed')
-          AND (a.state = 'open' OR a.claim_expires_at <= moment)
+        WHERE a.acknowledged_at IS NULL
+          AND a.limit_key IS NULL
+          AND (a.state = 'open' OR (a.state = 'claimed' AND a.claim_expires_at <= moment))
         ORDER BY a.alert_id
         LIMIT n
         FOR UPDATE SKIP LOCKED

@@ -708,6 +708,9 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.alert'::regclass AND t.tgname = 'alert_state') THEN
+        CREATE TRIGGER alert_state BEFORE UPDATE ON cx.alert FOR EACH ROW EXECUTE FUNCTION cxm.check_alert_state();
+    END IF;
     IF EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.alert_rule'::regclass AND t.tgname = 'alert_rules_changed') THEN
         RETURN;
     END IF;
@@ -721,7 +724,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION cxm.add_alert_rule_triggers() IS 'Gives cx.alert_rule its triggers back where it has lost them.';
+COMMENT ON FUNCTION cxm.add_alert_rule_triggers() IS 'Gives cx.alert_rule and cx.alert their triggers back where they have lost them.';
 
 -- who owns what
 

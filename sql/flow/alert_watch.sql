@@ -191,7 +191,7 @@ BEGIN
     WITH due AS MATERIALIZED (
         SELECT a.alert_id
         FROM cx.alert AS a
-        WHERE a.state = 'held' AND a.held_until <= now()
+        WHERE a.held_until <= now() AND a.state = 'held'
         ORDER BY a.held_until, a.alert_id
         LIMIT max_rows
         FOR UPDATE SKIP LOCKED
@@ -342,7 +342,7 @@ BEGIN
         FROM decided AS d
         UNION ALL
         SELECT DISTINCT ON (d.storm_at) 'summary', d.storm_at, NULL, 'storm ' || cxm.alert_time(d.storm_at), NULL, d.metric, NULL,
-               jsonb_build_object('storm_cap', r.storm_cap, 'storm_window', r.storm_window), d.quiet_until, d.place, 2
+               jsonb_build_object('storm_cap', r.storm_cap), d.quiet_until, d.place, 2
         FROM decided AS d
         WHERE d.verdict = 'storm'
         ORDER BY 11, 10, 1
@@ -426,7 +426,7 @@ BEGIN
     -- of its rule, what fell under the same limit; and the alert that a throttle went by
     SELECT count(*) INTO v_suppressed
     FROM cx.alert AS q
-    WHERE q.rule_id = a.rule_id AND q.state = 'suppressed'
+    WHERE q.rule_id = a.rule_id
       AND q.limit_key = CASE WHEN a.kind = 'storm' THEN a.key WHEN a.state = 'suppressed' THEN a.limit_key END;
     SELECT q.alert_id, q.raised_at INTO v_before
     FROM cx.alert AS q

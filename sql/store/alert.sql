@@ -236,22 +236,15 @@ CREATE TABLE cx.alert (
     note            text,
     CONSTRAINT alert_pkey PRIMARY KEY (alert_id),
     CONSTRAINT alert_feedback_rule_key UNIQUE (feedback_id, rule_id),
-    -- one constraint and not one for each: every statement that writes reads their definitions anew
-    CONSTRAINT alert_state_check CHECK (
-        CASE state
-            WHEN 'open' THEN acknowledged_at IS NULL
-            WHEN 'claimed' THEN acknowledged_at IS NULL AND claimed_at IS NOT NULL AND claimed_by IS NOT NULL AND claim_expires_at IS NOT NULL
-            WHEN 'acknowledged' THEN acknowledged_at IS NOT NULL AND acknowledged_by IS NOT NULL
-            WHEN 'held' THEN held_until IS NOT NULL
-            WHEN 'suppressed' THEN limit_key IS NOT NULL
-            ELSE false
-        END)
+    -- short, for every statement that writes reads it anew; moves between states are the trigger's to check
+    CONSTRAINT alert_state_check CHECK (state ~ '^(open|claimed|acknowledged|held|suppressed)$')
 );
 
+-- predicates are evaluated for every row written, so they are the plainest that there are
 CREATE UNIQUE INDEX alert_rule_key_key ON cx.alert (rule_id, key) WHERE key IS NOT NULL;
-CREATE INDEX alert_pending_idx ON cx.alert (alert_id) WHERE state IN ('open', 'claimed');
-CREATE INDEX alert_held_idx ON cx.alert (held_until) WHERE state = 'held';
-CREATE INDEX alert_suppressed_idx ON cx.alert (rule_id, limit_key) WHERE state = 'suppressed';
+CREATE INDEX alert_pending_idx ON cx.alert (alert_id) WHERE acknowledged_at IS NULL AND limit_key IS NULL;
+CREATE INDEX alert_held_until_idx ON cx.alert (held_until) WHERE held_until IS NOT NULL;
+CREATE INDEX alert_suppressed_idx ON cx.alert (rule_id, limit_key) WHERE limit_key IS NOT NULL;
 CREATE INDEX alert_raised_at_idx ON cx.alert USING brin (raised_at);
 CREATE INDEX alert_raised_xid_idx ON cx.alert (raised_xid);
 
@@ -282,6 +275,11 @@ COMMENT ON COLUMN cx.alert.claim_expires_at IS 'When the claim lapses and others
 COMMENT ON COLUMN cx.alert.acknowledged_at IS 'When it was acknowledged.';
 COMMENT ON COLUMN cx.alert.acknowledged_by IS 'Who acknowledged it.';
 COMMENT ON COLUMN cx.alert.note IS 'What was said when it was acknowledged.';
+
+CREATE TRIGGER alert_state
+    BEFORE UPDATE ON cx.alert
+    FOR EACH ROW
+    EXECUTE FUNCTION cxm.check_alert_state();
 
 -- A statement trigger fires for the table that the statement names, so a partition needs triggers of its own for
 -- rows that are put straight into it; a row never meets both.
