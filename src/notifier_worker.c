@@ -289,10 +289,13 @@ set_latch(Latch *latch)
 		SetLatch(latch);
 }
 
-static int
-pause_after(int failures, int first, int longest)
+/* When to try again after so many failures in a row: in "first" milliseconds, and each time twice as many */
+static TimestampTz
+next_attempt(int failures, int first, int longest)
 {
-	return failures > 16 ? longest : Min(first << Max(failures - 1, 0), longest);
+	int			pause = failures > 16 ? longest : Min(first << Max(failures - 1, 0), longest);
+
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause);
 }
 
 static uint32
@@ -313,9 +316,15 @@ wait_event(void)
 static void
 sleep_until(TimestampTz moment)
 {
-	long		timeout = moment == 0 ? -1 : TimestampDifferenceMilliseconds(GetCurrentTimestamp(), moment) + 1;
+	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+	long		timeout = -1;
 
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (moment == 0 ? 0 : WL_TIMEOUT), timeout, wait_event());
+	if (moment != 0)
+	{
+		events |= WL_TIMEOUT;
+		timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), moment) + 1;
+	}
+	(void) WaitLatch(MyLatch, events, timeout, wait_event());
 	ResetLatch(MyLatch);
 }
 
@@ -437,15 +446,19 @@ has_vanished(int index)
 static void
 note_failed_start(Slot *slot, const char *error)
 {
-	TimestampTz now = GetCurrentTimestamp();
-
 	slot->state = SLOT_WANTED;
-	slot->not_before = TimestampTzPlusMilliseconds(now, pause_after(++slot->failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS));
+	slot->not_before = next_attempt(++slot->failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
 	if (error != NULL)
 	{
 		strlcpy(slot->error, error, sizeof(slot->error));
-		slot->error_at = now;
+		slot->error_at = GetCurrentTimestamp();
 	}
+}
+
+static bool
+wants_worker(const Slot *slot)
+{
+	return OidIsValid(slot->database) && slot->state == SLOT_WANTED && slot->holders == 0;
 }
 
 /*
@@ -462,6 +475,7 @@ start_workers(List **unknown)
 	TimestampTz next = 0;
 	List	   *databases = NIL;
 	bool		is_busy = false;
+	bool		is_wanted = false;
 	bool		was_refused = false;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
@@ -494,12 +508,11 @@ start_workers(List **unknown)
 		}
 		*unknown = list_delete_first(*unknown);
 	}
-	is_busy = false;
 	for (int i = 0; i < shared->nslots; i++)
-		is_busy |= OidIsValid(shared->slots[i].database) && shared->slots[i].state == SLOT_WANTED && shared->slots[i].holders == 0;
+		is_wanted |= wants_worker(&shared->slots[i]);
 	LWLockRelease(shared->lock);
 
-	if (!is_busy)
+	if (!is_wanted)
 		return next;
 	databases = list_databases(CurrentMemoryContext, true);
 
@@ -508,11 +521,13 @@ start_workers(List **unknown)
 	{
 		Slot	   *slot = &shared->slots[i];
 
-		if (!OidIsValid(slot->database) || slot->state != SLOT_WANTED || slot->holders > 0)
+		if (!wants_worker(slot))
 			continue;
 		if (!list_member_oid(databases, slot->database))
 		{
+			/* then it is the next one's turn */
 			free_slot(slot);
+			next = earlier(next, now);
 			continue;
 		}
 		if (slot->not_before > now)
@@ -552,7 +567,7 @@ cxm_notifier_launcher_main(Datum argument)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 
-	handles = MemoryContextAllocZero(TopMemoryContext, sizeof(handles[0]) * shared->nslots);
+	handles = MemoryContextAllocZero(TopMemoryContext, shared->nslots * sizeof(void *));
 	before_shmem_exit(forget_launcher, (Datum) 0);
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	shared->launcher_pid = MyProcPid;
@@ -619,7 +634,7 @@ leave_slot(int code, Datum argument)
 		my_slot->not_before = 0;
 		lower_from(my_slot, FROM_FIRST);
 		if (!was_asked && !store_is_gone)
-			my_slot->not_before = TimestampTzPlusMilliseconds(now, pause_after(++my_slot->failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS));
+			my_slot->not_before = next_attempt(++my_slot->failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
 	}
 	launcher = shared->launcher_latch;
 	LWLockRelease(shared->lock);
@@ -905,7 +920,7 @@ cxm_notifier_worker_main(Datum argument)
 			next_batch = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BATCH_INTERVAL_MS);
 
 			if (!try_to_send(todo, &batch, &outcome, failures))
-				not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause_after(++failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS));
+				not_before = next_attempt(++failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
 			else if (outcome == NO_STORE)
 			{
 				store_is_gone = true;
@@ -924,7 +939,7 @@ cxm_notifier_worker_main(Datum argument)
 					continue;
 				}
 				if (batch.are_left)
-					not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause_after(++locked, FIRST_LOCKED_PAUSE_MS, LONGEST_LOCKED_PAUSE_MS));
+					not_before = next_attempt(++locked, FIRST_LOCKED_PAUSE_MS, LONGEST_LOCKED_PAUSE_MS);
 				else
 				{
 					locked = 0;
@@ -1108,9 +1123,9 @@ release_databases(void)
 static void
 end_of_transaction(XactEvent event, void *argument)
 {
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+	if (shared == NULL || (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE))
 		return;
-	if (event == XACT_EVENT_COMMIT && shared != NULL)
+	if (event == XACT_EVENT_COMMIT)
 	{
 		if (wake_from != FROM_NONE)
 			wake(MyDatabaseId, wake_from, true);
