@@ -259,14 +259,14 @@ static Statement any_waiting = {
  * them to NOTIFY: both happen when the transaction commits, or neither.
  */
 void
-cxm_send_batch(int64 from, CxmBatch *batch)
+cxm_send_batch(int64 from, int limit, CxmBatch *batch)
 {
 	Datum		args[2];
 	uint64		n;
 
 	SPI_connect();
 	args[0] = Int64GetDatum(from);
-	args[1] = Int64GetDatum(CXM_BATCH_SIZE);
+	args[1] = Int64GetDatum(limit);
 	n = run(&send_waiting, args);
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -277,7 +277,7 @@ cxm_send_batch(int64 from, CxmBatch *batch)
 			   JsonbToCString(NULL, &payload->root, VARSIZE(payload)));
 	}
 	batch->sent = (int) n;
-	batch->is_full = n == CXM_BATCH_SIZE;
+	batch->is_full = n == (uint64) limit;
 	batch->are_left = !batch->is_full && run(&any_waiting, args) > 0;
 	SPI_finish();
 }

@@ -710,12 +710,14 @@ typedef enum Outcome
 {
 	NO_STORE,
 	DONE,
-	QUEUE_FULL
+	FAILED,
+	QUEUE_FULL,					/* nearly: nothing was tried */
+	TOO_MANY					/* they did not fit into the queue */
 } Outcome;
 
 /* One transaction */
 static Outcome
-send_in_transaction(int64 from, CxmBatch *batch)
+send_in_transaction(int64 from, int limit, CxmBatch *batch)
 {
 	Outcome		outcome = NO_STORE;
 	Relation	outbox;
@@ -740,7 +742,7 @@ send_in_transaction(int64 from, CxmBatch *batch)
 		SetUserIdAndSecContext(outbox->rd_rel->relowner, security | SECURITY_RESTRICTED_OPERATION);
 		if (cxm_notify_queue_usage() < CXM_FULLEST_QUEUE)
 		{
-			cxm_send_batch(from, batch);
+			cxm_send_batch(from, limit, batch);
 			outcome = DONE;
 		}
 		else
@@ -757,22 +759,37 @@ send_in_transaction(int64 from, CxmBatch *batch)
 	return outcome;
 }
 
-/*
- * The same, and false after an error.  It is logged when it is not the one of
- * the attempt before.
- */
-static bool
-try_to_send(int64 from, CxmBatch *batch, Outcome *outcome, int failures)
+/* Remember why it failed, and log it unless the attempt before failed likewise; error: if one was raised */
+static void
+tell_failure(const char *message, const ErrorData *error, int failures)
 {
-	static char last_message[512] = "";
+	static char last[512] = "";
+	bool		is_new = failures == 0 || strncmp(last, message, sizeof(last) - 1) != 0;
+
+	strlcpy(last, message, sizeof(last));
+	note_error(message);
+	if (!is_new)
+		return;
+	ereport(WARNING,
+			(errcode(error ? error->sqlerrcode : ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("notifications of database \"%s\" wait: %s", my_database, message),
+			 error && error->detail ? errdetail_internal("%s", error->detail) : 0,
+			 error == NULL ? errhint("A session that listens is in a long transaction: see pg_stat_activity.")
+			 : error->hint ? errhint("%s", error->hint) : 0,
+			 error && error->context ? errcontext("%s", error->context) : 0));
+}
+
+/* The same, with errors caught */
+static Outcome
+try_to_send(int64 from, int limit, CxmBatch *batch, int failures)
+{
 	MemoryContext context = CurrentMemoryContext;
-	volatile bool is_done = false;
+	volatile Outcome outcome = FAILED;
 
 	memset(batch, 0, sizeof(*batch));
 	PG_TRY();
 	{
-		*outcome = send_in_transaction(from, batch);
-		is_done = true;
+		outcome = send_in_transaction(from, limit, batch);
 	}
 	PG_CATCH();
 	{
@@ -785,39 +802,19 @@ try_to_send(int64 from, CxmBatch *batch, Outcome *outcome, int failures)
 		AbortCurrentTransaction();
 		pgstat_report_activity(STATE_IDLE, NULL);
 
+		outcome = error->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED ? TOO_MANY : FAILED;
 		/* who is asked to leave in the middle of something has no error to tell of */
-		if (!(error->sqlerrcode == ERRCODE_QUERY_CANCELED && must_leave()))
-		{
-			note_error(error->message);
-			if (failures == 0 || strncmp(last_message, error->message, sizeof(last_message) - 1) != 0)
-				ereport(WARNING,
-						(errcode(error->sqlerrcode),
-						 errmsg("notifications of database \"%s\" wait: %s", my_database, error->message),
-						 error->detail ? errdetail_internal("%s", error->detail) : 0,
-						 error->hint ? errhint("%s", error->hint) : 0,
-						 error->context ? errcontext("%s", error->context) : 0));
-			strlcpy(last_message, error->message, sizeof(last_message));
-		}
+		if (error->sqlerrcode != ERRCODE_QUERY_CANCELED || !must_leave())
+			tell_failure(error->message, error, failures);
 		FreeErrorData(error);
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 
-	if (is_done && *outcome == QUEUE_FULL)
-	{
-		const char *message = "the queue of NOTIFY is nearly full";
-
-		note_error(message);
-		if (failures == 0 || strcmp(last_message, message) != 0)
-			ereport(WARNING,
-					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("notifications of database \"%s\" wait: %s", my_database, message),
-					 errhint("A session that listens is in a long transaction: see pg_notification_queue_usage() and pg_stat_activity.")));
-		strlcpy(last_message, message, sizeof(last_message));
-		is_done = false;
-	}
-	return is_done;
+	if (outcome == QUEUE_FULL)
+		tell_failure("the queue of NOTIFY is nearly full", NULL, failures);
+	return outcome;
 }
 
 /* Settings of the database or its roles must not change what the worker does */
@@ -875,6 +872,7 @@ cxm_notifier_worker_main(Datum argument)
 	int64		todo = FROM_FIRST;
 	TimestampTz not_before = 0;
 	TimestampTz next_batch = 0;
+	int			limit = CXM_BATCH_SIZE;
 	int			failures = 0;
 	int			locked = 0;
 
@@ -918,13 +916,17 @@ cxm_notifier_worker_main(Datum argument)
 			Outcome		outcome;
 
 			next_batch = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BATCH_INTERVAL_MS);
-
-			if (!try_to_send(todo, &batch, &outcome, failures))
-				not_before = next_attempt(++failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
-			else if (outcome == NO_STORE)
+			outcome = try_to_send(todo, limit, &batch, failures);
+			if (outcome == NO_STORE)
 			{
 				store_is_gone = true;
 				proc_exit(0);
+			}
+			else if (outcome != DONE)
+			{
+				if (outcome == TOO_MANY)
+					limit = Max(limit / 2, 1);
+				not_before = next_attempt(++failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
 			}
 			else
 			{
@@ -938,6 +940,7 @@ cxm_notifier_worker_main(Datum argument)
 					todo = Min(batch.last, FROM_NONE - 1);
 					continue;
 				}
+				limit = CXM_BATCH_SIZE;
 				if (batch.are_left)
 					not_before = next_attempt(++locked, FIRST_LOCKED_PAUSE_MS, LONGEST_LOCKED_PAUSE_MS);
 				else
