@@ -201,7 +201,7 @@ AS $$
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{response,answer}'),
         ('writer', 'SELECT', '{fatigue_rule,quota,survey_trigger,survey_step}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{invitation,invitation_token,contact_clock,quota_stripe,referral_code,referral}'),
-        ('writer', 'SELECT, INSERT, DELETE', '{quota_place}'),
+        ('writer', 'SELECT, INSERT, DELETE', '{quota_place,quota_excess}'),
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{survey_candidate}'),
         ('agent', 'UPDATE', '{alert}'),
         ('agent', 'INSERT, UPDATE', '{delivery,delivery_event}'),

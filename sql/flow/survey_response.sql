@@ -586,6 +586,7 @@ DECLARE
     v_again bigint[] := '{}';     -- whose feedback is to be corrected
     v_named integer[] := '{}';    -- records that name people or places
     v_invited integer[] := '{}';  -- that answer an invitation
+    v_complete bigint[] := '{}';   -- that were completed
     v_open bigint[] := '{}';      -- complete without one
     v_payloads jsonb[] := '{}';
 BEGIN
@@ -696,6 +697,9 @@ BEGIN
             IF v_record.identifiers IS NOT NULL OR coalesce(v_record.touchpoint, v_record.location, v_record.product, v_record.employee) IS NOT NULL THEN
                 v_named := v_named || v_in.n::integer;
             END IF;
+            IF v_state = 'complete' THEN
+                v_complete := v_complete || v_id;
+            END IF;
             IF v_record.final THEN
                 IF v_record.invitation_id IS NOT NULL THEN
                     v_invited := v_invited || v_in.n::integer;
@@ -736,6 +740,9 @@ BEGIN
     END IF;
     IF v_again <> '{}' THEN
         PERFORM cxm.sync_feedback(v_again, false);
+    END IF;
+    IF v_complete <> '{}' THEN
+        PERFORM cxm.take_quotas(v_complete);
     END IF;
     IF v_open <> '{}' THEN
         PERFORM cxm.start_survey_steps(r.survey_id, r.response_id, r.identifier_id)
