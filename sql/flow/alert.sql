@@ -386,6 +386,9 @@ DECLARE
     v_verdicts cxm.alert_verdict[];
     v_again cxm.alert_verdict[];
     v_rules integer[];
+    v_lock_rules integer[];
+    v_lock_keys text[];
+    v_locked bigint;
 BEGIN
     -- what nothing asks about the customer is not asked; what has an alert already takes up no room under a limit
     v_met := candidates;
@@ -412,28 +415,30 @@ BEGIN
                                             place, verdict, lock_key, write_key, storm_at, storm_count)
         WHERE c.verdict = 'raise' AND (c.lock_key IS NOT NULL OR c.storm_at IS NOT NULL));
     IF v_rules <> '{}' THEN
-        INSERT INTO cx.alert_limit AS l (rule_id, key, started_at, count)
-        SELECT q.rule_id, q.key, '-infinity', 0
+        SELECT array_agg(q.rule_id ORDER BY q.rule_id, q.key COLLATE "C"), array_agg(q.key ORDER BY q.rule_id, q.key COLLATE "C")
+        INTO v_lock_rules, v_lock_keys
         FROM (
             SELECT DISTINCT c.rule_id, k.key
             FROM unnest(v_met, v_verdicts) AS c(rule_id, kind, feedback_id, key, occurred_at, received_at, identifier_id, metric, score, touchpoint_id, location_id, product_id, facts,
-                                            place, verdict, lock_key, write_key, storm_at, storm_count)
+                                                place, verdict, lock_key, write_key, storm_at, storm_count)
             CROSS JOIN LATERAL unnest(ARRAY[c.lock_key, CASE WHEN c.storm_at IS NOT NULL OR c.verdict = 'throttle' THEN 'storm' END]) AS k(key)
             WHERE c.rule_id = ANY (v_rules) AND k.key IS NOT NULL
-        ) AS q
-        ORDER BY q.rule_id, q.key COLLATE "C"
-        ON CONFLICT DO NOTHING;
+        ) AS q;
+        -- until all of them are there and ours: upkeep may be taking away one that it found to be of no use any more
+        LOOP
+            INSERT INTO cx.alert_limit AS l (rule_id, key, started_at, count)
+            SELECT q.rule_id, q.key, '-infinity', 0
+            FROM unnest(v_lock_rules, v_lock_keys) AS q(rule_id, key)
+            ON CONFLICT DO NOTHING;
 
-        PERFORM
-        FROM cx.alert_limit AS l
-        WHERE (l.rule_id, l.key) IN (
-            SELECT c.rule_id, k.key COLLATE "C"
-            FROM unnest(v_met, v_verdicts) AS c(rule_id, kind, feedback_id, key, occurred_at, received_at, identifier_id, metric, score, touchpoint_id, location_id, product_id, facts,
-                                            place, verdict, lock_key, write_key, storm_at, storm_count)
-            CROSS JOIN LATERAL unnest(ARRAY[c.lock_key, CASE WHEN c.storm_at IS NOT NULL OR c.verdict = 'throttle' THEN 'storm' END]) AS k(key)
-            WHERE c.rule_id = ANY (v_rules) AND k.key IS NOT NULL)
-        ORDER BY l.rule_id, l.key
-        FOR UPDATE;
+            PERFORM
+            FROM cx.alert_limit AS l
+            WHERE (l.rule_id, l.key) IN (SELECT q.rule_id, q.key COLLATE "C" FROM unnest(v_lock_rules, v_lock_keys) AS q(rule_id, key))
+            ORDER BY l.rule_id, l.key
+            FOR UPDATE;
+            GET DIAGNOSTICS v_locked = ROW_COUNT;
+            EXIT WHEN v_locked = cardinality(v_lock_keys);
+        END LOOP;
 
         v_again := cxm.alert_verdicts(v_met);
         FOR i IN 1 .. cardinality(v_met) LOOP
@@ -525,6 +530,26 @@ $$;
 
 COMMENT ON FUNCTION cxm.raise_alerts(cxm.alert_candidate[]) IS
 'Writes alerts for what may raise them: of the candidates, those that meet what their rule asks about the customer and have no alert yet. A throttle or storm cap makes an alert suppressed, quiet hours make it held; a storm has one summary alert more. Exact under concurrent writers: of those under the same limit only one session at a time raises. Returns the rows written, with what listeners are told of each; tells nobody.';
+
+CREATE FUNCTION cxm.forget_alert_limits() RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_rows bigint;
+BEGIN
+    DELETE FROM cx.alert_limit AS l
+    WHERE NOT EXISTS (
+        SELECT FROM cx.alert_rule AS r
+        WHERE r.rule_id = l.rule_id
+          AND l.started_at >= now() - interval '1 day' - cxm.alert_span(CASE WHEN l.key = 'storm' THEN r.storm_window ELSE r.throttle END));
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    RETURN v_rows;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.forget_alert_limits() IS
+'Deletes rows of cx.alert_limit that hold nothing back any more, since a day at least; returns the number of rows. Writers may be at it meanwhile.';
 
 CREATE FUNCTION cxm.alert_time(at timestamptz) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE

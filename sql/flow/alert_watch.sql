@@ -251,6 +251,10 @@ BEGIN
         COMMIT;
         EXIT WHEN v_n OPERATOR(pg_catalog.=) 0;
     END LOOP;
+    IF cxm.lock_job('watch_alerts') THEN
+        PERFORM cxm.forget_alert_limits();
+        COMMIT;
+    END IF;
 
     FOREACH v_rule IN ARRAY v_rules LOOP
         -- a day at a time, so that a job that was away for long comes back in small steps
@@ -284,7 +288,7 @@ END
 $$;
 
 COMMENT ON PROCEDURE cxm.watch_alerts() IS
-'Releases alerts whose quiet hours have ended, and looks at every enabled rule of kind trend and silence up to now; commits after each day of each rule. A rule that fails is a WARNING and named in cx.job_run, and is looked at again by the next run from where it was. Run by the owner of the store, outside a transaction.';
+'Releases alerts whose quiet hours have ended, forgets limits that hold nothing back any more, and looks at every enabled rule of kind trend and silence up to now; commits after each day of each rule. A rule that fails is a WARNING and named in cx.job_run, and is looked at again by the next run from where it was. Run by the owner of the store, outside a transaction.';
 
 -- what a rule would have raised
 
