@@ -159,6 +159,7 @@ extern bool cxm_direct_may_write(CxmDirect *direct);
 extern void cxm_direct_end(CxmDirect *direct);
 extern bool cxm_direct_find_identifier(const CxmDirect *direct, text *namespace, text *value, CxmLabel *label);
 extern bool cxm_direct_read_identifier(const CxmDirect *direct, int64 id, CxmLabel *label);
+extern bool cxm_direct_read_profile(const CxmDirect *direct, CxmLabel *label);
 extern int32 cxm_direct_find_source(const CxmDirect *direct, text *source);
 extern bool cxm_direct_find_link(const CxmDirect *direct, int64 a, int64 b, int32 source_id, text *evidence,
 							   bool *is_verified, TimestampTz *at);
@@ -219,7 +220,7 @@ typedef struct CxmPlace
 
 extern int64 cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
 						 const CxmFresh *fresh, Size nfresh, const CxmLabel *labels, Size nlabels,
-						 text *retired_reason, CxmDirect *direct, CxmPlace *place);
+						 text *retired_reason, bool never_waits, CxmDirect *direct, CxmPlace *place);
 extern int64 cxm_resolve_everything(const CxmRules *rules);
 
 /* where the store differs from what its links say; an id of 0 stands for none */

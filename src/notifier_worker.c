@@ -47,6 +47,7 @@
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "notifier.h"
@@ -368,9 +369,9 @@ forget_launcher(int code, Datum argument)
 	LWLockRelease(shared->lock);
 }
 
-/* The databases that a worker can be in */
+/* The databases that a worker can be in; in a template nobody is expected to have a store, unless he says so */
 static List *
-list_databases(MemoryContext context)
+list_databases(MemoryContext context, bool with_templates)
 {
 	List	   *databases = NIL;
 	Relation	relation;
@@ -388,7 +389,7 @@ list_databases(MemoryContext context)
 		MemoryContext old;
 
 		/* a negative limit other than -1 marks what is left of a DROP DATABASE that was cut off */
-		if (!database->datallowconn || database->datistemplate || database->datconnlimit < -1)
+		if (!database->datallowconn || database->datconnlimit < -1 || (database->datistemplate && !with_templates))
 			continue;
 		old = MemoryContextSwitchTo(context);
 		databases = lappend_oid(databases, database->oid);
@@ -500,7 +501,7 @@ start_workers(List **unknown)
 
 	if (!is_busy)
 		return next;
-	databases = list_databases(CurrentMemoryContext);
+	databases = list_databases(CurrentMemoryContext, true);
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < shared->nslots; i++)
@@ -574,7 +575,7 @@ cxm_notifier_launcher_main(Datum argument)
 		if (look_around)
 		{
 			list_free(unknown);
-			unknown = list_databases(TopMemoryContext);
+			unknown = list_databases(TopMemoryContext, false);
 		}
 		pgstat_report_activity(STATE_RUNNING, "starting notifiers");
 		MemoryContextSwitchTo(TopMemoryContext);
@@ -657,7 +658,7 @@ note_error(const char *error)
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	my_slot->is_failing = true;
 	my_slot->error_at = GetCurrentTimestamp();
-	strlcpy(my_slot->error, error, sizeof(my_slot->error));
+	strlcpy(my_slot->error, error, pg_mbcliplen(error, strlen(error), sizeof(my_slot->error) - 1) + 1);
 	LWLockRelease(shared->lock);
 }
 
@@ -1144,6 +1145,7 @@ database_needed(Node *statement)
 					name = ((AlterDatabaseStmt *) statement)->dbname;
 			break;
 		case T_CreatedbStmt:
+			name = "template1";
 			foreach(cell, ((CreatedbStmt *) statement)->options)
 				if (strcmp(((DefElem *) lfirst(cell))->defname, "template") == 0 && ((DefElem *) lfirst(cell))->arg != NULL)
 					name = defGetString((DefElem *) lfirst(cell));

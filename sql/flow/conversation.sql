@@ -15,11 +15,20 @@ $$;
 COMMENT ON FUNCTION cxm.search_config_name(regconfig) IS 'Name of a text search configuration with its schema, as the store keeps it. NULL for NULL.';
 
 CREATE FUNCTION cxm.search_config(name text) RETURNS regconfig
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce((SELECT c.oid FROM pg_ts_config AS c JOIN pg_namespace AS n ON n.oid = c.cfgnamespace WHERE format('%I.%I', n.nspname, c.cfgname) = name),
-                    'pg_catalog.simple'::regconfig::oid)::regconfig;
+DECLARE
+    parts text[];
+BEGIN
+    IF name <> 'pg_catalog.simple' THEN
+        parts := parse_ident(name);
+        RETURN coalesce((SELECT c.oid FROM pg_ts_config AS c JOIN pg_namespace AS n ON n.oid = c.cfgnamespace WHERE c.cfgname = parts[2] AND n.nspname = parts[1]),
+                        'pg_catalog.simple'::regconfig::oid);
+    END IF;
+
+    RETURN 'pg_catalog.simple'::regconfig;
+END
 $$;
 
 COMMENT ON FUNCTION cxm.search_config(text) IS 'Text search configuration of that name, schema included; pg_catalog.simple where there is none.';
@@ -64,7 +73,7 @@ $$;
 COMMENT ON FUNCTION cxm.check_participant(text) IS 'Error 22023 when this cannot be the name of somebody of yours: NULL, empty, too long or "customer".';
 
 CREATE FUNCTION cxm.conversation_payload(conversation_id bigint, event text, message_id bigint, message_no integer, state text, owner text) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
     RETURN pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
         'conversation_id', conversation_payload.conversation_id,
         'event', conversation_payload.event,
@@ -117,7 +126,16 @@ DECLARE
     is_answer CONSTANT boolean := append_message.kind = 'outbound' AND NOT append_message.is_automatic;
     moment CONSTANT timestamptz := clock_timestamp();
 BEGIN
-    conversation := cxm.lock_conversation(conversation_id);
+    -- as cxm.lock_conversation() does it, without its call
+    SELECT c.state, c.owner, c.search_config, c.last_message_no, c.unanswered_since INTO conversation
+    FROM cx.conversation AS c
+    WHERE c.conversation_id = append_message.conversation_id
+    FOR NO KEY UPDATE;
+
+    IF NOT FOUND THEN
+        PERFORM cxm.lock_conversation(conversation_id);
+    END IF;
+
     message_no := conversation.last_message_no + 1;
     new_state := CASE WHEN append_message.kind = 'inbound' THEN 'open' WHEN is_answer THEN 'waiting' ELSE conversation.state END;
 
@@ -126,7 +144,8 @@ BEGIN
     VALUES (append_message.conversation_id, append_message.message_no, append_message.kind, append_message.participant, append_message.channel,
             append_message.identifier_id, append_message.is_automatic, append_message.body, nullif(append_message.properties, '{}'), append_message.source_id,
             append_message.external_id, append_message.occurred_at, moment, CASE WHEN is_answer THEN conversation.unanswered_since END,
-            to_tsvector(cxm.search_config(conversation.search_config), left(append_message.body, 100000)))
+            to_tsvector(CASE conversation.search_config WHEN 'pg_catalog.simple' THEN 'pg_catalog.simple'::regconfig ELSE cxm.search_config(conversation.search_config) END,
+                        left(append_message.body, 100000)))
     ON CONFLICT DO NOTHING
     RETURNING m.message_id INTO message_id;
 
@@ -146,7 +165,10 @@ BEGIN
                                 ELSE c.unanswered_since END
     WHERE c.conversation_id = append_message.conversation_id;
 
-    PERFORM cxm.add_participant(conversation_id, participant);
+    IF NOT EXISTS (SELECT FROM cx.conversation_participant AS p
+                   WHERE p.conversation_id = append_message.conversation_id AND p.participant = append_message.participant) THEN
+        PERFORM cxm.add_participant(conversation_id, participant);
+    END IF;
 
     IF conversation.state = 'closed' AND new_state <> 'closed' THEN
         INSERT INTO cx.conversation_event (conversation_id, event, actor) VALUES (append_message.conversation_id, 'reopened', append_message.participant);
@@ -196,21 +218,30 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    strongest CONSTANT bigint := (cxm.resolve_identifiers(source_id, ARRAY[nullif(identifiers, 'null')], ARRAY[at]))[1];
+    strongest bigint;
+    spaces text[];
 BEGIN
+    IF coalesce(identifiers, 'null') IN ('null', '{}') THEN
+        RETURN NULL;
+    END IF;
+
+    strongest := (cxm.resolve_identifiers(source_id, ARRAY[identifiers], ARRAY[at]))[1];
+    SELECT k.namespaces INTO spaces FROM cx.delivery_channel AS k WHERE k.channel = conversation_identifier.channel;
+
+    IF spaces IS NULL OR spaces[1] = (SELECT i.namespace FROM cx.identifier AS i WHERE i.identifier_id = strongest) THEN
+        RETURN strongest;
+    END IF;
+
     -- An answer goes where the customer wrote from: of what was given, the address of the channel, when it is theirs.
     RETURN coalesce((
         SELECT i.identifier_id
-        FROM cxm.expand_identifiers(ARRAY[nullif(identifiers, 'null')]) AS e
+        FROM cxm.expand_identifiers(ARRAY[identifiers]) AS e
         JOIN cx.identifier AS i ON i.namespace = e.namespace AND i.value = e.value
         JOIN cx.profile AS p ON p.profile_id = i.profile_id
-        JOIN cx.identifier AS s ON s.identifier_id = strongest
-        JOIN cx.profile AS t ON t.profile_id = s.profile_id
-        JOIN cx.delivery_channel AS k ON k.channel = conversation_identifier.channel COLLATE "C"
-        WHERE p.canonical_id = t.canonical_id
-          AND i.namespace = ANY (k.namespaces)
+        WHERE p.canonical_id = (SELECT t.canonical_id FROM cx.identifier AS s JOIN cx.profile AS t ON t.profile_id = s.profile_id WHERE s.identifier_id = strongest)
+          AND i.namespace = ANY (spaces)
           AND coalesce(i.quarantined, 'generic') = 'generic'
-        ORDER BY array_position(k.namespaces, i.namespace), i.identifier_id
+        ORDER BY array_position(spaces, i.namespace), i.identifier_id
         LIMIT 1), strongest);
 END
 $$;
@@ -367,7 +398,8 @@ BEGIN
     PERFORM cxm.check_participant(take_conversations.owner);
     PERFORM cxm.check_delivery_channels(ARRAY[channel]) WHERE channel IS NOT NULL;
 
-    WITH candidate AS MATERIALIZED (
+    SELECT array_agg(c.conversation_id) INTO taken
+    FROM (
         SELECT c.conversation_id
         FROM cx.conversation AS c
         WHERE c.state = 'open'
@@ -377,14 +409,9 @@ BEGIN
         ORDER BY c.unanswered_since, c.conversation_id
         LIMIT n
         FOR NO KEY UPDATE SKIP LOCKED
-    ), moved AS (
-        UPDATE cx.conversation AS c
-        SET owner = take_conversations.owner
-        FROM candidate AS x
-        WHERE c.conversation_id = x.conversation_id
-        RETURNING c.conversation_id, c.unanswered_since
-    )
-    SELECT array_agg(m.conversation_id ORDER BY m.unanswered_since, m.conversation_id) INTO taken FROM moved AS m;
+    ) AS c;
+
+    UPDATE cx.conversation AS c SET owner = take_conversations.owner WHERE c.conversation_id = ANY (taken);
 
     PERFORM cxm.add_participant(t.id, take_conversations.owner),
             cxm.conversation_changed(t.id, NULL, 'assigned', take_conversations.owner, take_conversations.owner, 'open', take_conversations.owner)
@@ -512,6 +539,7 @@ CREATE FUNCTION cxm.send_message(conversation_id bigint, body text, participant 
                                  source text DEFAULT NULL, external_id text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     from_source integer;
@@ -808,17 +836,20 @@ COMMENT ON FUNCTION cxm.mark_read(bigint, text, integer) IS
 'Says that somebody (a name of yours, or customer) has read a conversation up to a message_no, NULL = up to the newest that this call sees, and returns how many are unread then. It never goes back. Who did not take part does from now on. Errors: no such message (22023), no such conversation (P0002).';
 
 CREATE FUNCTION cxm.unread_count(conversation_id bigint, participant text DEFAULT session_user) RETURNS bigint
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT count(*)
-    FROM cx.conversation_participant AS p
-    JOIN cx.conversation_message AS m ON m.conversation_id = p.conversation_id AND m.message_no > p.last_read_no
-    WHERE p.conversation_id = unread_count.conversation_id
-      AND p.participant = unread_count.participant
-      AND m.participant <> p.participant
-      AND (p.role = 'agent' OR m.kind <> 'note')
-      AND m.redacted_at IS NULL;
+BEGIN
+    RETURN (
+        SELECT count(*)
+        FROM cx.conversation_participant AS p
+        JOIN cx.conversation_message AS m ON m.conversation_id = p.conversation_id AND m.message_no > p.last_read_no
+        WHERE p.conversation_id = unread_count.conversation_id
+          AND p.participant = unread_count.participant
+          AND m.participant <> p.participant
+          AND (p.role = 'agent' OR m.kind <> 'note')
+          AND m.redacted_at IS NULL);
+END
 $$;
 
 COMMENT ON FUNCTION cxm.unread_count(bigint, text) IS
@@ -852,11 +883,25 @@ $$;
 COMMENT ON FUNCTION cxm.unread_conversations(text) IS
 'The conversations in which somebody who takes part has unread messages, as cxm.unread_count() counts them, newest message first.';
 
+CREATE TYPE cxm.found_message AS (
+    message_id      bigint,
+    rank            real
+);
+
+COMMENT ON TYPE cxm.found_message IS 'A message that cxm.search_messages() found, and how well it matches.';
+
 CREATE FUNCTION cxm.search_messages(query text, max_rows integer DEFAULT 50, identifier_ids bigint[] DEFAULT NULL, since timestamptz DEFAULT '-infinity')
 RETURNS TABLE (message_id bigint, conversation_id bigint, message_no integer, kind text, participant text, occurred_at timestamptz, rank real, body text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+-- how many messages have a word, only the word can tell
+SET plan_cache_mode = force_custom_plan
 AS $$
+DECLARE
+    config text;
+    many boolean;
+    words tsquery;
+    found cxm.found_message[] := '{}';
 BEGIN
     IF (max_rows > 0) IS NOT TRUE THEN
         RAISE invalid_parameter_value USING
@@ -870,29 +915,34 @@ BEGIN
             HINT = 'Give the words that matter, in at most 4000 characters.';
     END IF;
 
+    -- the configurations in use, one step in the index each
+    config := (SELECT min(c.search_config) FROM cx.conversation AS c);
+    many := EXISTS (SELECT FROM cx.conversation AS c WHERE c.search_config > config);
+
+    WHILE config IS NOT NULL LOOP
+        words := websearch_to_tsquery(cxm.search_config(config), query);
+
+        IF numnode(words) > 0 THEN
+            found := found || ARRAY(
+                SELECT ROW(h.message_id, h.rank)::cxm.found_message
+                FROM (
+                    SELECT m.message_id, ts_rank(m.search, words) AS rank
+                    FROM cx.conversation_message AS m
+                    WHERE m.search @@ words
+                      AND m.occurred_at >= since
+                      AND (search_messages.identifier_ids IS NULL OR m.identifier_id = ANY (search_messages.identifier_ids))
+                      AND (NOT many OR (SELECT c.search_config FROM cx.conversation AS c WHERE c.conversation_id = m.conversation_id) = config)
+                    ORDER BY 2 DESC, m.message_id DESC
+                    LIMIT max_rows
+                ) AS h);
+        END IF;
+
+        config := (SELECT min(c.search_config) FROM cx.conversation AS c WHERE c.search_config > config);
+    END LOOP;
+
     RETURN QUERY
-    WITH RECURSIVE config AS (
-        -- the configurations in use, one step in the index each
-        (SELECT c.search_config FROM cx.conversation AS c ORDER BY c.search_config LIMIT 1)
-        UNION ALL
-        SELECT (SELECT c.search_config FROM cx.conversation AS c WHERE c.search_config > x.search_config ORDER BY c.search_config LIMIT 1)
-        FROM config AS x
-        WHERE x.search_config IS NOT NULL
-    ), question AS MATERIALIZED (
-        SELECT x.search_config, websearch_to_tsquery(cxm.search_config(x.search_config), query) AS words FROM config AS x WHERE x.search_config IS NOT NULL
-    ), found AS MATERIALIZED (
-        SELECT m.message_id, ts_rank(m.search, q.words) AS rank
-        FROM question AS q
-        JOIN cx.conversation_message AS m ON m.search @@ q.words
-        JOIN cx.conversation AS c ON c.conversation_id = m.conversation_id AND c.search_config = q.search_config
-        WHERE numnode(q.words) > 0
-          AND m.occurred_at >= since
-          AND (search_messages.identifier_ids IS NULL OR m.identifier_id = ANY (search_messages.identifier_ids))
-        ORDER BY 2 DESC, m.message_id DESC
-        LIMIT max_rows
-    )
     SELECT m.message_id, m.conversation_id, m.message_no, m.kind, m.participant, m.occurred_at, f.rank, m.body
-    FROM found AS f
+    FROM (SELECT u.message_id, u.rank FROM unnest(found) AS u ORDER BY u.rank DESC, u.message_id DESC LIMIT max_rows) AS f
     JOIN cx.conversation_message AS m ON m.message_id = f.message_id
     ORDER BY f.rank DESC, m.message_id DESC;
 END

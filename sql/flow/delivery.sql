@@ -15,9 +15,9 @@ AS $$
 DECLARE
     unknown text;
 BEGIN
-    SELECT coalesce(quote_ident(c), 'NULL') INTO unknown
-    FROM unnest(channels) AS c
-    WHERE NOT EXISTS (SELECT FROM cx.delivery_channel AS k WHERE k.channel = c COLLATE "C")
+    SELECT coalesce(quote_ident(c.channel), 'NULL') INTO unknown
+    FROM (SELECT DISTINCT u AS channel FROM unnest(channels) AS u) AS c
+    WHERE NOT EXISTS (SELECT FROM cx.delivery_channel AS k WHERE k.channel = c.channel COLLATE "C")
     LIMIT 1;
 
     IF FOUND THEN
@@ -98,6 +98,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     spaces text[];
+    own record;
+    profiles bigint[];
 BEGIN
     SELECT k.namespaces INTO spaces FROM cx.delivery_channel AS k WHERE k.channel = delivery_address.channel;
 
@@ -105,34 +107,27 @@ BEGIN
         PERFORM cxm.check_delivery_channels(ARRAY[channel]);
     END IF;
 
+    SELECT i.namespace, i.value, i.quarantined, p.canonical_id INTO own
+    FROM cx.identifier AS i
+    JOIN cx.profile AS p ON p.profile_id = i.profile_id
+    WHERE i.identifier_id = delivery_address.identifier_id;
+
     -- Who writes from the shop's telephone is answered there, so a generic identifier is an address when it is the one
     -- that was named; it leads to no other.
+    IF (spaces IS NULL OR own.namespace = ANY (spaces)) AND coalesce(own.quarantined, 'generic') = 'generic' THEN
+        RETURN own.value;
+    END IF;
+
+    -- first whose, then which: a query for both might be planned to read every identifier
+    profiles := own.canonical_id || ARRAY(SELECT p.profile_id FROM cx.profile AS p WHERE p.canonical_id = own.canonical_id AND p.canonical_id <> p.profile_id);
+
     RETURN (
-        WITH own AS (
-            SELECT i.identifier_id, i.namespace, i.value, i.quarantined, p.canonical_id
-            FROM cx.identifier AS i
-            JOIN cx.profile AS p ON p.profile_id = i.profile_id
-            WHERE i.identifier_id = delivery_address.identifier_id
-        )
-        SELECT a.value
-        FROM (
-            SELECT o.value, 0 AS place, o.identifier_id
-            FROM own AS o
-            WHERE (spaces IS NULL OR o.namespace = ANY (spaces))
-              AND coalesce(o.quarantined, 'generic') = 'generic'
-            UNION ALL
-            SELECT i.value, array_position(spaces, i.namespace), i.identifier_id
-            FROM own AS o
-            CROSS JOIN LATERAL (
-                SELECT o.canonical_id AS profile_id
-                UNION ALL
-                SELECT p.profile_id FROM cx.profile AS p WHERE p.canonical_id = o.canonical_id AND p.canonical_id <> p.profile_id
-            ) AS member
-            JOIN cx.identifier AS i ON i.profile_id = member.profile_id
-            WHERE i.namespace = ANY (spaces)
-              AND i.quarantined IS NULL
-        ) AS a
-        ORDER BY a.place, a.identifier_id DESC
+        SELECT i.value
+        FROM cx.identifier AS i
+        WHERE i.profile_id = ANY (profiles)
+          AND i.namespace = ANY (spaces)
+          AND i.quarantined IS NULL
+        ORDER BY array_position(spaces, i.namespace), i.identifier_id DESC
         LIMIT 1);
 END
 $$;
@@ -159,6 +154,8 @@ CREATE FUNCTION cxm.enqueue_deliveries(kind text, record_ids bigint[], channels 
                                        not_before timestamptz[] DEFAULT NULL) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+-- one delivery or a thousand, the plans are the same; making them anew each time costs more than running them
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
@@ -262,7 +259,11 @@ AS $$
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
     taken integer := 0;
-    seen integer;
+    spaces text[];
+    most integer;
+    ids bigint[];
+    identifiers bigint[];
+    tries integer[];
     claimed record;
 BEGIN
     IF (n > 0) IS NOT TRUE THEN
@@ -284,33 +285,43 @@ BEGIN
         PERFORM cxm.check_delivery_channels(ARRAY[channel]);
     END IF;
 
-    FOR delivery_channel IN SELECT k.channel FROM cx.delivery_channel AS k WHERE claim_deliveries.channel IS NULL OR k.channel = claim_deliveries.channel ORDER BY 1 LOOP
+    FOR delivery_channel, spaces, most IN
+        SELECT k.channel, k.namespaces, k.max_attempts
+        FROM cx.delivery_channel AS k
+        WHERE claim_deliveries.channel IS NULL OR k.channel = claim_deliveries.channel
+        ORDER BY k.channel
+    LOOP
         -- what cannot be sent at all becomes a dead letter on the way, and another takes its place
         LOOP
             EXIT WHEN taken = n;
-            seen := 0;
+
+            -- Step by step, by arrays: how many rows a limit leaves is not known when a plan is made, and a join with
+            -- them might be planned to read the whole table.
+            SELECT array_agg(c.delivery_id), array_agg(c.identifier_id), array_agg(c.attempts - c.first_attempt + 1)
+            INTO ids, identifiers, tries
+            FROM (
+                SELECT d.delivery_id, d.identifier_id, d.attempts, d.first_attempt
+                FROM cx.delivery AS d
+                WHERE d.channel = delivery_channel COLLATE "C"
+                  AND d.state IN ('pending', 'claimed')
+                  AND d.due_at <= moment
+                ORDER BY d.due_at, d.delivery_id
+                LIMIT n - taken
+                FOR UPDATE SKIP LOCKED
+            ) AS c;
+
+            EXIT WHEN ids IS NULL;
 
             FOR claimed IN
-                WITH candidate AS MATERIALIZED (
-                    SELECT d.delivery_id, d.due_at, d.identifier_id, d.attempts, d.first_attempt
-                    FROM cx.delivery AS d
-                    WHERE d.channel = delivery_channel COLLATE "C"
-                      AND d.state IN ('pending', 'claimed')
-                      AND d.due_at <= moment
-                    ORDER BY d.due_at, d.delivery_id
-                    LIMIT n - taken
-                    FOR UPDATE SKIP LOCKED
-                ), fate AS MATERIALIZED (
-                    SELECT c.delivery_id, c.due_at, a.address,
+                WITH fate AS MATERIALIZED (
+                    SELECT f.delivery_id, f.place, a.address,
                            CASE
-                               WHEN c.attempts - c.first_attempt + 1 >= k.max_attempts
-                                   THEN format('given up after %s attempts, the last of which ended without a word from its sender', c.attempts - c.first_attempt + 1)
-                               WHEN a.address IS NULL AND k.namespaces IS NOT NULL AND c.identifier_id IS NULL THEN 'no identifier was named'
-                               WHEN a.address IS NULL AND k.namespaces IS NOT NULL THEN format('identifier %s has no address for channel %s', c.identifier_id, k.channel)
+                               WHEN f.tries >= most THEN format('given up after %s attempts, the last of which ended without a word from its sender', f.tries)
+                               WHEN a.address IS NULL AND spaces IS NOT NULL AND f.identifier_id IS NULL THEN 'no identifier was named'
+                               WHEN a.address IS NULL AND spaces IS NOT NULL THEN format('identifier %s has no address for channel %s', f.identifier_id, delivery_channel)
                            END AS reason
-                    FROM candidate AS c
-                    CROSS JOIN (SELECT k.channel, k.max_attempts, k.namespaces FROM cx.delivery_channel AS k WHERE k.channel = delivery_channel COLLATE "C") AS k
-                    CROSS JOIN LATERAL cxm.delivery_address(c.identifier_id, k.channel) AS a(address)
+                    FROM ROWS FROM (unnest(ids), unnest(identifiers), unnest(tries)) WITH ORDINALITY AS f(delivery_id, identifier_id, tries, place)
+                    CROSS JOIN LATERAL cxm.delivery_address(f.identifier_id, delivery_channel) AS a(address)
                 ), moved AS (
                     UPDATE cx.delivery AS d
                     SET state = CASE WHEN f.reason IS NULL THEN 'claimed' ELSE 'dead' END,
@@ -323,17 +334,15 @@ BEGIN
                         reason = coalesce(f.reason, d.reason)
                     FROM fate AS f
                     WHERE d.delivery_id = f.delivery_id
-                    RETURNING d.*, f.due_at AS was_due_at
+                    RETURNING d.*, f.place
                 ), buried AS (
                     INSERT INTO cx.delivery_event (delivery_id, event, attempt, occurred_at, detail)
                     SELECT m.delivery_id, 'dead', nullif(m.attempts, 0), moment, m.reason
                     FROM moved AS m
                     WHERE m.state = 'dead'
                 )
-                SELECT m.* FROM moved AS m ORDER BY m.was_due_at, m.delivery_id
+                SELECT m.* FROM moved AS m WHERE m.state = 'claimed' ORDER BY m.place
             LOOP
-                seen := seen + 1;
-                CONTINUE WHEN claimed.state = 'dead';
                 taken := taken + 1;
                 delivery_id := claimed.delivery_id;
                 kind := claimed.kind;
@@ -346,8 +355,6 @@ BEGIN
                 claim_expires_at := claimed.due_at;
                 RETURN NEXT;
             END LOOP;
-
-            EXIT WHEN seen = 0;
         END LOOP;
     END LOOP;
 END
@@ -474,7 +481,7 @@ BEGIN
 
         UPDATE cx.delivery_event AS e
         SET delivery_id = acknowledge_delivery.delivery_id, attempt = held.this_attempt
-        WHERE e.provider_message_id = acknowledge_delivery.provider_message_id AND e.delivery_id IS NULL;
+        WHERE e.provider_message_id = acknowledge_delivery.provider_message_id AND e.event <> 'acknowledged' AND e.delivery_id IS NULL;
     ELSIF held.state <> 'sent' AND held.status IS NULL THEN
         INSERT INTO cx.delivery_event (delivery_id, event, attempt, occurred_at, detail)
         VALUES (acknowledge_delivery.delivery_id, 'acknowledged', held.this_attempt, moment, remark);
@@ -577,10 +584,12 @@ COMMENT ON FUNCTION cxm.release_delivery(bigint, integer) IS
 ---- providers
 
 CREATE FUNCTION cxm.lock_provider_message(provider_message_id text) RETURNS void
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pg_advisory_xact_lock(hashtextextended('cxm.delivery ' || provider_message_id, 0));
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('cxm.delivery ' || provider_message_id, 0));
+END
 $$;
 
 COMMENT ON FUNCTION cxm.lock_provider_message(text) IS
@@ -719,15 +728,16 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
-    redriven bigint;
+    ids bigint[];
 BEGIN
     IF (max_rows > 0) IS NOT TRUE THEN
         RAISE invalid_parameter_value USING
             MESSAGE = 'max_rows must be greater than zero';
     END IF;
 
-    WITH dead AS MATERIALIZED (
-        SELECT d.delivery_id, d.reason, d.attempts
+    SELECT array_agg(d.delivery_id) INTO ids
+    FROM (
+        SELECT d.delivery_id
         FROM cx.delivery AS d
         WHERE d.state = 'dead'
           AND (redrive_deliveries.delivery_ids IS NULL OR d.delivery_id = ANY (redrive_deliveries.delivery_ids))
@@ -736,19 +746,20 @@ BEGIN
         ORDER BY d.delivery_id
         LIMIT max_rows
         FOR UPDATE SKIP LOCKED
-    ), logged AS (
-        INSERT INTO cx.delivery_event (delivery_id, event, attempt, occurred_at, detail)
-        SELECT d.delivery_id, 'redriven', nullif(d.attempts, 0), moment, d.reason
-        FROM dead AS d
-    )
+    ) AS d;
+
+    INSERT INTO cx.delivery_event (delivery_id, event, attempt, occurred_at, detail)
+    SELECT d.delivery_id, 'redriven', nullif(d.attempts, 0), moment, d.reason
+    FROM cx.delivery AS d
+    WHERE d.delivery_id = ANY (ids)
+    ORDER BY d.delivery_id;
+
     UPDATE cx.delivery AS d
     SET state = 'pending', due_at = moment, finished_at = NULL, status = NULL, sent_at = NULL, provider_message_id = NULL,
         reason = NULL, first_attempt = d.attempts + 1
-    FROM dead AS x
-    WHERE d.delivery_id = x.delivery_id;
+    WHERE d.delivery_id = ANY (ids);
 
-    GET DIAGNOSTICS redriven = ROW_COUNT;
-    RETURN redriven;
+    RETURN coalesce(cardinality(ids), 0);
 END
 $$;
 
@@ -799,26 +810,26 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    forgotten bigint;
+    ids bigint[];
     orphans bigint;
 BEGIN
-    WITH old AS MATERIALIZED (
+    SELECT array_agg(d.delivery_id) INTO ids
+    FROM (
         SELECT d.delivery_id
         FROM cx.delivery AS d
         WHERE d.state IN ('sent', 'cancelled') AND d.finished_at < before
         ORDER BY d.finished_at
         LIMIT max_rows
         FOR UPDATE SKIP LOCKED
-    ), events AS (
-        DELETE FROM cx.delivery_event AS e USING old AS o WHERE e.delivery_id = o.delivery_id
-    )
-    DELETE FROM cx.delivery AS d USING old AS o WHERE d.delivery_id = o.delivery_id;
-    GET DIAGNOSTICS forgotten = ROW_COUNT;
+    ) AS d;
+
+    DELETE FROM cx.delivery_event AS e WHERE e.delivery_id = ANY (ids);
+    DELETE FROM cx.delivery AS d WHERE d.delivery_id = ANY (ids);
 
     DELETE FROM cx.delivery_event AS e
-    WHERE e.event_id IN (SELECT o.event_id FROM cx.delivery_event AS o WHERE o.delivery_id IS NULL AND o.recorded_at < before LIMIT max_rows);
+    WHERE e.event_id = ANY (ARRAY(SELECT o.event_id FROM cx.delivery_event AS o WHERE o.delivery_id IS NULL AND o.recorded_at < before LIMIT max_rows));
     GET DIAGNOSTICS orphans = ROW_COUNT;
-    RETURN forgotten + orphans;
+    RETURN coalesce(cardinality(ids), 0) + orphans;
 END
 $$;
 

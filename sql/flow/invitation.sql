@@ -167,7 +167,7 @@ BEGIN
     END IF;
 
     -- several for one person go one after the other, so that the later ones count the earlier
-    FOR v_number IN 1 .. CASE WHEN v_limited THEN (SELECT max(d.turn) FROM unnest(drafts) AS d) ELSE 1 END LOOP
+    FOR v_number IN 1 .. CASE WHEN v_limited THEN coalesce((SELECT max(d.turn) FROM unnest(drafts) AS d), 0) ELSE 1 END LOOP
         v_turn := drafts;
         IF v_limited THEN
             v_turn := cxm.apply_fatigue(ARRAY(SELECT d FROM unnest(drafts) AS d WHERE d.turn = v_number), purpose, survey_id);

@@ -248,7 +248,63 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.start_survey_steps(integer, bigint, bigint, jsonb) IS
-'Notes that the steps of a survey are to follow a completed response, and returns how many; 0 where nobody knows who responded. For a response to an invitation cxm.complete_invitation() calls it; for others the survey does. cxm.invite_candidates() does the rest.';
+'Notes that the steps of a survey are to follow a completed response, and returns how many; 0 where nobody knows who responded. For a response to an invitation cxm.complete_invitation() calls it; for others whoever stores them. cxm.invite_candidates() does the rest.';
+
+CREATE FUNCTION cxm.take_quotas(response_ids bigint[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_response record;
+    v_counted bigint := 0;
+BEGIN
+    -- who takes several places has all of them before, in order: two such could wait for each other's
+    IF cardinality(response_ids) > 1 THEN
+        PERFORM FROM cx.quota_stripe AS s
+        WHERE s.quota_id = ANY (ARRAY(SELECT q.quota_id FROM cx.quota AS q
+                                      WHERE q.basis = 'response' AND q.enabled
+                                        AND q.survey_id = ANY (ARRAY(SELECT r.survey_id FROM cx.response AS r WHERE r.response_id = ANY (response_ids)))))
+        ORDER BY s.quota_id, s.period_start, s.stripe
+        FOR NO KEY UPDATE;
+    END IF;
+
+    FOR v_response IN
+        SELECT r.response_id, r.survey_id,
+               EXISTS (SELECT FROM cx.quota AS q WHERE q.survey_id = r.survey_id AND q.basis = 'response' AND q.enabled) AS has_quota
+        FROM cx.response AS r
+        WHERE r.response_id = ANY (response_ids) AND r.state = 'complete'
+        ORDER BY r.response_id
+    LOOP
+        IF NOT v_response.has_quota
+           OR cxm.take_quota(v_response.survey_id, cxm.response_attributes(v_response.response_id), v_response.response_id, refuse => cardinality(response_ids) = 1) THEN
+            v_counted := v_counted + 1;
+        END IF;
+    END LOOP;
+    RETURN v_counted;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.take_quotas(bigint[]) IS
+'Has completed responses take their places in the quotas of their surveys, and returns how many are within quota. Called where responses are stored. Of several at once none is refused: those beyond a quota are marked. Error CX004 when the only one is refused.';
+
+CREATE FUNCTION cxm.response_attributes(response_id bigint) RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        SELECT coalesce(cxm.response_answers(r.response_id), '{}') || coalesce(r.metadata, '{}')
+               || jsonb_strip_nulls(jsonb_build_object('language', r.language, 'channel', r.channel))
+               || cxm.record_attributes(r.touchpoint_id, r.location_id, r.product_id)
+               || coalesce((SELECT n.attributes FROM cx.invitation AS n WHERE n.invitation_id = r.invitation_id), '{}')
+        FROM cx.response AS r
+        WHERE r.response_id = response_attributes.response_id);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.response_attributes(bigint) IS
+'What quotas go by, of a response: its answers by the key of their question, its metadata, language, channel, and the keys of touchpoint, location and product; over all of these the attributes of its invitation. NULL for an unknown response.';
 
 CREATE FUNCTION cxm.step_follows(step_id integer, response_id bigint) RETURNS boolean
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -412,9 +468,8 @@ BEGIN
         INTO v_terms
         FROM cx.survey_trigger AS t JOIN cx.survey AS s ON s.survey_id = t.survey_id WHERE t.trigger_id = invite_group.trigger_id;
     ELSE
-        SELECT t.kind, t.survey_id, t.kind AS purpose, t.channels, t.delay, t.sample_rate, '{}'::jsonb AS audience_traits, NULL AS audience_metric,
-               NULL AS audience_score_min, NULL AS audience_score_max,
-               NULL AS language, interval '30 days' AS expires_in, 0 AS reminders, NULL::interval AS remind_every, 'step ' || t.step_id AS salt, true AS is_open
+        SELECT t.kind, t.survey_id, t.kind AS purpose, t.channels, t.delay, t.sample_rate, '{}'::jsonb AS audience_traits, NULL::text AS audience_metric,
+               NULL::integer AS audience_score_min, NULL::integer AS audience_score_max, NULL::text AS language, interval '30 days' AS expires_in, 0 AS reminders, NULL::interval AS remind_every, 'step ' || t.step_id AS salt, true AS is_open
         INTO v_terms
         FROM cx.survey_step AS t WHERE t.step_id = invite_group.step_id;
     END IF;

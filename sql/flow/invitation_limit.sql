@@ -407,26 +407,26 @@ BEGIN
         LIMIT 1
         FOR NO KEY UPDATE SKIP LOCKED;
 
-        -- or one that is waited for: who is at it may roll back
+        -- Or one that is waited for: who is at it may roll back. A stripe that turns out to be full stays locked till the end
+        -- of the transaction; so each wait is for one that has room as of now, or sessions would wait in a circle.
         IF NOT FOUND THEN
             SELECT s.stripe INTO v_stripe
             FROM cx.quota_stripe AS s
             WHERE s.quota_id = take_quota_place.quota_id AND s.period_start = take_quota_place.period_start AND s.taken < s.capacity
             ORDER BY s.stripe # v_first
-            LIMIT 1
+            LIMIT 1;
+            IF NOT FOUND THEN
+                RETURN NULL;
+            END IF;
+            PERFORM FROM cx.quota_stripe AS s
+            WHERE s.quota_id = take_quota_place.quota_id AND s.period_start = take_quota_place.period_start AND s.stripe = v_stripe AND s.taken < s.capacity
             FOR NO KEY UPDATE;
+            CONTINUE WHEN NOT FOUND;
         END IF;
 
-        IF FOUND THEN
-            UPDATE cx.quota_stripe AS s SET taken = s.taken + 1
-            WHERE s.quota_id = take_quota_place.quota_id AND s.period_start = take_quota_place.period_start AND s.stripe = v_stripe;
-            RETURN v_stripe;
-        END IF;
-
-        IF NOT EXISTS (SELECT FROM cx.quota_stripe AS s
-                       WHERE s.quota_id = take_quota_place.quota_id AND s.period_start = take_quota_place.period_start AND s.taken < s.capacity) THEN
-            RETURN NULL;
-        END IF;
+        UPDATE cx.quota_stripe AS s SET taken = s.taken + 1
+        WHERE s.quota_id = take_quota_place.quota_id AND s.period_start = take_quota_place.period_start AND s.stripe = v_stripe;
+        RETURN v_stripe;
     END LOOP;
 END
 $$;
@@ -434,7 +434,7 @@ $$;
 COMMENT ON FUNCTION cxm.take_quota_place(integer, date) IS
 'Takes one place of a quota in a period and returns the stripe that it came from; NULL when the quota is full. Waits only when all stripes with room are held by sessions that have not committed yet.';
 
-CREATE FUNCTION cxm.take_quota(survey_id integer, attributes jsonb, response_id bigint, at timestamptz DEFAULT now()) RETURNS boolean
+CREATE FUNCTION cxm.take_quota(survey_id integer, attributes jsonb, response_id bigint, at timestamptz DEFAULT now(), refuse boolean DEFAULT true) RETURNS boolean
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
@@ -466,7 +466,7 @@ BEGIN
         v_stripe := cxm.take_quota_place(v_quota.quota_id, v_period);
 
         IF v_stripe IS NULL THEN
-            IF v_quota.when_full = 'refuse' THEN
+            IF v_quota.when_full = 'refuse' AND refuse THEN
                 RAISE EXCEPTION 'quota "%" of survey % is full', v_quota.name, take_quota.survey_id
                     USING ERRCODE = 'CX004',
                           DETAIL = format('All %s places are taken.', v_quota.target),
@@ -474,18 +474,23 @@ BEGIN
             END IF;
             -- what counts in one of its quotas counts in all or in none
             PERFORM cxm.release_quota(take_quota.response_id, v_taken);
+            INSERT INTO cx.quota_excess (quota_id, record_id) VALUES (v_quota.quota_id, take_quota.response_id)
+            ON CONFLICT ON CONSTRAINT quota_excess_pkey DO NOTHING;
             RETURN false;
         END IF;
 
         INSERT INTO cx.quota_place (quota_id, record_id, period_start, stripe) VALUES (v_quota.quota_id, take_quota.response_id, v_period, v_stripe);
         v_taken := v_taken || v_quota.quota_id;
     END LOOP;
+    IF v_taken <> '{}' THEN
+        DELETE FROM cx.quota_excess AS e WHERE e.quota_id = ANY (v_taken) AND e.record_id = take_quota.response_id;
+    END IF;
     RETURN true;
 END
 $$;
 
-COMMENT ON FUNCTION cxm.take_quota(integer, jsonb, bigint, timestamptz) IS
-'Takes a place for a completed response in each quota of its survey (basis response) whose attributes its own contain. True when it counts: every such quota had a place, or there is none. False when one was full: it then counts in none of them. Asked again for the same response it takes nothing twice. Error CX004 when a full quota says when_full = refuse. The places go back when the transaction rolls back; until then others who want the last ones wait.';
+COMMENT ON FUNCTION cxm.take_quota(integer, jsonb, bigint, timestamptz, boolean) IS
+'Takes a place for a completed response in each quota of its survey (basis response) whose attributes its own contain. True when it counts: every such quota had a place, or there is none. False when one was full: it then counts in none of them, and is noted in cx.quota_excess. Asked again for the same response it takes nothing twice. Error CX004 when a full quota says when_full = refuse, unless refuse is false. The places go back when the transaction rolls back; until then others who want the last ones wait.';
 
 CREATE FUNCTION cxm.release_quota(record_id bigint, quota_ids integer[]) RETURNS integer
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

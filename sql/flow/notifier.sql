@@ -12,7 +12,7 @@ AS 'MODULE_PATHNAME', 'cxm_post_notification_array'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION cxm.post_notifications(text, jsonb[]) IS
-'Posts notifications to the listeners of a channel, each a row of cx.outbox written in the transaction that it is about, and returns how many. They are sent in the order of the array, by whom cxm.notify_mode() says, with "outbox_id" added. A payload holds ids and states, never what a customer wrote, since any role may LISTEN. No payloads (NULL or an empty array) post nothing. Errors: a channel or payload that is NULL (22004), a channel of more than 63 bytes, a payload that is not a JSON object or takes more than 7950 bytes (23514).';
+'Posts notifications to the listeners of a channel, each a row of cx.outbox written in the transaction that it is about, and returns how many. They are sent in the order of the array, by whom cxm.notify_mode() says, with "outbox_id" added. A payload holds ids and states, never what a customer wrote, since any role may LISTEN. No payloads (NULL or an empty array) post nothing. Errors: a channel or payload that is NULL (22004), a channel of more than 63 bytes, a payload that is not a JSON object, has the key outbox_id or takes more than 7950 bytes (23514).';
 
 CREATE FUNCTION cxm.wake_notifier() RETURNS void
 AS 'MODULE_PATHNAME', 'cxm_wake'

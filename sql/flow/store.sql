@@ -201,7 +201,7 @@ AS $$
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{response,answer}'),
         ('writer', 'SELECT', '{fatigue_rule,quota,survey_trigger,survey_step}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{invitation,invitation_token,contact_clock,quota_stripe,referral_code,referral}'),
-        ('writer', 'SELECT, INSERT, DELETE', '{quota_place}'),
+        ('writer', 'SELECT, INSERT, DELETE', '{quota_place,quota_excess}'),
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{survey_candidate}'),
         ('agent', 'UPDATE', '{alert}'),
         ('agent', 'INSERT, UPDATE', '{delivery,delivery_event}'),
@@ -277,7 +277,7 @@ BEGIN
         FROM pg_class AS c
         JOIN pg_attribute AS a ON a.attrelid = c.oid
         WHERE c.relnamespace = 'cx'::regnamespace
-          AND c.relname IN ('event', 'feedback', 'purchase', 'alert', 'follow_up', 'response')
+          AND c.relname IN ('event', 'feedback', 'purchase', 'alert', 'follow_up', 'response', 'conversation', 'conversation_message', 'delivery')
           AND a.attname IN ('identifier_id', 'event_type_id', 'touchpoint_id', 'location_id', 'product_id', 'employee_id', 'source_id')
         ORDER BY 1, 2
     LOOP

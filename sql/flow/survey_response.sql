@@ -355,6 +355,9 @@ COMMENT ON FUNCTION cxm.version_plan(text, integer) IS 'Plan of a version of a s
 CREATE FUNCTION cxm.response_answers(response_id bigint) RETURNS jsonb
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 BEGIN
     RETURN (
@@ -377,44 +380,48 @@ COMMENT ON FUNCTION cxm.response_answers(bigint) IS
 
 ---- what answers become
 
+-- Responses are looked up by key, however few there are when the plan is made and however fast they become more: hence the
+-- SET clauses, here and below.
 CREATE FUNCTION cxm.response_feedback(response_ids bigint[],
-                                      OUT response_id bigint, OUT feedback_id bigint, OUT metric text, OUT score smallint, OUT scale_min smallint, OUT scale_max smallint,
-                                      OUT question text, OUT comment text, OUT comment_question text) RETURNS SETOF record
+                                      OUT feedback_id bigint, OUT occurred_at timestamptz, OUT identifier_id bigint, OUT metric text, OUT score smallint, OUT scale_min smallint, OUT scale_max smallint,
+                                      OUT touchpoint_id integer, OUT location_id integer, OUT product_id integer, OUT employee_id integer, OUT source_id integer,
+                                      OUT submission_id text, OUT question text, OUT comment text, OUT properties jsonb) RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 BEGIN
     RETURN QUERY
-    WITH given AS (
-        SELECT a.response_id, r.survey_id, r.version, a.question_id, a.feedback_id, a.value_number, a.value_text, q.key, q.metric, q.scale_min, q.scale_max,
-               s.comment_on,
-               -- the answered score that it comments on, and whether it is the first text to do so
-               row_number() OVER (PARTITION BY a.response_id, s.comment_on ORDER BY s.position) AS place,
-               max(a.question_id) FILTER (WHERE q.type <> 'text') OVER (PARTITION BY a.response_id, coalesce(s.comment_on, a.question_id)) AS scored
-        FROM unnest(response_ids) AS i(id)
-        JOIN cx.response AS r ON r.response_id = i.id
-        JOIN cx.answer AS a ON a.response_id = r.response_id
-        JOIN cx.question AS q ON q.question_id = a.question_id
-        JOIN cx.survey_question AS s ON s.survey_id = r.survey_id AND s.version = r.version AND s.question_id = a.question_id
-        WHERE a.on_path AND r.state <> 'screened_out' AND (q.metric IS NOT NULL OR s.is_comment)
-    )
-    SELECT g.response_id, g.feedback_id, g.metric, g.value_number::smallint, g.scale_min, g.scale_max, g.key, c.value_text, c.key
-    FROM given AS g
-    LEFT JOIN given AS c ON c.response_id = g.response_id AND c.comment_on = g.question_id AND c.place = 1
-    WHERE g.value_text IS NULL
-    UNION ALL
-    SELECT g.response_id, g.feedback_id, t.metric, NULL, t.scale_min, t.scale_max, g.key, g.value_text, NULL
-    FROM given AS g
-    CROSS JOIN LATERAL (
-        SELECT k.metric, k.scale_min, k.scale_max, CASE WHEN k.question_id = g.comment_on THEN 0 ELSE q.position END AS place
-        FROM cx.survey_question AS q
-        JOIN cx.question AS k ON k.question_id = q.question_id
-        WHERE q.survey_id = g.survey_id AND q.version = g.version AND k.metric IS NOT NULL
-        UNION ALL
-        SELECT m.metric, m.scale_min, m.scale_max, NULL FROM cx.metric AS m WHERE m.metric = 'rating'
-        ORDER BY place LIMIT 1) AS t
-    WHERE g.value_text IS NOT NULL AND (g.scored IS NULL OR g.place > 1);
+    SELECT g.feedback_id, g.feedback_at, g.identifier_id, coalesce(g.metric, t.metric), g.score, coalesce(g.scale_min, t.scale_min), coalesce(g.scale_max, t.scale_max),
+           g.touchpoint_id, g.location_id, g.product_id, g.employee_id, g.source_id, g.submission_id, g.key, coalesce(g.value_text, g.next_text),
+           jsonb_strip_nulls(jsonb_build_object('survey', g.survey, 'response_id', g.response_id, 'comment_question', g.next_key))
+    FROM (SELECT r.*, v.key AS survey, a.feedback_id, a.value_number::smallint AS score, a.value_text, q.key, q.metric, q.scale_min, q.scale_max, s.comment_on,
+                 -- behind a score its texts, in the order of the survey
+                 row_number() OVER w AS place,
+                 first_value(q.metric IS NOT NULL) OVER w AS has_score,
+                 CASE WHEN q.metric IS NOT NULL THEN lead(a.value_text) OVER w END AS next_text,
+                 CASE WHEN q.metric IS NOT NULL THEN lead(q.key) OVER w END AS next_key
+          FROM unnest(response_ids) AS i(id)
+          JOIN cx.response AS r ON r.response_id = i.id
+          JOIN cx.survey AS v ON v.survey_id = r.survey_id
+          JOIN cx.answer AS a ON a.response_id = r.response_id
+          JOIN cx.question AS q ON q.question_id = a.question_id
+          JOIN cx.survey_question AS s ON s.survey_id = r.survey_id AND s.version = r.version AND s.question_id = a.question_id
+          WHERE a.on_path AND r.state <> 'screened_out' AND (q.metric IS NOT NULL OR s.is_comment)
+          WINDOW w AS (PARTITION BY a.response_id, coalesce(s.comment_on, a.question_id) ORDER BY q.metric IS NULL, s.position)) AS g
+    LEFT JOIN LATERAL (
+        -- what a text without a score is filed under
+        SELECT k.metric, k.scale_min, k.scale_max
+        FROM cx.survey_question AS s
+        JOIN cx.question AS k ON k.question_id = s.question_id
+        WHERE g.metric IS NULL AND s.survey_id = g.survey_id AND s.version = g.version AND k.metric IS NOT NULL
+        ORDER BY k.question_id <> coalesce(g.comment_on, 0), s.position
+        LIMIT 1) AS f ON true
+    LEFT JOIN cx.metric AS t ON t.metric = coalesce(f.metric, 'rating') AND g.metric IS NULL
+    WHERE g.metric IS NOT NULL OR NOT (g.has_score AND g.place = 2);
 END
 $$;
 
@@ -425,42 +432,42 @@ CREATE FUNCTION cxm.sync_feedback(response_ids bigint[], fresh boolean) RETURNS 
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 DECLARE
     v_rows bigint;
 BEGIN
-    IF NOT fresh THEN
-        WITH wanted AS MATERIALIZED (
-            SELECT w.feedback_id FROM cxm.response_feedback(response_ids) AS w
-        )
-        DELETE FROM cx.feedback AS f
-        USING cx.response AS r
-        WHERE r.response_id = ANY (response_ids) AND f.submission_id = r.submission_id AND f.occurred_at = r.feedback_at
-          AND f.properties @> jsonb_build_object('response_id', r.response_id)
-          AND f.feedback_id NOT IN (SELECT w.feedback_id FROM wanted AS w);
-
-        UPDATE cx.feedback AS f
-        SET score = w.score, comment = w.comment, identifier_id = r.identifier_id, touchpoint_id = r.touchpoint_id, location_id = r.location_id,
-            product_id = r.product_id, employee_id = r.employee_id,
-            properties = jsonb_strip_nulls(jsonb_build_object('survey', s.key, 'response_id', r.response_id, 'comment_question', w.comment_question))
-        FROM cxm.response_feedback(response_ids) AS w
-        JOIN cx.response AS r ON r.response_id = w.response_id
-        JOIN cx.survey AS s ON s.survey_id = r.survey_id
-        WHERE f.feedback_id = w.feedback_id AND f.occurred_at = r.feedback_at
-          AND (f.score, f.comment, f.identifier_id, f.touchpoint_id, f.location_id, f.product_id, f.employee_id)
-              IS DISTINCT FROM (w.score, w.comment, r.identifier_id, r.touchpoint_id, r.location_id, r.product_id, r.employee_id);
+    IF fresh THEN
+        INSERT INTO cx.feedback (feedback_id, occurred_at, identifier_id, metric, score, scale_min, scale_max, touchpoint_id, location_id,
+                                 product_id, employee_id, source_id, submission_id, question, comment, properties)
+        SELECT w.* FROM cxm.response_feedback(response_ids) AS w;
+        GET DIAGNOSTICS v_rows = ROW_COUNT;
+        RETURN v_rows;
     END IF;
+
+    WITH wanted AS MATERIALIZED (
+        SELECT w.feedback_id FROM cxm.response_feedback(response_ids) AS w
+    )
+    DELETE FROM cx.feedback AS f
+    USING cx.response AS r
+    WHERE r.response_id = ANY (response_ids) AND f.submission_id = r.submission_id AND f.occurred_at = r.feedback_at
+      AND f.properties @> jsonb_build_object('response_id', r.response_id)
+      AND f.feedback_id NOT IN (SELECT w.feedback_id FROM wanted AS w);
+
+    UPDATE cx.feedback AS f
+    SET score = w.score, comment = w.comment, identifier_id = w.identifier_id, touchpoint_id = w.touchpoint_id, location_id = w.location_id,
+        product_id = w.product_id, employee_id = w.employee_id, properties = w.properties
+    FROM cxm.response_feedback(response_ids) AS w
+    WHERE f.feedback_id = w.feedback_id AND f.occurred_at = w.occurred_at
+      AND (f.score, f.comment, f.identifier_id, f.touchpoint_id, f.location_id, f.product_id, f.employee_id)
+          IS DISTINCT FROM (w.score, w.comment, w.identifier_id, w.touchpoint_id, w.location_id, w.product_id, w.employee_id);
 
     INSERT INTO cx.feedback (feedback_id, occurred_at, identifier_id, metric, score, scale_min, scale_max, touchpoint_id, location_id,
                              product_id, employee_id, source_id, submission_id, question, comment, properties)
-    SELECT w.feedback_id, r.feedback_at, r.identifier_id, w.metric, w.score, w.scale_min, w.scale_max, r.touchpoint_id, r.location_id,
-           r.product_id, r.employee_id, r.source_id, r.submission_id, w.question, w.comment,
-           jsonb_strip_nulls(jsonb_build_object('survey', s.key, 'response_id', r.response_id, 'comment_question', w.comment_question))
-    FROM cxm.response_feedback(response_ids) AS w
-    JOIN cx.response AS r ON r.response_id = w.response_id
-    JOIN cx.survey AS s ON s.survey_id = r.survey_id
-    WHERE fresh OR NOT EXISTS (SELECT FROM cx.feedback AS f WHERE f.feedback_id = w.feedback_id AND f.occurred_at = r.feedback_at)
-    ORDER BY w.feedback_id;
+    SELECT w.* FROM cxm.response_feedback(response_ids) AS w
+    WHERE NOT EXISTS (SELECT FROM cx.feedback AS f WHERE f.feedback_id = w.feedback_id AND f.occurred_at = w.occurred_at);
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     RETURN v_rows;
 END
@@ -475,6 +482,9 @@ CREATE FUNCTION cxm.write_answers(response_id bigint, plan jsonb, changes jsonb,
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -553,7 +563,8 @@ CREATE FUNCTION cxm.store_responses(source_id integer, records cxm.response_inpu
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
-SET plan_cache_mode = auto
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
 AS $$
 DECLARE
     v_limits record := cxm.ingest_limits();
@@ -571,13 +582,14 @@ DECLARE
     v_feedback_at timestamptz;
     v_path integer[];
     v_fresh bigint[] := '{}';     -- responses that get feedback for the first time
+    v_times timestamptz[] := '{}';
     v_again bigint[] := '{}';     -- whose feedback is to be corrected
     v_named integer[] := '{}';    -- records that name people or places
     v_invited integer[] := '{}';  -- that answer an invitation
+    v_complete bigint[] := '{}';   -- that were completed
+    v_open bigint[] := '{}';      -- complete without one
     v_payloads jsonb[] := '{}';
 BEGIN
-    PERFORM cxm.plan_for(cardinality(records));
-
     -- in one order for all, so that batches cannot deadlock
     FOR v_in IN
         SELECT r.ordinality AS n, s.survey_id, s.key, s.state, s.version, s.default_language, s.touchpoint_id, s.location_id, s.feedback_on, s.notify, v.plan
@@ -680,13 +692,19 @@ BEGIN
                 v_again := v_again || v_id;
             ELSIF v_feedback_at IS NOT NULL THEN
                 v_fresh := v_fresh || v_id;
+                v_times := v_times || v_feedback_at;
             END IF;
             IF v_record.identifiers IS NOT NULL OR coalesce(v_record.touchpoint, v_record.location, v_record.product, v_record.employee) IS NOT NULL THEN
                 v_named := v_named || v_in.n::integer;
             END IF;
+            IF v_state = 'complete' THEN
+                v_complete := v_complete || v_id;
+            END IF;
             IF v_record.final THEN
                 IF v_record.invitation_id IS NOT NULL THEN
                     v_invited := v_invited || v_in.n::integer;
+                ELSIF v_state = 'complete' THEN
+                    v_open := v_open || v_id;
                 END IF;
                 IF v_in.notify THEN
                     v_payloads := v_payloads || jsonb_build_object('response_id', v_id, 'survey', v_in.key, 'state', v_state);
@@ -698,6 +716,7 @@ BEGIN
     END LOOP;
 
     IF v_named <> '{}' THEN
+        PERFORM cxm.plan_for(cardinality(v_named));
         UPDATE cx.response AS r
         SET identifier_id = coalesce(n.identifier_id, r.identifier_id), touchpoint_id = coalesce(n.touchpoint_id, r.touchpoint_id),
             location_id = coalesce(n.location_id, r.location_id), product_id = coalesce(n.product_id, r.product_id), employee_id = coalesce(n.employee_id, r.employee_id)
@@ -715,12 +734,22 @@ BEGIN
     IF v_fresh <> '{}' THEN
         -- not where the transaction began before this statement, and so may go on after it
         IF transaction_timestamp() >= statement_timestamp() THEN
-            PERFORM cxm.ensure_partitions('feedback', ARRAY(SELECT r.feedback_at FROM unnest(v_fresh) AS f(id) JOIN cx.response AS r ON r.response_id = f.id));
+            PERFORM cxm.ensure_partitions('feedback', v_times);
         END IF;
         PERFORM cxm.sync_feedback(v_fresh, true);
     END IF;
     IF v_again <> '{}' THEN
         PERFORM cxm.sync_feedback(v_again, false);
+    END IF;
+    IF v_complete <> '{}' THEN
+        PERFORM cxm.take_quotas(v_complete);
+    END IF;
+    IF v_open <> '{}' THEN
+        PERFORM cxm.start_survey_steps(r.survey_id, r.response_id, r.identifier_id)
+        FROM unnest(v_open) AS o(id)
+        JOIN cx.response AS r ON r.response_id = o.id
+        WHERE r.identifier_id IS NOT NULL
+        ORDER BY r.response_id;
     END IF;
     IF v_invited <> '{}' THEN
         PERFORM cxm.complete_invitation((records[v.n]).invitation_id, (v_results[v.n]).response_id)
@@ -738,7 +767,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.store_responses(integer, cxm.response_input[]) IS
-'Takes responses of one source: a result each, in step. A refused one leaves nothing behind; of the others the rows of cx.response and cx.answer are written, people and places looked up, feedback written (alert rules see it), invitations completed and listeners told. Responses are locked in the order of survey and submission_id, before anything else.';
+'Takes responses of one source: a result each, in step. A refused one leaves nothing behind; of the others the rows of cx.response and cx.answer are written, people and places looked up, feedback written (alert rules see it), invitations completed, what follows a response started, and listeners told. Responses are locked in the order of survey and submission_id, before anything else.';
 
 CREATE FUNCTION cxm.store_response(source text, record cxm.response_input) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -782,11 +811,13 @@ COMMENT ON FUNCTION cxm.invited_response(text, text, cxm.response_input) IS
 CREATE FUNCTION cxm.submit_response(token text, answers jsonb, language text DEFAULT NULL, channel text DEFAULT NULL,
                                     touchpoint text DEFAULT NULL, location text DEFAULT NULL, product text DEFAULT NULL, employee text DEFAULT NULL,
                                     started_at timestamptz DEFAULT NULL, metadata jsonb DEFAULT NULL, source text DEFAULT 'survey') RETURNS bigint
-LANGUAGE sql VOLATILE PARALLEL UNSAFE
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT cxm.invited_response(token, source, (NULL, NULL, NULL, NULL, NULL, language, channel, touchpoint, location, product, employee,
+BEGIN
+    RETURN cxm.invited_response(token, source, (NULL, NULL, NULL, NULL, NULL, language, channel, touchpoint, location, product, employee,
                                                 started_at, now(), NULL, true, nullif(metadata, 'null'), answers, NULL, NULL)::cxm.response_input);
+END
 $$;
 
 COMMENT ON FUNCTION cxm.submit_response(text, jsonb, text, text, text, text, text, text, timestamptz, jsonb, text) IS
@@ -795,11 +826,13 @@ COMMENT ON FUNCTION cxm.submit_response(text, jsonb, text, text, text, text, tex
 CREATE FUNCTION cxm.save_response(token text, answers jsonb, seen text DEFAULT NULL, language text DEFAULT NULL, channel text DEFAULT NULL,
                                   touchpoint text DEFAULT NULL, location text DEFAULT NULL, product text DEFAULT NULL, employee text DEFAULT NULL,
                                   started_at timestamptz DEFAULT NULL, metadata jsonb DEFAULT NULL, source text DEFAULT 'survey') RETURNS bigint
-LANGUAGE sql VOLATILE PARALLEL UNSAFE
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT cxm.invited_response(token, source, (NULL, NULL, NULL, NULL, NULL, language, channel, touchpoint, location, product, employee,
+BEGIN
+    RETURN cxm.invited_response(token, source, (NULL, NULL, NULL, NULL, NULL, language, channel, touchpoint, location, product, employee,
                                                 started_at, now(), seen, false, nullif(metadata, 'null'), answers, NULL, NULL)::cxm.response_input);
+END
 $$;
 
 COMMENT ON FUNCTION cxm.save_response(text, jsonb, text, text, text, text, text, text, text, timestamptz, jsonb, text) IS
@@ -808,11 +841,13 @@ COMMENT ON FUNCTION cxm.save_response(text, jsonb, text, text, text, text, text,
 CREATE FUNCTION cxm.submit_open_response(survey text, submission_id text, answers jsonb, identifiers jsonb DEFAULT NULL, language text DEFAULT NULL, channel text DEFAULT NULL,
                                          touchpoint text DEFAULT NULL, location text DEFAULT NULL, product text DEFAULT NULL, employee text DEFAULT NULL,
                                          started_at timestamptz DEFAULT NULL, metadata jsonb DEFAULT NULL, source text DEFAULT 'survey') RETURNS bigint
-LANGUAGE sql VOLATILE PARALLEL UNSAFE
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT cxm.store_response(source, (survey, submission_id, NULL, NULL, nullif(identifiers, 'null'), language, channel, touchpoint, location, product, employee,
+BEGIN
+    RETURN cxm.store_response(source, (survey, submission_id, NULL, NULL, nullif(identifiers, 'null'), language, channel, touchpoint, location, product, employee,
                                        started_at, now(), NULL, true, nullif(metadata, 'null'), answers, NULL, NULL)::cxm.response_input);
+END
 $$;
 
 COMMENT ON FUNCTION cxm.submit_open_response(text, text, jsonb, jsonb, text, text, text, text, text, text, timestamptz, jsonb, text) IS
@@ -821,11 +856,13 @@ COMMENT ON FUNCTION cxm.submit_open_response(text, text, jsonb, jsonb, text, tex
 CREATE FUNCTION cxm.save_open_response(survey text, submission_id text, answers jsonb, seen text DEFAULT NULL, identifiers jsonb DEFAULT NULL, language text DEFAULT NULL, channel text DEFAULT NULL,
                                        touchpoint text DEFAULT NULL, location text DEFAULT NULL, product text DEFAULT NULL, employee text DEFAULT NULL,
                                        started_at timestamptz DEFAULT NULL, metadata jsonb DEFAULT NULL, source text DEFAULT 'survey') RETURNS bigint
-LANGUAGE sql VOLATILE PARALLEL UNSAFE
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT cxm.store_response(source, (survey, submission_id, NULL, NULL, nullif(identifiers, 'null'), language, channel, touchpoint, location, product, employee,
+BEGIN
+    RETURN cxm.store_response(source, (survey, submission_id, NULL, NULL, nullif(identifiers, 'null'), language, channel, touchpoint, location, product, employee,
                                        started_at, now(), seen, false, nullif(metadata, 'null'), answers, NULL, NULL)::cxm.response_input);
+END
 $$;
 
 COMMENT ON FUNCTION cxm.save_open_response(text, text, jsonb, text, jsonb, text, text, text, text, text, text, timestamptz, jsonb, text) IS

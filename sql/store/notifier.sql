@@ -11,7 +11,7 @@ CREATE TABLE cx.outbox (
     CONSTRAINT outbox_pkey PRIMARY KEY (outbox_id),
     CONSTRAINT outbox_channel_check CHECK (octet_length(channel) BETWEEN 1 AND 63),
     -- NOTIFY takes less than 8000 bytes, and outbox_id comes on top
-    CONSTRAINT outbox_payload_check CHECK (jsonb_typeof(payload) = 'object' AND octet_length(payload::text) <= 7950)
+    CONSTRAINT outbox_payload_check CHECK (jsonb_typeof(payload) = 'object' AND NOT payload ? 'outbox_id' AND octet_length(payload::text) <= 7950)
 );
 
 -- what waits, for the worker and for cxm.send_outbox(); a row is in one of them at most, and in none once it is sent
@@ -22,7 +22,7 @@ CREATE INDEX outbox_posted_xid_idx ON cx.outbox (posted_xid);
 COMMENT ON TABLE cx.outbox IS 'Notifications for listeners, written by cxm.post_notifications() in the transaction that they are about. Ids only, never what a customer wrote: any role may LISTEN.';
 COMMENT ON COLUMN cx.outbox.outbox_id IS 'Key of the notification; listeners find it in the payload.';
 COMMENT ON COLUMN cx.outbox.channel IS 'Channel of NOTIFY, such as cxm_alert; 1 to 63 bytes.';
-COMMENT ON COLUMN cx.outbox.payload IS 'What listeners receive, with outbox_id added: a JSON object of at most 7950 bytes.';
+COMMENT ON COLUMN cx.outbox.payload IS 'What listeners receive, with outbox_id added: a JSON object of at most 7950 bytes without that key.';
 COMMENT ON COLUMN cx.outbox.created_at IS 'When it was written (before its transaction committed).';
 COMMENT ON COLUMN cx.outbox.posted_xid IS 'Transaction that wrote it: what makes cxm.replay_outbox() exact.';
 COMMENT ON COLUMN cx.outbox.held IS 'Whether it was written under cxm.notify_mode off and waits for cxm.send_outbox(); the worker leaves it alone.';

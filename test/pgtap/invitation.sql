@@ -267,6 +267,7 @@ SELECT ok((SELECT count(*) FILTER (WHERE got = 'suppressed') > 50 AND count(*) F
           AND (SELECT count(*) > 20 FROM cx.invitation WHERE state <> 'suppressed' AND send_at > asked_for), 'which happens to many, with merges between');
 SELECT is_empty('SELECT * FROM cx.invitation WHERE state = ''suppressed'' AND (rule_id IS NULL OR NOT detail ?& ''{rule,free_at,nearest}'')', 'who is suppressed knows by which rule, and when it would be free');
 
+SELECT is((SELECT b FROM cxm.invite_batch((SELECT main FROM s), '{}', NULL, 'nps') AS b)::text, '(0,0,0,0)', 'nobody at all is fine under rules, too');
 -- a batch comes to the same as one after the other
 DELETE FROM cx.invitation;
 SELECT is((SELECT b.scheduled::text || ' ' || b.suppressed FROM cxm.invite_batch((SELECT main FROM s), ARRAY(SELECT i.identifier_id FROM cx.identifier AS i JOIN cx.profile AS p USING (profile_id)

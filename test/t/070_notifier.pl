@@ -238,6 +238,16 @@ is("$status $err", '0 ', 'its owner, who may not end sessions of a superuser, dr
 is(($node->psql('postgres', 'DROP DATABASE third'))[2], '', 'and without FORCE it goes as well');
 becomes($workers, 'shop', 'there is one left', 'postgres');
 
+# a template that has a store all the same
+ask(q{CREATE EXTENSION cxm; SELECT cxm.create_store('UTC')}, 'template1');
+becomes($workers, 'shop template1', 'a store in a template is served, too', 'postgres');
+is(($node->psql('postgres', 'CREATE DATABASE copy'))[2], '', 'which is taken when no template is named');
+post(55, 'template1');
+becomes($unsent, '0', 'before and after', 'template1');
+ask('DROP DATABASE copy', 'postgres');
+ask('SET client_min_messages = warning; DROP EXTENSION cxm CASCADE; DROP SCHEMA cx CASCADE', 'template1');
+becomes($workers, 'shop', 'there is one left again', 'postgres');
+
 # ---- the store goes and comes
 
 ask(q{SET cxm.notify_mode = off; SELECT cxm.post_notifications('told', ARRAY['{"n": 61}']::jsonb[])});

@@ -81,6 +81,34 @@ load('sixty clients submit one form with different answers', [ '-c', 60, '-t', 1
 	other => "SELECT load.send('visit', 'other', 'submit', jsonb_build_object('nps', 9, 'why', pg_backend_pid()::text), NULL);\n");
 is(ask("SELECT state, count(*) FROM load.log WHERE form = 'other' GROUP BY 1 ORDER BY 1"), "00000|1\n55000|59", 'the others are refused');
 
+# one token, sixty clients; and two hundred tokens, ten clients at any of them
+ask(<<'SQL');
+CREATE TABLE load.invited AS
+SELECT n, i.invitation_id, i.token FROM generate_series(0, 200) AS n, cxm.invite((SELECT survey_id FROM cx.survey WHERE key = 'visit'), jsonb_build_object('email', 'invited' || n || '@example.com')) AS i;
+CREATE FUNCTION load.redeem(n integer, answers jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_token text := (SELECT i.token FROM load.invited AS i WHERE i.n = redeem.n);
+BEGIN
+    INSERT INTO load.log VALUES ('token ' || n, 'redeem', answers, '00000', cxm.submit_response(v_token, answers));
+EXCEPTION WHEN object_not_in_prerequisite_state THEN
+    INSERT INTO load.log VALUES ('token ' || n, 'redeem', answers, SQLSTATE, NULL);
+END $$;
+SQL
+load('sixty clients with one token', [ '-c', 60, '-t', 1 ], token => "SELECT load.redeem(0, jsonb_build_object('nps', pg_backend_pid() % 9));\n");
+is(ask(<<'SQL'), '1|1|0|responded', 'one response; who sent the same was told so, who sent others was refused');
+SELECT (SELECT count(*) FROM cx.response AS r WHERE r.invitation_id = n.invitation_id), (SELECT count(DISTINCT l.response_id) FROM load.log AS l WHERE l.form = 'token 0'),
+       (SELECT count(*) FROM load.log AS l, cx.response AS r WHERE l.form = 'token 0' AND r.invitation_id = n.invitation_id AND (l.state = '00000') <> (l.answers = cxm.response_answers(r.response_id))), n.state
+FROM load.invited AS i JOIN cx.invitation AS n USING (invitation_id) WHERE i.n = 0
+SQL
+load('ten clients with two hundred tokens', [ '-c', 10, '-T', 2 ], tokens => "\\set n random(1, 200)\n\\set nps random(0, 8)\nSELECT load.redeem(:n, jsonb_build_object('nps', :nps));\n");
+is(ask(<<'SQL'), '0', 'each token that was used has one response and is used');
+SELECT count(*) FROM load.invited AS i JOIN cx.invitation AS n USING (invitation_id)
+WHERE (SELECT count(*) FROM cx.response AS r WHERE r.invitation_id = i.invitation_id) <> (SELECT count(DISTINCT l.response_id) FROM load.log AS l WHERE l.form = 'token ' || i.n)
+   OR (n.state = 'responded') <> EXISTS (SELECT FROM load.log AS l WHERE l.form = 'token ' || i.n AND l.state = '00000')
+   OR (SELECT count(*) FROM cx.feedback AS f WHERE f.submission_id = 'invitation:' || i.invitation_id) <> (n.state = 'responded')::integer
+SQL
+is(ask("SELECT count(*) > 50 FROM cx.invitation WHERE state = 'responded'"), 't', 'and many were');
+
 # many forms, saved and submitted in any order, with good answers and bad ones, in single calls and in batches, while
 # a version is published and jobs run
 load('clients save, submit and load', [ '-c', 10, '-T', $seconds ],
@@ -113,11 +141,11 @@ is(ask("SELECT count(*) - count(DISTINCT (survey_id, submission_id)) FROM cx.res
 is(ask("SELECT count(*) FROM (SELECT form FROM load.log WHERE form ~ '^[fl]' AND state = '00000' GROUP BY form HAVING count(DISTINCT response_id) > 1) AS x"), '0', 'and everybody was told the same one');
 is(ask(<<'SQL'), '0', 'a form is stored when, and only when, somebody was told so');
 SELECT count(*) FROM (SELECT DISTINCT form, response_id FROM load.log WHERE state = '00000') AS s
-FULL JOIN (SELECT submission_id AS form, response_id FROM cx.response WHERE submission_id !~ '^b') AS r USING (form, response_id) WHERE s.form IS NULL OR r.form IS NULL
+FULL JOIN (SELECT submission_id AS form, response_id FROM cx.response WHERE submission_id !~ '^b') AS r USING (form, response_id) WHERE (s.form IS NULL OR r.form IS NULL) AND coalesce(s.form, r.form) !~ '^(token|invitation)'
 SQL
 is(ask(<<'SQL'), '0', 'what was submitted stands in the response as it was sent');
 SELECT count(*) FROM cx.response AS r WHERE r.state = 'complete' AND r.submission_id !~ '^b'
-AND NOT EXISTS (SELECT FROM load.log AS l WHERE l.response_id = r.response_id AND l.kind = 'submit' AND cxm.response_answers(r.response_id) @> l.answers)
+AND NOT EXISTS (SELECT FROM load.log AS l WHERE l.response_id = r.response_id AND l.kind <> 'save' AND cxm.response_answers(r.response_id) @> l.answers)
 SQL
 is(ask("SELECT count(*) FROM load.log AS l WHERE (l.answers -> 'nps')::integer NOT BETWEEN 0 AND 10 AND l.state <> '22003'"), '0', 'what is off the scale was refused, every time');
 is(ask(<<'SQL'), '0', 'feedback is what the answers say, no more and no less');
