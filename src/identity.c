@@ -776,11 +776,11 @@ begin_direct(Batch *batch)
 }
 
 static int64
-resolve_batch(Batch *batch, text *retired_reason, CxmPlace *place)
+resolve_batch(Batch *batch, text *retired_reason, bool never_waits, CxmPlace *place)
 {
 	return cxm_resolve(batch->rules, (CxmChange *) batch->changes.data, batch->changes.n,
 					   (CxmFresh *) batch->fresh.data, batch->fresh.n,
-					   (CxmLabel *) batch->labels.data, batch->labels.n, retired_reason,
+					   (CxmLabel *) batch->labels.data, batch->labels.n, retired_reason, never_waits,
 					   batch->is_small ? &batch->direct : NULL, place);
 }
 
@@ -938,7 +938,7 @@ cxm_link_identifiers(PG_FUNCTION_ARGS)
 		cxm_query(&changed_query, args, false, read_changed, &batch);
 	}
 	add_links(&batch, PG_GETARG_INT32(0));
-	resolve_batch(&batch, PG_ARGISNULL(10) ? no_evidence : PG_GETARG_TEXT_PP(10), NULL);
+	resolve_batch(&batch, PG_ARGISNULL(10) ? no_evidence : PG_GETARG_TEXT_PP(10), false, NULL);
 	cxm_direct_end(&batch.direct);
 
 	result = cxm_array(anchors, has_no_anchor, (Size) times.n, INT8OID);
@@ -1114,7 +1114,7 @@ cxm_link(PG_FUNCTION_ARGS)
 	else
 	{
 		place.identifier_id = ends[0].id;
-		resolve_batch(&batch, NULL, &place);
+		resolve_batch(&batch, NULL, false, &place);
 	}
 	cxm_direct_end(&batch.direct);
 	if (place.profile_id == 0)
@@ -1128,7 +1128,7 @@ cxm_link(PG_FUNCTION_ARGS)
 
 /* Resolve links by their numbers, retiring them first when there is a reason */
 static int64
-resolve_by_id(Datum link_ids, text *retired_reason)
+resolve_by_id(Datum link_ids, text *retired_reason, bool waits)
 {
 	Batch		batch = {.retires = retired_reason != NULL};
 	int64		count;
@@ -1138,29 +1138,30 @@ resolve_by_id(Datum link_ids, text *retired_reason)
 	batch.rules = current_rules();
 	cxm_vector_init(&batch.changes, sizeof(CxmChange));
 	cxm_query(&changed_query, &link_ids, false, read_changed, &batch);
-	count = resolve_batch(&batch, retired_reason, NULL);
+	count = resolve_batch(&batch, retired_reason, !waits, NULL);
 	SPI_finish();
 	return count;
 }
 
 PG_FUNCTION_INFO_V1(cxm_resolve_links);
 
-/* cxm.resolve_links(link_ids): how many profiles and identifiers belong to somebody else now */
+/* cxm.resolve_links(link_ids, wait): how many profiles and identifiers belong to somebody else now */
 Datum
 cxm_resolve_links(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(resolve_by_id(PG_GETARG_DATUM(0), NULL));
+	PG_RETURN_INT64(resolve_by_id(PG_GETARG_DATUM(0), NULL, PG_GETARG_BOOL(1)));
 }
 
 PG_FUNCTION_INFO_V1(cxm_retire_links);
 
-/* cxm.retire_links(link_ids, reason): the same of links that are retired with it */
+/* cxm.retire_links(link_ids, reason, wait): the same of links that are retired with it */
 Datum
 cxm_retire_links(PG_FUNCTION_ARGS)
 {
 	if (PG_ARGISNULL(0))
 		PG_RETURN_INT64(0);
-	PG_RETURN_INT64(resolve_by_id(PG_GETARG_DATUM(0), PG_ARGISNULL(1) ? cstring_to_text("") : PG_GETARG_TEXT_PP(1)));
+	PG_RETURN_INT64(resolve_by_id(PG_GETARG_DATUM(0), PG_ARGISNULL(1) ? cstring_to_text("") : PG_GETARG_TEXT_PP(1),
+								  PG_ARGISNULL(2) || PG_GETARG_BOOL(2)));
 }
 
 static CxmQuery state_query =

@@ -220,7 +220,7 @@ typedef struct CxmPlace
 
 extern int64 cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
 						 const CxmFresh *fresh, Size nfresh, const CxmLabel *labels, Size nlabels,
-						 text *retired_reason, CxmDirect *direct, CxmPlace *place);
+						 text *retired_reason, bool never_waits, CxmDirect *direct, CxmPlace *place);
 extern int64 cxm_resolve_everything(const CxmRules *rules);
 
 /* where the store differs from what its links say; an id of 0 stands for none */

@@ -489,7 +489,7 @@ open_table(CxmDirect *direct, TableNumber number, LOCKMODE lock, AclMode privile
 		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
 		is_registered = true;
 	}
-	if (!OidIsValid(relid) || pg_class_aclcheck(relid, GetUserId(), privileges) != ACLCHECK_OK)
+	if (!OidIsValid(relid) || pg_class_aclmask(relid, GetUserId(), privileges, ACLMASK_ALL) != privileges)
 		return false;
 	if (direct->relations[number] != NULL)
 		LockRelationOid(relid, lock);

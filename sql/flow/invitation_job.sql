@@ -248,9 +248,9 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.start_survey_steps(integer, bigint, bigint, jsonb) IS
-'Notes that the steps of a survey are to follow a completed response, and returns how many; 0 where nobody knows who responded. For a response to an invitation cxm.complete_invitation() calls it; for others the survey does. cxm.invite_candidates() does the rest.';
+'Notes that the steps of a survey are to follow a completed response, and returns how many; 0 where nobody knows who responded. For a response to an invitation cxm.complete_invitation() calls it; for others whoever stores them. cxm.invite_candidates() does the rest.';
 
-CREATE FUNCTION cxm.responses_completed(response_ids bigint[]) RETURNS bigint
+CREATE FUNCTION cxm.take_quotas(response_ids bigint[]) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -269,7 +269,7 @@ BEGIN
     END IF;
 
     FOR v_response IN
-        SELECT r.response_id, r.survey_id, r.identifier_id, r.invitation_id,
+        SELECT r.response_id, r.survey_id,
                EXISTS (SELECT FROM cx.quota AS q WHERE q.survey_id = r.survey_id AND q.basis = 'response' AND q.enabled) AS has_quota
         FROM cx.response AS r
         WHERE r.response_id = ANY (response_ids) AND r.state = 'complete'
@@ -279,17 +279,13 @@ BEGIN
            OR cxm.take_quota(v_response.survey_id, cxm.response_attributes(v_response.response_id), v_response.response_id, refuse => cardinality(response_ids) = 1) THEN
             v_counted := v_counted + 1;
         END IF;
-        -- of a response to an invitation cxm.complete_invitation() knows
-        IF v_response.invitation_id IS NULL THEN
-            PERFORM cxm.start_survey_steps(v_response.survey_id, v_response.response_id, v_response.identifier_id);
-        END IF;
     END LOOP;
     RETURN v_counted;
 END
 $$;
 
-COMMENT ON FUNCTION cxm.responses_completed(bigint[]) IS
-'What completed responses set going: each takes its places in the quotas of its survey, and the steps of the survey follow it where there was no invitation. Called where responses are stored. Returns how many are within quota. Of several at once none is refused for a quota: those beyond it are marked. Error CX004 when the only one is refused.';
+COMMENT ON FUNCTION cxm.take_quotas(bigint[]) IS
+'Has completed responses take their places in the quotas of their surveys, and returns how many are within quota. Called where responses are stored. Of several at once none is refused: those beyond a quota are marked. Error CX004 when the only one is refused.';
 
 CREATE FUNCTION cxm.response_attributes(response_id bigint) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE

@@ -587,6 +587,7 @@ DECLARE
     v_named integer[] := '{}';    -- records that name people or places
     v_invited integer[] := '{}';  -- that answer an invitation
     v_complete bigint[] := '{}';   -- that were completed
+    v_open bigint[] := '{}';      -- complete without one
     v_payloads jsonb[] := '{}';
 BEGIN
     -- in one order for all, so that batches cannot deadlock
@@ -702,6 +703,8 @@ BEGIN
             IF v_record.final THEN
                 IF v_record.invitation_id IS NOT NULL THEN
                     v_invited := v_invited || v_in.n::integer;
+                ELSIF v_state = 'complete' THEN
+                    v_open := v_open || v_id;
                 END IF;
                 IF v_in.notify THEN
                     v_payloads := v_payloads || jsonb_build_object('response_id', v_id, 'survey', v_in.key, 'state', v_state);
@@ -739,7 +742,14 @@ BEGIN
         PERFORM cxm.sync_feedback(v_again, false);
     END IF;
     IF v_complete <> '{}' THEN
-        PERFORM cxm.responses_completed(v_complete);
+        PERFORM cxm.take_quotas(v_complete);
+    END IF;
+    IF v_open <> '{}' THEN
+        PERFORM cxm.start_survey_steps(r.survey_id, r.response_id, r.identifier_id)
+        FROM unnest(v_open) AS o(id)
+        JOIN cx.response AS r ON r.response_id = o.id
+        WHERE r.identifier_id IS NOT NULL
+        ORDER BY r.response_id;
     END IF;
     IF v_invited <> '{}' THEN
         PERFORM cxm.complete_invitation((records[v.n]).invitation_id, (v_results[v.n]).response_id)

@@ -13,8 +13,8 @@ SELECT
     coalesce(r.partial, 0) AS partial,
     100.0::double precision * r.complete / nullif(r.started - r.screened_out, 0) AS completion_rate,
     coalesce(r.timed, 0) AS timed,
-    make_interval(secs => r.median_seconds) AS median_time,
-    make_interval(secs => r.p90_seconds) AS p90_time,
+    r.median_seconds,
+    r.p90_seconds,
     r.first_at,
     r.last_at
 FROM cx.survey AS s
@@ -50,8 +50,8 @@ COMMENT ON COLUMN cx.survey_summary.screened_out IS 'Those whose answers led out
 COMMENT ON COLUMN cx.survey_summary.partial IS 'Those that have not been submitted.';
 COMMENT ON COLUMN cx.survey_summary.completion_rate IS 'Percentage (0 to 100) of complete responses among all that were not screened out; NULL when there are none.';
 COMMENT ON COLUMN cx.survey_summary.timed IS 'Complete responses whose beginning is known: the base of the times.';
-COMMENT ON COLUMN cx.survey_summary.median_time IS 'Median time from beginning to submission; NULL when none is known.';
-COMMENT ON COLUMN cx.survey_summary.p90_time IS 'Time within which nine of ten were done; NULL when none is known.';
+COMMENT ON COLUMN cx.survey_summary.median_seconds IS 'Median time in seconds from beginning to submission; NULL when none is known.';
+COMMENT ON COLUMN cx.survey_summary.p90_seconds IS 'Seconds within which nine of ten were done; NULL when none is known.';
 COMMENT ON COLUMN cx.survey_summary.first_at IS 'When the first response was begun.';
 COMMENT ON COLUMN cx.survey_summary.last_at IS 'When a response was last saved or submitted.';
 

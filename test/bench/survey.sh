@@ -158,7 +158,7 @@ for size in quarter half full; do
 		round=$((round + 1))
 		ask "dropoff_$size" 'SELECT shown, answered, skipped, left_here FROM cx.survey_dropoff'
 		ask "naive_$size" "$naive"
-		ask "summary_$size" 'SELECT completion_rate, median_time, p90_time FROM cx.survey_summary'
+		ask "summary_$size" 'SELECT completion_rate, median_seconds, p90_seconds FROM cx.survey_summary'
 		ask "distribution_$size" 'SELECT label, n, share FROM cx.survey_distribution'
 	done
 done

@@ -307,7 +307,7 @@ SELECT * FROM cxm.submit_responses('[{"survey": "visit", "submission_id": "b11",
 SELECT message_id, state, attempts FROM cx.rejection WHERE message_id IN ('visit:b3', 'visit:b11') ORDER BY rejection_id;
 
 ---- views
-SELECT survey, version, started, complete, screened_out, partial, round(completion_rate::numeric, 2) AS completion_rate, timed, median_time, p90_time FROM cx.survey_summary ORDER BY survey, version;
+SELECT survey, version, started, complete, screened_out, partial, round(completion_rate::numeric, 2) AS completion_rate, timed, median_seconds, p90_seconds FROM cx.survey_summary ORDER BY survey, version;
 SELECT version, question, shown, answered, skipped, left_here, round(answered_rate::numeric, 1) AS answered_rate, round(left_rate::numeric, 1) AS left_rate FROM cx.survey_dropoff WHERE survey = 'visit' ORDER BY version, position;
 SELECT survey, version, question, n, round(score::numeric, 2) AS score, round(lower::numeric, 2) AS lower, round(upper::numeric, 2) AS upper FROM cx.survey_score ORDER BY 1, 2, 3;
 SELECT question, answer, label, n, base, round(share::numeric, 1) AS share FROM cx.survey_distribution WHERE survey = 'visit' AND version = 1 AND question <> 'nps' ORDER BY position, place;
