@@ -323,7 +323,7 @@ BEGIN
         WHERE s.step_id = step_follows.step_id
           AND (s.metric IS NULL
                OR EXISTS (SELECT FROM cx.answer AS a JOIN cx.question AS q ON q.question_id = a.question_id
-                          WHERE a.response_id = step_follows.response_id AND q.metric = s.metric
+                          WHERE a.response_id = step_follows.response_id AND a.on_path AND q.metric = s.metric
                             AND a.value_number >= coalesce(s.score_min, a.value_number) AND a.value_number <= coalesce(s.score_max, a.value_number))));
 END
 $$;
