@@ -72,6 +72,8 @@ typedef struct Batch
 	bool	   *guess_is_new;
 	CxmDirect	direct;
 	bool		is_small;		/* and its rows may be read without a statement */
+	bool		is_searched;	/* for its identifiers ... */
+	bool		is_unseen;		/* ... and for its one link, which is not there */
 } Batch;
 
 /* beyond so many identifiers statements that take them all at once are the faster way */
@@ -215,9 +217,11 @@ find_identifiers(Batch *batch)
 	{
 		for (uint32 i = 0; i < n; i++)
 		{
+			const Mentioned *mentioned = &batch->mentioned[i];
 			CxmLabel	label = {0};
 
-			if (cxm_direct_find_identifier(&batch->direct, batch->mentioned[i].namespace, batch->mentioned[i].value, &label))
+			if (cxm_direct_find_identifier(&batch->direct, mentioned->namespace, mentioned->value, &label)
+				&& cxm_direct_read_profile(&batch->direct, &label))
 				note_label(batch, i, &label);
 		}
 		return;
@@ -417,8 +421,8 @@ add_identifiers(Batch *batch)
 				int64		id;
 
 				if (!cxm_direct_add_identifier(&batch->direct, mentioned->namespace, mentioned->value,
-											 batch->guesses[find_group(batch->mentioned, place)],
-											 mentioned->quarantine, &id))
+											   batch->guesses[find_group(batch->mentioned, place)],
+											   mentioned->quarantine, &id))
 					break;
 				note_added(batch, place, id);
 			}
@@ -573,15 +577,16 @@ add_links_directly(Batch *batch, int32 source_id)
 		int64		link_id;
 		CxmChange  *change;
 
-		if (!is_new && cxm_direct_find_link(&batch->direct, edge->a, edge->b, source_id, edge->evidence, &is_verified, &at))
+		if (!is_new && !batch->is_unseen
+			&& cxm_direct_find_link(&batch->direct, edge->a, edge->b, source_id, edge->evidence, &is_verified, &at))
 		{
 			if ((edge->is_verified && !is_verified) || edge->at < at)
 				edges[nleft++] = *edge;
 			continue;
 		}
 		if (!cxm_direct_may_write(&batch->direct)
-			|| !cxm_direct_add_link(&batch->direct, edge->a, edge->b, source_id, edge->evidence, edge->is_verified, edge->at,
-								  edge->refused, is_new, &link_id))
+			|| !cxm_direct_add_link(&batch->direct, edge->a, edge->b, source_id, edge->evidence, edge->is_verified,
+									edge->at, edge->refused, is_new, &link_id))
 		{
 			edges[nleft++] = *edge;
 			continue;
@@ -772,11 +777,11 @@ begin_direct(Batch *batch)
 }
 
 static int64
-resolve_batch(Batch *batch, text *retired_reason, CxmPlace *place)
+resolve_batch(Batch *batch, text *retired_reason, bool never_waits, CxmPlace *place)
 {
 	return cxm_resolve(batch->rules, (CxmChange *) batch->changes.data, batch->changes.n,
 					   (CxmFresh *) batch->fresh.data, batch->fresh.n,
-					   (CxmLabel *) batch->labels.data, batch->labels.n, retired_reason,
+					   (CxmLabel *) batch->labels.data, batch->labels.n, retired_reason, never_waits,
 					   batch->is_small ? &batch->direct : NULL, place);
 }
 
@@ -934,7 +939,7 @@ cxm_link_identifiers(PG_FUNCTION_ARGS)
 		cxm_query(&changed_query, args, false, read_changed, &batch);
 	}
 	add_links(&batch, PG_GETARG_INT32(0));
-	resolve_batch(&batch, PG_ARGISNULL(10) ? no_evidence : PG_GETARG_TEXT_PP(10), NULL);
+	resolve_batch(&batch, PG_ARGISNULL(10) ? no_evidence : PG_GETARG_TEXT_PP(10), false, NULL);
 	cxm_direct_end(&batch.direct);
 
 	result = cxm_array(anchors, has_no_anchor, (Size) times.n, INT8OID);
@@ -1025,6 +1030,38 @@ normalized_argument(FunctionCallInfo fcinfo, const CxmRules *rules, int arg)
 	return normalized;
 }
 
+/* Has it been said before, and is it all that is said now?  That takes no more than looking */
+static bool
+is_known_link(Batch *batch, int32 source_id, text *evidence, TimestampTz at, bool is_verified, int64 *profile_id)
+{
+	CxmLabel	labels[2] = {0};
+	bool		was_verified;
+	TimestampTz was_at;
+
+	for (uint32 i = 0; i < 2; i++)
+	{
+		const Mentioned *mentioned = &batch->mentioned[i];
+
+		cxm_direct_find_identifier(&batch->direct, mentioned->namespace, mentioned->value, &labels[i]);
+	}
+	batch->is_unseen = labels[0].id == 0 || labels[1].id == 0
+		|| !cxm_direct_find_link(&batch->direct, labels[0].id, labels[1].id, source_id, evidence,
+								 &was_verified, &was_at);
+	if (!batch->is_unseen && (was_verified || !is_verified) && was_at <= at)
+	{
+		*profile_id = cxm_direct_read_profile(&batch->direct, &labels[0]) ? labels[0].canonical : 0;
+		if (*profile_id != 0)
+			return true;
+	}
+	batch->is_searched = true;
+	for (uint32 i = 0; i < 2; i++)
+	{
+		if (labels[i].id != 0 && cxm_direct_read_profile(&batch->direct, &labels[i]))
+			note_label(batch, i, &labels[i]);
+	}
+	return false;
+}
+
 PG_FUNCTION_INFO_V1(cxm_link);
 
 /* cxm.link(namespace_a, value_a, namespace_b, value_b, source, observed_at, verified, evidence) */
@@ -1044,9 +1081,9 @@ cxm_link(PG_FUNCTION_ARGS)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	init_batch(&batch);
-	for (int i = 0; i < 2; i++)
+	for (Size i = 0; i < 2; i++)
 	{
-		ends[i].value = normalized_argument(fcinfo, batch.rules, i * 2);
+		ends[i].value = normalized_argument(fcinfo, batch.rules, (int) i * 2);
 		ends[i].namespace = PG_GETARG_TEXT_PP(i * 2);
 		ends[i].rules = cxm_rules_find(batch.rules, ends[i].namespace);
 		/* both of one group, so that what is new goes to who is there */
@@ -1062,12 +1099,19 @@ cxm_link(PG_FUNCTION_ARGS)
 	begin_direct(&batch);
 	if (batch.is_small)
 		source_id = cxm_direct_find_source(&batch.direct, source);
+	if (source_id != 0 && is_known_link(&batch, source_id, evidence, at, is_verified, &place.profile_id))
+	{
+		cxm_direct_end(&batch.direct);
+		SPI_finish();
+		PG_RETURN_INT64(place.profile_id);
+	}
 	if (source_id == 0)
 	{
 		args[0] = PointerGetDatum(source);
 		cxm_query(&source_query, args, false, read_source, &source_id);
 	}
-	find_identifiers(&batch);
+	if (!batch.is_searched)
+		find_identifiers(&batch);
 	add_identifiers(&batch);
 	add_edge(&batch, 0, 1, evidence, at, is_verified);
 	add_links(&batch, source_id);
@@ -1076,7 +1120,7 @@ cxm_link(PG_FUNCTION_ARGS)
 	else
 	{
 		place.identifier_id = ends[0].id;
-		resolve_batch(&batch, NULL, &place);
+		resolve_batch(&batch, NULL, false, &place);
 	}
 	cxm_direct_end(&batch.direct);
 	if (place.profile_id == 0)
@@ -1090,7 +1134,7 @@ cxm_link(PG_FUNCTION_ARGS)
 
 /* Resolve links by their numbers, retiring them first when there is a reason */
 static int64
-resolve_by_id(Datum link_ids, text *retired_reason)
+resolve_by_id(Datum link_ids, text *retired_reason, bool waits)
 {
 	Batch		batch = {.retires = retired_reason != NULL};
 	int64		count;
@@ -1100,29 +1144,30 @@ resolve_by_id(Datum link_ids, text *retired_reason)
 	batch.rules = current_rules();
 	cxm_vector_init(&batch.changes, sizeof(CxmChange));
 	cxm_query(&changed_query, &link_ids, false, read_changed, &batch);
-	count = resolve_batch(&batch, retired_reason, NULL);
+	count = resolve_batch(&batch, retired_reason, !waits, NULL);
 	SPI_finish();
 	return count;
 }
 
 PG_FUNCTION_INFO_V1(cxm_resolve_links);
 
-/* cxm.resolve_links(link_ids): how many profiles and identifiers belong to somebody else now */
+/* cxm.resolve_links(link_ids, wait): how many profiles and identifiers belong to somebody else now */
 Datum
 cxm_resolve_links(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(resolve_by_id(PG_GETARG_DATUM(0), NULL));
+	PG_RETURN_INT64(resolve_by_id(PG_GETARG_DATUM(0), NULL, PG_GETARG_BOOL(1)));
 }
 
 PG_FUNCTION_INFO_V1(cxm_retire_links);
 
-/* cxm.retire_links(link_ids, reason): the same of links that are retired with it */
+/* cxm.retire_links(link_ids, reason, wait): the same of links that are retired with it */
 Datum
 cxm_retire_links(PG_FUNCTION_ARGS)
 {
 	if (PG_ARGISNULL(0))
 		PG_RETURN_INT64(0);
-	PG_RETURN_INT64(resolve_by_id(PG_GETARG_DATUM(0), PG_ARGISNULL(1) ? cstring_to_text("") : PG_GETARG_TEXT_PP(1)));
+	PG_RETURN_INT64(resolve_by_id(PG_GETARG_DATUM(0), PG_ARGISNULL(1) ? cstring_to_text("") : PG_GETARG_TEXT_PP(1),
+								  PG_ARGISNULL(2) || PG_GETARG_BOOL(2)));
 }
 
 static CxmQuery state_query =

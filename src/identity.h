@@ -159,12 +159,13 @@ extern bool cxm_direct_may_write(CxmDirect *direct);
 extern void cxm_direct_end(CxmDirect *direct);
 extern bool cxm_direct_find_identifier(const CxmDirect *direct, text *namespace, text *value, CxmLabel *label);
 extern bool cxm_direct_read_identifier(const CxmDirect *direct, int64 id, CxmLabel *label);
+extern bool cxm_direct_read_profile(const CxmDirect *direct, CxmLabel *label);
 extern int32 cxm_direct_find_source(const CxmDirect *direct, text *source);
 extern bool cxm_direct_find_link(const CxmDirect *direct, int64 a, int64 b, int32 source_id, text *evidence,
 							   bool *is_verified, TimestampTz *at);
 extern int64 cxm_direct_count_links(const CxmDirect *direct, int64 id, int64 max);
-extern bool cxm_direct_add_identifier(CxmDirect *direct, text *namespace, text *value, int64 profile_id, uint8 quarantine,
-									int64 *id);
+extern bool cxm_direct_add_identifier(CxmDirect *direct, text *namespace, text *value, int64 profile_id,
+									  uint8 quarantine, int64 *id);
 extern bool cxm_direct_add_link(CxmDirect *direct, int64 a, int64 b, int32 source_id, text *evidence, bool is_verified,
 							  TimestampTz at, uint8 refused, bool is_new, int64 *id);
 extern int64 cxm_direct_next_profile_id(const CxmDirect *direct);
@@ -219,7 +220,7 @@ typedef struct CxmPlace
 
 extern int64 cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
 						 const CxmFresh *fresh, Size nfresh, const CxmLabel *labels, Size nlabels,
-						 text *retired_reason, CxmDirect *direct, CxmPlace *place);
+						 text *retired_reason, bool never_waits, CxmDirect *direct, CxmPlace *place);
 extern int64 cxm_resolve_everything(const CxmRules *rules);
 
 /* where the store differs from what its links say; an id of 0 stands for none */

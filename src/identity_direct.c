@@ -489,7 +489,7 @@ open_table(CxmDirect *direct, TableNumber number, LOCKMODE lock, AclMode privile
 		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
 		is_registered = true;
 	}
-	if (!OidIsValid(relid) || pg_class_aclcheck(relid, GetUserId(), privileges) != ACLCHECK_OK)
+	if (!OidIsValid(relid) || pg_class_aclmask(relid, GetUserId(), privileges, ACLMASK_ALL) != privileges)
 		return false;
 	if (direct->relations[number] != NULL)
 		LockRelationOid(relid, lock);
@@ -631,7 +631,7 @@ end_scan(IndexLookup *scan)
 {
 	index_endscan(scan->scan);
 	ExecDropSingleTupleTableSlot(scan->slot);
-	index_close(scan->index, AccessShareLock);
+	index_close(scan->index, NoLock);
 }
 
 static bool
@@ -685,11 +685,10 @@ read_identifier(const CxmDirect *direct, int key, const Datum *values, int n, Cx
 	}
 	end_scan(&scan);
 
-	/* one without a profile is left to the statements, which complain */
-	return is_found && read_profile(direct, label->stub, label);
+	return is_found;
 }
 
-/* Find an identifier, and the profile that it is in */
+/* Find an identifier, all but the profile that stands */
 bool
 cxm_direct_find_identifier(const CxmDirect *direct, text *namespace, text *value, CxmLabel *label)
 {
@@ -705,6 +704,13 @@ cxm_direct_read_identifier(const CxmDirect *direct, int64 id, CxmLabel *label)
 	Datum		values[1] = {Int64GetDatum(id)};
 
 	return read_identifier(direct, BY_ID, values, 1, label);
+}
+
+/* The profile that stands; an identifier without one is left to the statements, which complain */
+bool
+cxm_direct_read_profile(const CxmDirect *direct, CxmLabel *label)
+{
+	return read_profile(direct, label->stub, label);
 }
 
 /* The number of a source that is no attached table; 0 when there is none */
@@ -823,7 +829,7 @@ store_row(const NewRow *row, TupleTableSlot *slot)
 	ExecStoreVirtualTuple(slot);
 }
 
-/* The indexes of a table, to be written to till close_indexes() */
+/* The indexes of a table, to be written to till close_indexes(); the locks stay, for the next row */
 static void
 open_indexes(const CxmDirect *direct, const Table *table)
 {
@@ -837,7 +843,7 @@ close_indexes(const Table *table)
 {
 	for (int i = 0; i < table->info->ri_NumIndices; i++)
 	{
-		index_close(table->info->ri_IndexRelationDescs[i], RowExclusiveLock);
+		index_close(table->info->ri_IndexRelationDescs[i], NoLock);
 		table->info->ri_IndexRelationDescs[i] = NULL;
 	}
 	table->info->ri_RelationDesc = NULL;
@@ -847,7 +853,8 @@ close_indexes(const Table *table)
 /*
  * Insert a row.  Where "arbiter" names an index, and another session has
  * a row with that key, or is about to, it is waited for, and nothing is
- * inserted if the row is there to stay.
+ * inserted if the row is there to stay.  The caller has just found none, so
+ * that is looked into only after the insertion has met one.
  */
 static bool
 insert_row(CxmDirect *direct, NewRow *row, Oid arbiter)
@@ -872,14 +879,17 @@ insert_row(CxmDirect *direct, NewRow *row, Oid arbiter)
 	}
 	else
 	{
+		/* with an old snapshot there may be one that was not seen */
+		bool		looks_first = IsolationUsesXactSnapshot();
+
 		for (;;)
 		{
 			ItemPointerData there;
 			bool		has_conflict = false;
 			uint32		token;
 
-			CHECK_FOR_INTERRUPTS();
-			is_inserted = has_no_conflict(table->info, slot, table->estate, &there, arbiters);
+			if (looks_first)
+				is_inserted = has_no_conflict(table->info, slot, table->estate, &there, arbiters);
 			if (!is_inserted)
 				break;
 			token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
@@ -889,7 +899,9 @@ insert_row(CxmDirect *direct, NewRow *row, Oid arbiter)
 			SpeculativeInsertionLockRelease(GetCurrentTransactionId());
 			if (!has_conflict)
 				break;
+			CHECK_FOR_INTERRUPTS();
 			store_row(row, slot);
+			looks_first = true;
 		}
 	}
 	ExecDropSingleTupleTableSlot(slot);
@@ -899,7 +911,8 @@ insert_row(CxmDirect *direct, NewRow *row, Oid arbiter)
 
 /* Add an identifier; false when another session has */
 bool
-cxm_direct_add_identifier(CxmDirect *direct, text *namespace, text *value, int64 profile_id, uint8 quarantine, int64 *id)
+cxm_direct_add_identifier(CxmDirect *direct, text *namespace, text *value, int64 profile_id, uint8 quarantine,
+						  int64 *id)
 {
 	NewRow		row = {.number = IDENTIFIERS};
 
@@ -918,8 +931,8 @@ cxm_direct_add_identifier(CxmDirect *direct, text *namespace, text *value, int64
  * have one to an identifier that is new.
  */
 bool
-cxm_direct_add_link(CxmDirect *direct, int64 a, int64 b, int32 source_id, text *evidence, bool is_verified, TimestampTz at,
-				  uint8 refused, bool is_new, int64 *id)
+cxm_direct_add_link(CxmDirect *direct, int64 a, int64 b, int32 source_id, text *evidence, bool is_verified,
+					TimestampTz at, uint8 refused, bool is_new, int64 *id)
 {
 	NewRow		row = {.number = LINKS};
 
@@ -965,9 +978,9 @@ cxm_direct_next_profile_id(const CxmDirect *direct)
 {
 	const Table *table = &tables[PROFILES];
 	bool		is_null;
-	Datum		id = ExecEvalExprSwitchContext(table->defaults[PROFILE_ID], GetPerTupleExprContext(table->estate), &is_null);
 
-	return DatumGetInt64(id);
+	return DatumGetInt64(ExecEvalExprSwitchContext(table->defaults[PROFILE_ID], GetPerTupleExprContext(table->estate),
+												   &is_null));
 }
 
 /* Add a profile that stands; counts has n entries */

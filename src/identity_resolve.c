@@ -125,6 +125,7 @@ typedef struct Resolve
 	Size		nlabels;
 	text	   *retired_reason;
 	bool		is_everything;
+	bool		never_waits;	/* for a profile that somebody else has locked */
 	CxmDirect  *direct;			/* NULL where statements have to be run */
 	bool		is_direct;		/* this attempt does without, as far as it goes */
 
@@ -208,6 +209,18 @@ static CxmQuery lock_query =
 static CxmQuery lock_shared_query =
 {
 	.sql = LOCK_COLUMNS " FOR SHARE",
+	.nargs = 1,
+	.types = {INT8ARRAYOID}
+};
+static CxmQuery lock_free_query =
+{
+	.sql = LOCK_COLUMNS " FOR NO KEY UPDATE SKIP LOCKED",
+	.nargs = 1,
+	.types = {INT8ARRAYOID}
+};
+static CxmQuery lock_shared_free_query =
+{
+	.sql = LOCK_COLUMNS " FOR SHARE SKIP LOCKED",
 	.nargs = 1,
 	.types = {INT8ARRAYOID}
 };
@@ -639,7 +652,8 @@ read_labels_directly(Resolve *resolve)
 		CxmLabel	label = {0};
 
 		/* who is not to be found stays without a profile, and is left to the statements */
-		if (cxm_direct_read_identifier(resolve->direct, *vector_at(&resolve->ids, int64, i), &label))
+		if (cxm_direct_read_identifier(resolve->direct, *vector_at(&resolve->ids, int64, i), &label)
+			&& cxm_direct_read_profile(resolve->direct, &label))
 			set_label(resolve, &label);
 	}
 	resolve->ids.n = 0;
@@ -716,6 +730,22 @@ choose_locks(Resolve *resolve)
 	}
 }
 
+/* What has to be locked is said as the detail, for a caller that gives back its locks and begins anew with all */
+static void
+complain_of_locks(const int64 *ids, Size n)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (Size i = 0; i < n; i++)
+		appendStringInfo(&list, "%s%lld", i == 0 ? "" : " ", (long long) ids[i]);
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("could not lock all profiles that are concerned without waiting"),
+			 errdetail_internal("%s", list.data),
+			 errhint("Let it wait, or lock the profiles named in the detail first.")));
+}
+
 /* Lock the profiles in ascending order; those that need no more than a shared lock get that */
 static void
 lock_profiles(Resolve *resolve)
@@ -748,7 +778,11 @@ lock_profiles(Resolve *resolve)
 				break;
 		}
 		args[0] = cxm_int8_array(ids + first, end - first);
-		cxm_query(is_shared ? &lock_shared_query : &lock_query, args, false, read_lock, resolve);
+		if (!resolve->never_waits)
+			cxm_query(is_shared ? &lock_shared_query : &lock_query, args, false, read_lock, resolve);
+		else if (cxm_query(is_shared ? &lock_shared_free_query : &lock_free_query, args, false, read_lock, resolve)
+				 < end - first)
+			complain_of_locks(ids, n);
 		first = end;
 	}
 	resolve->ids.n = 0;
@@ -2129,6 +2163,19 @@ start_attempt(Resolve *resolve)
 	cxm_vector_init(&resolve->entered, sizeof(uint32));
 }
 
+/* What has been written stays when the next attempt begins without a subtransaction being rolled back */
+static void
+keep_settled(Resolve *resolve)
+{
+	MemoryContext old = MemoryContextSwitchTo(resolve->extra.context);
+	CxmChange  *settled = allocate_huge(Max(resolve->nchanges, 1) * sizeof(CxmChange));
+
+	memcpy(settled, resolve->changes, resolve->nchanges * sizeof(CxmChange));
+	resolve->given = settled;
+	resolve->ngiven = resolve->nchanges;
+	MemoryContextSwitchTo(old);
+}
+
 static bool
 attempt(Resolve *resolve)
 {
@@ -2136,6 +2183,8 @@ attempt(Resolve *resolve)
 	if (resolve->is_stale)
 		return false;
 	settle_pending(resolve);
+	if (resolve->never_waits)
+		keep_settled(resolve);
 	find_generic(resolve);
 	resolve->nclusters = (uint32) resolve->clusters.n;
 	resolve->groups = make_groups(resolve);
@@ -2350,10 +2399,11 @@ place_of(const Resolve *resolve, int64 id)
 int64
 cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
 			const CxmFresh *fresh, Size nfresh, const CxmLabel *labels, Size nlabels,
-			text *retired_reason, CxmDirect *direct, CxmPlace *place)
+			text *retired_reason, bool never_waits, CxmDirect *direct, CxmPlace *place)
 {
 	Resolve		resolve = {.rules = rules, .given = changes, .ngiven = nchanges, .fresh = fresh, .nfresh = nfresh,
-	.labels = labels, .nlabels = nlabels, .retired_reason = retired_reason, .direct = direct};
+	.labels = labels, .nlabels = nlabels, .retired_reason = retired_reason,
+	.never_waits = never_waits, .direct = direct};
 	MemoryContext outer = CurrentMemoryContext;
 	MemoryContext context;
 	int64		count = 0;
@@ -2399,7 +2449,7 @@ cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
 		read_ends(&resolve);
 		choose_locks(&resolve);
 		/* whoever only adds what nobody knows yet waits for nobody */
-		if (resolve.ids.n > 0)
+		if (resolve.ids.n > 0 && !never_waits)
 		{
 			if (in_subtransaction(attempt_and_write, &resolve, &count))
 				break;

@@ -240,12 +240,16 @@ SET plan_cache_mode = auto
 SET jit = off
 AS $$
 DECLARE
-    ids CONSTANT bigint[] NOT NULL := ARRAY(SELECT DISTINCT u.id FROM unnest(alert_ids) AS u(id) WHERE u.id IS NOT NULL ORDER BY u.id);
+    ids bigint[] := ARRAY(SELECT DISTINCT u.id FROM unnest(alert_ids) AS u(id) WHERE u.id IS NOT NULL ORDER BY u.id);
     patience CONSTANT text NOT NULL := current_setting('lock_timeout');
     moment timestamptz;
     profiles bigint[];
     locked bigint[] := '{}';
     touchable bigint[];
+    follow_ups bigint[];
+    policies integer[];
+    known boolean[];
+    claimed bigint[];
     opened bigint;
 BEGIN
     IF cardinality(ids) = 0 THEN
@@ -277,7 +281,7 @@ BEGIN
                 SELECT o.profile_id FROM cx.profile AS o WHERE o.canonical_id = c.canonical_id AND o.canonical_id <> o.profile_id
             ) AS s(profile_id)
             ORDER BY s.profile_id);
-        EXIT WHEN profiles <@ locked;
+        EXIT WHEN profiles = locked;
 
         INSERT INTO cx.follow_up_lock AS l (profile_id)
         SELECT u.id FROM unnest(profiles) AS u(id) ORDER BY u.id
@@ -300,10 +304,11 @@ BEGIN
         SELECT f.follow_up_id
         FROM cx.follow_up AS f
         LEFT JOIN cx.follow_up_policy AS y ON y.policy_id = f.policy_id
-        WHERE f.follow_up_id = ANY (ARRAY(
+        WHERE f.follow_up_id IN (
                 SELECT g.follow_up_id
-                FROM cx.follow_up AS g
-                WHERE g.identifier_id = ANY (ARRAY(SELECT i.identifier_id FROM cx.identifier AS i WHERE i.profile_id = ANY (profiles)))
+                FROM unnest(profiles) AS u(profile_id)
+                JOIN cx.identifier AS i ON i.profile_id = u.profile_id
+                JOIN cx.follow_up AS g ON g.identifier_id = i.identifier_id
                 UNION
                 SELECT g.follow_up_id
                 FROM unnest(ids) AS u(alert_id)
@@ -313,126 +318,164 @@ BEGIN
                 SELECT g.follow_up_id
                 FROM unnest(ids) AS u(alert_id)
                 JOIN cx.alert AS a ON a.alert_id = u.alert_id AND a.feedback_id IS NULL AND a.identifier_id IS NULL
-                JOIN cx.follow_up AS g ON g.feedback_id IS NULL AND g.identifier_id IS NULL AND g.rule_id = a.rule_id))
+                JOIN cx.follow_up AS g ON g.feedback_id IS NULL AND g.identifier_id IS NULL AND g.rule_id = a.rule_id)
           AND f.scope <> 'alert'
           AND (f.state IN ('open', 'in_progress', 'waiting') OR f.resolved_at + y.reopen_within > clock_timestamp())
         ORDER BY f.follow_up_id
         FOR NO KEY UPDATE OF f);
 
     moment := clock_timestamp();
-    WITH candidate AS MATERIALIZED (
-        SELECT a.alert_id, a.rule_id, a.feedback_id, a.occurred_at, a.identifier_id, a.metric, a.score, a.severity, a.owner,
+    -- Which follow-up is whose: one that is there (the oldest that is open, or else the one that was resolved last), or a
+    -- new one for the first alert of each key. By windows and not by joins, which would be planned for a row or two.
+    SELECT array_agg(d.alert_id ORDER BY d.alert_id), array_agg(d.follow_up_id ORDER BY d.alert_id),
+           array_agg(d.policy_id ORDER BY d.alert_id), array_agg(d.is_known ORDER BY d.alert_id)
+    INTO ids, follow_ups, policies, known
+    FROM (
+        SELECT n.alert_id, n.policy_id, n.existing_id IS NOT NULL AS is_known,
+               coalesce(n.existing_id, max(n.new_id) OVER (PARTITION BY n.key)) AS follow_up_id
+        FROM (
+            SELECT l.*, CASE WHEN l.existing_id IS NULL AND l.alert_id = l.leader
+                             THEN nextval(pg_get_serial_sequence('cx.follow_up', 'follow_up_id')) END AS new_id
+            FROM (
+                SELECT k.key, k.alert_id, k.policy_id,
+                       first_value(k.follow_up_id) OVER (PARTITION BY k.key ORDER BY k.follow_up_id IS NULL, k.resolved_at DESC NULLS FIRST, k.follow_up_id) AS existing_id,
+                       min(k.alert_id) OVER (PARTITION BY k.key) AS leader
+                FROM (
+                    SELECT c.alert_id, c.policy_id, NULL::bigint AS follow_up_id, NULL::timestamptz AS resolved_at,
+                           cxm.follow_up_key(coalesce(y.scope, 'rule'), c.canonical_id, c.identifier_id, c.feedback_id, c.rule_id,
+                                             c.touchpoint_id, c.location_id, c.product_id, c.alert_id) AS key
+                    FROM (
+                        SELECT b.*, max(CASE WHEN b.place = 1 THEN cxm.find_follow_up_policy(b.rule_id, b.location_id, b.severity) END)
+                                        OVER (PARTITION BY b.rule_id, b.location_id, b.severity) AS policy_id
+                        FROM (
+                            SELECT a.alert_id, a.rule_id, a.severity, a.identifier_id, a.feedback_id, p.canonical_id,
+                                   coalesce(f.touchpoint_id, (a.facts ->> 'touchpoint')::integer, CASE WHEN cardinality(r.touchpoint_ids) = 1 THEN r.touchpoint_ids[1] END) AS touchpoint_id,
+                                   coalesce(f.location_id, (a.facts ->> 'location')::integer, CASE WHEN cardinality(r.location_ids) = 1 THEN r.location_ids[1] END) AS location_id,
+                                   coalesce(f.product_id, (a.facts ->> 'product')::integer, CASE WHEN cardinality(r.product_ids) = 1 THEN r.product_ids[1] END) AS product_id,
+                                   row_number() OVER (PARTITION BY a.rule_id, coalesce(f.location_id, (a.facts ->> 'location')::integer, CASE WHEN cardinality(r.location_ids) = 1 THEN r.location_ids[1] END), a.severity) AS place
+                            FROM unnest(ids) AS u(alert_id)
+                            JOIN cx.alert AS a ON a.alert_id = u.alert_id
+                            LEFT JOIN cx.feedback AS f ON f.feedback_id = a.feedback_id AND f.occurred_at = a.occurred_at
+                            LEFT JOIN cx.alert_rule AS r ON r.rule_id = a.rule_id
+                            LEFT JOIN cx.identifier AS i ON i.identifier_id = a.identifier_id
+                            LEFT JOIN cx.profile AS p ON p.profile_id = i.profile_id
+                            LEFT JOIN cx.follow_up_alert AS x ON x.alert_id = a.alert_id
+                            WHERE x.alert_id IS NULL
+                        ) AS b
+                    ) AS c
+                    LEFT JOIN cx.follow_up_policy AS y ON y.policy_id = c.policy_id
+                    UNION ALL
+                    SELECT NULL, NULL, f.follow_up_id, f.resolved_at,
+                           cxm.follow_up_key(f.scope, p.canonical_id, f.identifier_id, f.feedback_id, f.rule_id,
+                                             f.touchpoint_id, f.location_id, f.product_id, f.alert_id)
+                    FROM unnest(touchable) AS u(follow_up_id)
+                    JOIN cx.follow_up AS f ON f.follow_up_id = u.follow_up_id
+                    LEFT JOIN cx.identifier AS i ON i.identifier_id = f.identifier_id
+                    LEFT JOIN cx.profile AS p ON p.profile_id = i.profile_id
+                ) AS k
+                ORDER BY k.alert_id
+            ) AS l
+            WHERE l.alert_id IS NOT NULL
+        ) AS n
+    ) AS d;
+
+    -- what makes it once an alert, also where no customer was locked
+    WITH claimed AS (
+        INSERT INTO cx.follow_up_alert AS n (alert_id, follow_up_id, attached_at)
+        SELECT u.alert_id, u.follow_up_id, moment
+        FROM unnest(ids, follow_ups) AS u(alert_id, follow_up_id)
+        ORDER BY u.alert_id
+        ON CONFLICT ON CONSTRAINT follow_up_alert_pkey DO NOTHING
+        RETURNING n.alert_id
+    )
+    SELECT array_agg(c.alert_id) INTO claimed FROM claimed AS c;
+    IF cardinality(claimed) IS DISTINCT FROM cardinality(ids) THEN
+        SELECT array_agg(u.alert_id ORDER BY u.alert_id), array_agg(u.follow_up_id ORDER BY u.alert_id),
+               array_agg(u.policy_id ORDER BY u.alert_id), array_agg(u.is_known ORDER BY u.alert_id)
+        INTO ids, follow_ups, policies, known
+        FROM unnest(ids, follow_ups, policies, known) AS u(alert_id, follow_up_id, policy_id, is_known)
+        JOIN unnest(claimed) AS c(alert_id) ON c.alert_id = u.alert_id;
+    END IF;
+
+    INSERT INTO cx.follow_up (follow_up_id, alert_id, rule_id, feedback_id, occurred_at, identifier_id, metric, score,
+                              touchpoint_id, location_id, product_id, policy_id, scope, severity, priority, owner,
+                              opened_at, first_response_due, due_at, alerts, last_alert_id, moved_at, moved_by)
+    SELECT w.follow_up_id, w.alert_id, w.rule_id, w.feedback_id, w.occurred_at, w.identifier_id, w.metric, w.score,
+           w.touchpoint_id, w.location_id, w.product_id, w.worst_policy, w.scope, w.worst_severity, w.worst_priority, w.first_owner,
+           moment, w.first_response_due, w.due_at, w.alerts, w.last_alert_id, moment, session_user
+    FROM (
+        SELECT u.follow_up_id, a.*, coalesce(y.scope, 'rule') AS scope,
                coalesce(f.touchpoint_id, (a.facts ->> 'touchpoint')::integer, CASE WHEN cardinality(r.touchpoint_ids) = 1 THEN r.touchpoint_ids[1] END) AS touchpoint_id,
                coalesce(f.location_id, (a.facts ->> 'location')::integer, CASE WHEN cardinality(r.location_ids) = 1 THEN r.location_ids[1] END) AS location_id,
                coalesce(f.product_id, (a.facts ->> 'product')::integer, CASE WHEN cardinality(r.product_ids) = 1 THEN r.product_ids[1] END) AS product_id,
-               p.canonical_id
-        FROM unnest(ids) AS u(alert_id)
+               row_number() OVER (PARTITION BY u.follow_up_id ORDER BY u.alert_id) AS place,
+               count(*) OVER whole AS alerts,
+               max(u.alert_id) OVER whole AS last_alert_id,
+               min(moment + y.respond_within) OVER whole AS first_response_due,
+               min(moment + y.resolve_within) OVER whole AS due_at,
+               first_value(u.policy_id) OVER urgent AS worst_policy,
+               first_value(coalesce(y.priority, a.severity)) OVER urgent AS worst_priority,
+               first_value(a.severity) OVER severe AS worst_severity,
+               first_value(nullif(a.owner, '')) OVER owned AS first_owner
+        FROM unnest(ids, follow_ups, policies, known) AS u(alert_id, follow_up_id, policy_id, is_known)
         JOIN cx.alert AS a ON a.alert_id = u.alert_id
+        LEFT JOIN cx.follow_up_policy AS y ON y.policy_id = u.policy_id
         LEFT JOIN cx.feedback AS f ON f.feedback_id = a.feedback_id AND f.occurred_at = a.occurred_at
         LEFT JOIN cx.alert_rule AS r ON r.rule_id = a.rule_id
-        LEFT JOIN cx.identifier AS i ON i.identifier_id = a.identifier_id
-        LEFT JOIN cx.profile AS p ON p.profile_id = i.profile_id
-        WHERE NOT EXISTS (SELECT FROM cx.follow_up_alert AS x WHERE x.alert_id = a.alert_id)
-    ), policy AS MATERIALIZED (
-        SELECT k.rule_id, k.location_id, k.severity, y.policy_id, y.respond_within, y.resolve_within,
-               coalesce(y.priority, k.severity) AS priority, coalesce(y.scope, 'rule') AS scope
-        FROM (SELECT DISTINCT c.rule_id, c.location_id, c.severity FROM candidate AS c) AS k
-        LEFT JOIN cx.follow_up_policy AS y ON y.policy_id = cxm.find_follow_up_policy(k.rule_id, k.location_id, k.severity)
-    ), planned AS MATERIALIZED (
-        SELECT c.*, y.policy_id, y.respond_within, y.resolve_within, y.priority, y.scope,
-               cxm.follow_up_key(y.scope, c.canonical_id, c.identifier_id, c.feedback_id, c.rule_id, c.touchpoint_id, c.location_id, c.product_id, c.alert_id) AS key
-        FROM candidate AS c
-        -- a number that no location has, so that the join can hash
-        JOIN policy AS y ON y.rule_id = c.rule_id AND y.severity = c.severity
-                        AND coalesce(y.location_id::bigint, -9000000000) = coalesce(c.location_id::bigint, -9000000000)
-    ), existing AS MATERIALIZED (
-        -- the oldest that is open, or else the one that was resolved last
-        SELECT DISTINCT ON (e.key) e.key, e.follow_up_id
-        FROM (
-            SELECT f.follow_up_id, f.resolved_at,
-                   cxm.follow_up_key(f.scope, p.canonical_id, f.identifier_id, f.feedback_id, f.rule_id, f.touchpoint_id, f.location_id, f.product_id, f.alert_id) AS key
-            FROM cx.follow_up AS f
-            LEFT JOIN cx.identifier AS i ON i.identifier_id = f.identifier_id
-            LEFT JOIN cx.profile AS p ON p.profile_id = i.profile_id
-            WHERE f.follow_up_id = ANY (touchable)
-        ) AS e
-        ORDER BY e.key, e.resolved_at DESC NULLS FIRST, e.follow_up_id
-    ), decided AS MATERIALIZED (
-        SELECT p.*, e.follow_up_id AS existing_id, min(p.alert_id) OVER (PARTITION BY p.key) AS leader
-        FROM planned AS p
-        LEFT JOIN existing AS e ON e.key = p.key
-    ), fresh AS MATERIALIZED (
-        SELECT l.leader, nextval(pg_get_serial_sequence('cx.follow_up', 'follow_up_id')) AS follow_up_id
-        FROM (SELECT DISTINCT d.leader FROM decided AS d WHERE d.existing_id IS NULL ORDER BY d.leader) AS l
-    ), claimed AS (
-        -- what makes it once an alert, also where no customer was locked
-        INSERT INTO cx.follow_up_alert AS n (alert_id, follow_up_id, attached_at)
-        SELECT d.alert_id, coalesce(d.existing_id, f.follow_up_id), moment
-        FROM decided AS d
-        LEFT JOIN fresh AS f ON f.leader = d.leader
-        ORDER BY d.alert_id
-        ON CONFLICT ON CONSTRAINT follow_up_alert_pkey DO NOTHING
-        RETURNING n.alert_id, n.follow_up_id
-    ), worst AS MATERIALIZED (
-        SELECT c.follow_up_id, bool_or(d.existing_id IS NOT NULL) AS is_known, count(*)::integer AS alerts,
-               min(d.alert_id) AS first_alert_id, max(d.alert_id) AS last_alert_id,
-               min(moment + d.respond_within) AS first_response_due, min(moment + d.resolve_within) AS due_at,
-               (array_agg(d.priority ORDER BY array_position('{critical,high,medium,low}', d.priority), d.alert_id))[1] AS priority,
-               (array_agg(d.policy_id ORDER BY array_position('{critical,high,medium,low}', d.priority), d.alert_id))[1] AS policy_id,
-               (array_agg(d.severity ORDER BY array_position('{critical,high,medium,low}', d.severity), d.alert_id))[1] AS severity,
-               (array_agg(d.owner ORDER BY d.alert_id) FILTER (WHERE d.owner <> ''))[1] AS owner
-        FROM claimed AS c
-        JOIN decided AS d ON d.alert_id = c.alert_id
-        GROUP BY c.follow_up_id
-    ), new AS (
-        INSERT INTO cx.follow_up AS n (follow_up_id, alert_id, rule_id, feedback_id, occurred_at, identifier_id, metric, score,
-                                       touchpoint_id, location_id, product_id, policy_id, scope, severity, priority, owner,
-                                       opened_at, first_response_due, due_at, alerts, last_alert_id, moved_at, moved_by)
-        SELECT w.follow_up_id, d.alert_id, d.rule_id, d.feedback_id, d.occurred_at, d.identifier_id, d.metric, d.score,
-               d.touchpoint_id, d.location_id, d.product_id, w.policy_id, d.scope, w.severity, w.priority, w.owner,
-               moment, w.first_response_due, w.due_at, w.alerts, w.last_alert_id, moment, session_user
-        FROM worst AS w
-        JOIN decided AS d ON d.alert_id = w.first_alert_id
-        WHERE NOT w.is_known
-        ORDER BY w.follow_up_id
-        RETURNING n.follow_up_id
-    ), changed AS (
-        UPDATE cx.follow_up AS f
-        SET state = CASE f.state WHEN 'open' THEN 'open' WHEN 'in_progress' THEN 'in_progress' WHEN 'waiting' THEN 'in_progress' ELSE 'open' END,
-            priority = CASE WHEN w.is_raised THEN w.priority ELSE f.priority END,
-            severity = CASE WHEN array_position('{critical,high,medium,low}', w.severity) < array_position('{critical,high,medium,low}', f.severity)
-                            THEN w.severity ELSE f.severity END,
-            policy_id = CASE WHEN w.is_raised THEN w.policy_id ELSE f.policy_id END,
-            owner = coalesce(f.owner, w.owner),
-            first_response_due = CASE WHEN f.first_response_at IS NULL THEN least(f.first_response_due, w.first_response_due) ELSE f.first_response_due END,
-            due_at = CASE WHEN f.resolved_at IS NOT NULL THEN w.due_at
-                          ELSE least(f.due_at + coalesce(moment - f.waiting_since, '0'), w.due_at) END,
-            waited = f.waited + coalesce(moment - f.waiting_since, '0'),
-            waiting_since = NULL,
-            escalation_level = CASE WHEN f.resolved_at IS NULL THEN f.escalation_level ELSE 0 END,
-            resolved_at = NULL,
-            closed_at = NULL,
-            outcome = NULL,
-            root_cause = NULL,
-            reopened = f.reopened + (f.resolved_at IS NOT NULL)::integer,
-            reopened_at = CASE WHEN f.resolved_at IS NULL THEN f.reopened_at ELSE moment END,
-            alerts = f.alerts + w.alerts,
-            last_alert_id = w.last_alert_id,
-            move = CASE WHEN f.resolved_at IS NULL THEN 'attach' ELSE 'reopen' END,
-            moved_at = moment,
-            moved_by = session_user,
-            note = NULL
-        FROM (
-            SELECT w.*, g.resolved_at IS NOT NULL AS is_reopened,
-                   array_position('{critical,high,medium,low}', w.priority) < g.priority_rank AS is_raised
-            FROM worst AS w
-            JOIN cx.follow_up AS g ON g.follow_up_id = w.follow_up_id
-            WHERE w.is_known AND g.follow_up_id = ANY (touchable)
-        ) AS w
-        WHERE f.follow_up_id = w.follow_up_id
-        RETURNING w.is_reopened
-    )
-    SELECT (SELECT count(*) FROM new) + (SELECT count(*) FROM changed AS c WHERE c.is_reopened) INTO opened;
+        WHERE NOT u.is_known
+        WINDOW whole AS (PARTITION BY u.follow_up_id),
+               urgent AS (PARTITION BY u.follow_up_id ORDER BY array_position('{critical,high,medium,low}', coalesce(y.priority, a.severity)), u.alert_id),
+               severe AS (PARTITION BY u.follow_up_id ORDER BY array_position('{critical,high,medium,low}', a.severity), u.alert_id),
+               owned AS (PARTITION BY u.follow_up_id ORDER BY nullif(a.owner, '') IS NULL, u.alert_id)
+    ) AS w
+    WHERE w.place = 1
+    ORDER BY w.follow_up_id;
+    GET DIAGNOSTICS opened = ROW_COUNT;
+
+    IF true = ANY (known) THEN
+        WITH changed AS (
+            UPDATE cx.follow_up AS f
+            SET state = CASE f.state WHEN 'open' THEN 'open' WHEN 'in_progress' THEN 'in_progress' WHEN 'waiting' THEN 'in_progress' ELSE 'open' END,
+                priority = CASE WHEN w.urgency < f.priority_rank THEN ('{critical,high,medium,low}'::text[])[w.urgency] ELSE f.priority END,
+                severity = ('{critical,high,medium,low}'::text[])[least(w.severity, array_position('{critical,high,medium,low}', f.severity))],
+                policy_id = CASE WHEN w.urgency < f.priority_rank THEN w.policy_id ELSE f.policy_id END,
+                owner = coalesce(f.owner, w.owner),
+                first_response_due = CASE WHEN f.first_response_at IS NULL THEN least(f.first_response_due, w.first_response_due) ELSE f.first_response_due END,
+                due_at = CASE WHEN f.resolved_at IS NOT NULL THEN w.due_at
+                              ELSE least(f.due_at + coalesce(moment - f.waiting_since, '0'), w.due_at) END,
+                waited = f.waited + coalesce(moment - f.waiting_since, '0'),
+                waiting_since = NULL,
+                escalation_level = CASE WHEN f.resolved_at IS NULL THEN f.escalation_level ELSE 0 END,
+                resolved_at = NULL,
+                closed_at = NULL,
+                outcome = NULL,
+                root_cause = NULL,
+                reopened = f.reopened + (f.resolved_at IS NOT NULL)::integer,
+                reopened_at = CASE WHEN f.resolved_at IS NULL THEN f.reopened_at ELSE moment END,
+                alerts = f.alerts + w.alerts,
+                last_alert_id = w.last_alert_id,
+                move = CASE WHEN f.resolved_at IS NULL THEN 'attach' ELSE 'reopen' END,
+                moved_at = moment,
+                moved_by = session_user,
+                note = NULL
+            FROM (
+                SELECT u.follow_up_id, count(*)::integer AS alerts, max(u.alert_id) AS last_alert_id,
+                       min(moment + y.respond_within) AS first_response_due, min(moment + y.resolve_within) AS due_at,
+                       min(array_position('{critical,high,medium,low}', coalesce(y.priority, a.severity))) AS urgency,
+                       min(array_position('{critical,high,medium,low}', a.severity)) AS severity,
+                       (array_agg(u.policy_id ORDER BY array_position('{critical,high,medium,low}', coalesce(y.priority, a.severity)), u.alert_id))[1] AS policy_id,
+                       (array_agg(a.owner ORDER BY u.alert_id) FILTER (WHERE a.owner <> ''))[1] AS owner
+                FROM unnest(ids, follow_ups, policies, known) AS u(alert_id, follow_up_id, policy_id, is_known)
+                JOIN cx.alert AS a ON a.alert_id = u.alert_id
+                LEFT JOIN cx.follow_up_policy AS y ON y.policy_id = u.policy_id
+                WHERE u.is_known
+                GROUP BY u.follow_up_id
+            ) AS w
+            WHERE f.follow_up_id = w.follow_up_id
+            RETURNING f.move = 'reopen' AS is_reopened
+        )
+        SELECT opened + count(*) FILTER (WHERE c.is_reopened) INTO opened FROM changed AS c;
+    END IF;
 
     IF patience = '0' THEN
         PERFORM set_config('lock_timeout', '0', true);
@@ -451,13 +494,13 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 -- intervals in the history read the same whoever wrote them
 SET intervalstyle = postgres
+-- the plans are made for the first statement, be it of one row or of all, and kept: no join in them may be quadratic
+SET enable_nestloop = off
 SET jit = off
 AS $$
 DECLARE
     -- more moves than this in one statement come as one summary
     most CONSTANT integer := 100;
-    -- has columns of its own, or is of no interest
-    told CONSTANT text[] NOT NULL := '{state,owner,priority,move,moved_at,moved_by,note,priority_rank,next_due_at}';
     wrong record;
 BEGIN
     IF TG_OP = 'INSERT' THEN
@@ -490,11 +533,37 @@ BEGIN
                o.state, n.state, o.owner, n.owner, o.priority, n.priority,
                CASE WHEN n.last_alert_id IS DISTINCT FROM o.last_alert_id THEN n.last_alert_id END,
                CASE WHEN n.moved_at <> o.moved_at OR n.note IS DISTINCT FROM o.note THEN n.note END,
-               (
-                   SELECT jsonb_object_agg(a.key, jsonb_build_array(b.row_before -> a.key, a.value))
-                   FROM (SELECT to_jsonb(o) AS row_before) AS b, jsonb_each(to_jsonb(n) - told) AS a
-                   WHERE a.value IS DISTINCT FROM b.row_before -> a.key
-               )
+               -- column by column: to_jsonb() of both rows takes ten times as long
+               nullif(jsonb_strip_nulls(jsonb_build_object(
+                   'alert_id', CASE WHEN n.alert_id IS DISTINCT FROM o.alert_id THEN jsonb_build_array(o.alert_id, n.alert_id) END,
+                   'rule_id', CASE WHEN n.rule_id IS DISTINCT FROM o.rule_id THEN jsonb_build_array(o.rule_id, n.rule_id) END,
+                   'feedback_id', CASE WHEN n.feedback_id IS DISTINCT FROM o.feedback_id THEN jsonb_build_array(o.feedback_id, n.feedback_id) END,
+                   'occurred_at', CASE WHEN n.occurred_at IS DISTINCT FROM o.occurred_at THEN jsonb_build_array(o.occurred_at, n.occurred_at) END,
+                   'identifier_id', CASE WHEN n.identifier_id IS DISTINCT FROM o.identifier_id THEN jsonb_build_array(o.identifier_id, n.identifier_id) END,
+                   'metric', CASE WHEN n.metric IS DISTINCT FROM o.metric THEN jsonb_build_array(o.metric, n.metric) END,
+                   'score', CASE WHEN n.score IS DISTINCT FROM o.score THEN jsonb_build_array(o.score, n.score) END,
+                   'touchpoint_id', CASE WHEN n.touchpoint_id IS DISTINCT FROM o.touchpoint_id THEN jsonb_build_array(o.touchpoint_id, n.touchpoint_id) END,
+                   'location_id', CASE WHEN n.location_id IS DISTINCT FROM o.location_id THEN jsonb_build_array(o.location_id, n.location_id) END,
+                   'product_id', CASE WHEN n.product_id IS DISTINCT FROM o.product_id THEN jsonb_build_array(o.product_id, n.product_id) END,
+                   'policy_id', CASE WHEN n.policy_id IS DISTINCT FROM o.policy_id THEN jsonb_build_array(o.policy_id, n.policy_id) END,
+                   'scope', CASE WHEN n.scope IS DISTINCT FROM o.scope THEN jsonb_build_array(o.scope, n.scope) END,
+                   'severity', CASE WHEN n.severity IS DISTINCT FROM o.severity THEN jsonb_build_array(o.severity, n.severity) END,
+                   'opened_at', CASE WHEN n.opened_at IS DISTINCT FROM o.opened_at THEN jsonb_build_array(o.opened_at, n.opened_at) END,
+                   'first_response_due', CASE WHEN n.first_response_due IS DISTINCT FROM o.first_response_due THEN jsonb_build_array(o.first_response_due, n.first_response_due) END,
+                   'first_response_at', CASE WHEN n.first_response_at IS DISTINCT FROM o.first_response_at THEN jsonb_build_array(o.first_response_at, n.first_response_at) END,
+                   'due_at', CASE WHEN n.due_at IS DISTINCT FROM o.due_at THEN jsonb_build_array(o.due_at, n.due_at) END,
+                   'waiting_since', CASE WHEN n.waiting_since IS DISTINCT FROM o.waiting_since THEN jsonb_build_array(o.waiting_since, n.waiting_since) END,
+                   'waited', CASE WHEN n.waited IS DISTINCT FROM o.waited THEN jsonb_build_array(o.waited, n.waited) END,
+                   'escalation_level', CASE WHEN n.escalation_level IS DISTINCT FROM o.escalation_level THEN jsonb_build_array(o.escalation_level, n.escalation_level) END,
+                   'escalated_at', CASE WHEN n.escalated_at IS DISTINCT FROM o.escalated_at THEN jsonb_build_array(o.escalated_at, n.escalated_at) END,
+                   'resolved_at', CASE WHEN n.resolved_at IS DISTINCT FROM o.resolved_at THEN jsonb_build_array(o.resolved_at, n.resolved_at) END,
+                   'closed_at', CASE WHEN n.closed_at IS DISTINCT FROM o.closed_at THEN jsonb_build_array(o.closed_at, n.closed_at) END,
+                   'outcome', CASE WHEN n.outcome IS DISTINCT FROM o.outcome THEN jsonb_build_array(o.outcome, n.outcome) END,
+                   'root_cause', CASE WHEN n.root_cause IS DISTINCT FROM o.root_cause THEN jsonb_build_array(o.root_cause, n.root_cause) END,
+                   'alerts', CASE WHEN n.alerts IS DISTINCT FROM o.alerts THEN jsonb_build_array(o.alerts, n.alerts) END,
+                   'last_alert_id', CASE WHEN n.last_alert_id IS DISTINCT FROM o.last_alert_id THEN jsonb_build_array(o.last_alert_id, n.last_alert_id) END,
+                   'reopened', CASE WHEN n.reopened IS DISTINCT FROM o.reopened THEN jsonb_build_array(o.reopened, n.reopened) END,
+                   'reopened_at', CASE WHEN n.reopened_at IS DISTINCT FROM o.reopened_at THEN jsonb_build_array(o.reopened_at, n.reopened_at) END)), '{}')
         FROM new_follow_up AS n
         JOIN old_follow_up AS o ON o.follow_up_id = n.follow_up_id
         WHERE n IS DISTINCT FROM o
@@ -892,6 +961,9 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+-- one or a hundred, the plan is the same; making it anew each time costs more than running it
+SET plan_cache_mode = force_generic_plan
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

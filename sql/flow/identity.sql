@@ -66,13 +66,13 @@ SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION cxm.link_identifiers(integer, text[], text[], boolean[], integer[], integer[], timestamptz[], text[], boolean[], bigint[], text) IS
 'Adds identifiers, links those that came on one record, retires links, and resolves who is who: the whole batch in one go. namespaces, vals, malformed: the distinct identifiers, normalised; records, places: an entry each identifier on a record, records ascending and the strongest identifier of a record first, place = its place among the distinct ones; times, evidence (message_id to note on the links, '''' = seen in passing), verified: an entry a record; retired_links, retired_reason: link_ids to be retired, and why. Returns for each record the identifier_id of the strongest identifier that is not quarantined (of the strongest one when all are, NULL when it has none). Waits for other transactions that change links of the same people; at REPEATABLE READ and SERIALIZABLE raises 40001 when one has.';
 
-CREATE FUNCTION cxm.resolve_links(link_ids bigint[]) RETURNS bigint
+CREATE FUNCTION cxm.resolve_links(link_ids bigint[], wait boolean DEFAULT true) RETURNS bigint
 AS 'MODULE_PATHNAME', 'cxm_resolve_links'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp;
 
-COMMENT ON FUNCTION cxm.resolve_links(bigint[]) IS
-'Brings who is who up to date after links (link_id of cx.link) were added, changed or retired: merges and splits profiles, says of links whether they hold, quarantines generic identifiers. Returns how many profiles and identifiers belong to somebody else now. At REPEATABLE READ and SERIALIZABLE raises 40001 when another transaction has changed links of the same people.';
+COMMENT ON FUNCTION cxm.resolve_links(bigint[], boolean) IS
+'Brings who is who up to date after links (link_id of cx.link) were added, changed or retired: merges and splits profiles, says of links whether they hold, quarantines generic identifiers. Returns how many profiles and identifiers belong to somebody else now. Waits for other transactions that change links of the same people; with wait => false raises 55P03 instead, whose detail is the profile_ids that are to be locked, ascending: for a transaction that holds locks of profiles already. At REPEATABLE READ and SERIALIZABLE raises 40001 when another transaction has changed links of the same people.';
 
 CREATE FUNCTION cxm.resolve_identities() RETURNS bigint
 AS 'MODULE_PATHNAME', 'cxm_resolve_identities'
@@ -112,13 +112,13 @@ $$;
 COMMENT ON FUNCTION cxm.resolve_all() IS
 'Resolves who is who from all live links, after rules (cx.namespace, cx.blocked_value) were changed in this transaction. Waits for all transactions that have added or retired links, and keeps others from it till the end of this one. Returns how many profiles and identifiers belong to somebody else now. At REPEATABLE READ and SERIALIZABLE raises 40001 when links were changed since the transaction began.';
 
-CREATE FUNCTION cxm.retire_links(link_ids bigint[], reason text) RETURNS bigint
+CREATE FUNCTION cxm.retire_links(link_ids bigint[], reason text, wait boolean DEFAULT true) RETURNS bigint
 AS 'MODULE_PATHNAME', 'cxm_retire_links'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp;
 
-COMMENT ON FUNCTION cxm.retire_links(bigint[], text) IS
-'Takes links back, saying why, and splits the profiles that they alone held together. Links that are retired already stay as they are. Returns how many profiles and identifiers belong to somebody else now.';
+COMMENT ON FUNCTION cxm.retire_links(bigint[], text, boolean) IS
+'Takes links back, saying why, and splits the profiles that they alone held together. Links that are retired already stay as they are. Returns how many profiles and identifiers belong to somebody else now. wait: as of cxm.resolve_links().';
 
 CREATE FUNCTION cxm.stale_links(source_id integer, message_ids text[], identifiers jsonb[] DEFAULT NULL) RETURNS bigint[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE

@@ -271,13 +271,14 @@ $$;
 COMMENT ON FUNCTION cxm.lock_matches(integer) IS
 'Waits for whoever decides on matches of a matching, and keeps others from it till the end of the transaction. A step of cxm.run_matching().';
 
-CREATE FUNCTION cxm.lock_matched_profiles(source_id integer) RETURNS bigint
+CREATE FUNCTION cxm.lock_matched_profiles(source_id integer, others bigint[]) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_identifiers bigint[];
     v_profiles bigint[];
+    v_others bigint[];
 BEGIN
     -- of all links that this run will retire, change or add; those that stay as they are keep nobody waiting
     WITH change AS MATERIALIZED (
@@ -289,24 +290,18 @@ BEGIN
     )
     SELECT array_agg(e.id) INTO v_identifiers FROM (SELECT c.a AS id FROM change AS c UNION SELECT c.b FROM change AS c) AS e;
 
-    LOOP
-        v_profiles := cxm.identifier_profiles(v_identifiers);
-        BEGIN
-            PERFORM FROM cx.profile AS p WHERE p.profile_id = ANY (v_profiles) ORDER BY p.profile_id FOR NO KEY UPDATE;
-            IF cxm.identifier_profiles(v_identifiers) IS NOT DISTINCT FROM v_profiles THEN
-                RETURN coalesce(cardinality(v_profiles), 0);
-            END IF;
-            -- merged or split while we waited; locks taken out of order are given back first
-            RAISE EXCEPTION USING ERRCODE = 'CXM01', MESSAGE = 'profiles have changed';
-        EXCEPTION WHEN SQLSTATE 'CXM01' THEN
-            NULL;
-        END;
-    END LOOP;
+    v_profiles := cxm.identifier_profiles(v_identifiers);
+    v_others := ARRAY(SELECT DISTINCT p.canonical_id FROM cx.profile AS p WHERE p.profile_id = ANY (others));
+    PERFORM FROM cx.profile AS p WHERE p.profile_id = ANY (v_profiles || v_others) ORDER BY p.profile_id FOR NO KEY UPDATE;
+    IF cxm.identifier_profiles(v_identifiers) IS DISTINCT FROM v_profiles THEN
+        RAISE EXCEPTION USING ERRCODE = 'CXM01', MESSAGE = 'profiles have changed';
+    END IF;
+    RETURN coalesce(cardinality(v_profiles || v_others), 0);
 END
 $$;
 
-COMMENT ON FUNCTION cxm.lock_matched_profiles(integer) IS
-'Locks the standing profiles at both ends of all links that a run is to retire, change or add, in the order in which every writer of links locks them, before a row of cx.link is touched: so a run and a writer never wait for each other in a circle over a link. Returns how many. A step of cxm.run_matching().';
+COMMENT ON FUNCTION cxm.lock_matched_profiles(integer, bigint[]) IS
+'Locks the standing profiles at both ends of all links that a run is to retire, change or add, and those that others belong to today, in the order in which every writer of links locks them, before a row of cx.link is touched: so a run and a writer never wait for each other in a circle over a link. Returns how many; error CXM01 when they were merged or split meanwhile, and the locks are to be given back. A step of cxm.run_matching().';
 
 CREATE FUNCTION cxm.retire_unmatched(source_id integer, run_id bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -326,7 +321,7 @@ BEGIN
         UPDATE cx.match AS m
         SET state = 'superseded', decided_at = now(), decided_by = session_user, reason = format('not accepted by run %s', retire_unmatched.run_id)
         WHERE m.link_id = ANY (v_links) AND m.state = 'linked';
-        PERFORM cxm.retire_links(v_links, format('no longer accepted by the matching, run %s', retire_unmatched.run_id));
+        PERFORM cxm.retire_links(v_links, format('no longer accepted by the matching, run %s', retire_unmatched.run_id), wait => false);
     END IF;
     RETURN cardinality(v_links);
 END
@@ -395,7 +390,7 @@ BEGIN
 
     merged := 0;
     IF v_new IS NOT NULL OR v_changed IS NOT NULL THEN
-        merged := cxm.resolve_links(coalesce(v_new, '{}') || coalesce(v_changed, '{}'));
+        merged := cxm.resolve_links(coalesce(v_new, '{}') || coalesce(v_changed, '{}'), wait => false);
     END IF;
     linked := coalesce(cardinality(v_new), 0);
     SELECT count(*) INTO refused FROM cx.link AS l WHERE l.link_id = ANY (v_new) AND l.refused IS NOT NULL;
@@ -452,6 +447,8 @@ AS $$
 DECLARE
     v_source integer;
     v_model jsonb := settings;
+    v_others bigint[] := '{}';
+    v_detail text;
 BEGIN
     IF query IS NULL OR settings IS NULL OR review IS NULL OR one_to_one IS NULL OR max_size IS NULL OR min_density IS NULL OR seed IS NULL THEN
         RAISE EXCEPTION 'query, settings, review, one_to_one, max_size, min_density and seed must not be NULL'
@@ -491,9 +488,26 @@ BEGIN
     PERFORM cxm.lock_matches(v_source);
     without_identifier := cxm.identify_records(v_source);
     PERFORM cxm.drop_settled_pairs(v_source);
-    PERFORM cxm.lock_matched_profiles(v_source);
-    retired := cxm.retire_unmatched(v_source, run_id);
-    SELECT l.linked, l.refused, l.merged INTO linked, refused, merged FROM cxm.link_matches(v_source, run_id) AS l;
+    -- What links reach goes beyond the profiles at their ends. A run that holds locks must not wait for more of them, or
+    -- a writer may wait for it and it for the writer: it gives them back, and begins anew with all. They have to be
+    -- taken in this very subtransaction: who waits for one that another subtransaction has handed on to this one goes on
+    -- waiting when it is rolled back.
+    LOOP
+        BEGIN
+            PERFORM cxm.lock_matched_profiles(v_source, v_others);
+            retired := cxm.retire_unmatched(v_source, run_id);
+            SELECT l.linked, l.refused, l.merged INTO linked, refused, merged FROM cxm.link_matches(v_source, run_id) AS l;
+            EXIT;
+        EXCEPTION WHEN SQLSTATE 'CXM01' THEN
+            NULL;
+        WHEN lock_not_available THEN
+            GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;
+            IF v_detail !~ '^[0-9 ]+$' THEN
+                RAISE;
+            END IF;
+            v_others := v_others || string_to_array(v_detail, ' ')::bigint[];
+        END;
+    END LOOP;
     queued := cxm.queue_matches(v_source, run_id);
     SELECT count(*) INTO held_back FROM cx.match AS m WHERE m.source_id = v_source AND m.state = 'open' AND m.held_back IS NOT NULL;
 

@@ -54,7 +54,7 @@ SELECT
 FROM cx.conversation_message AS m
 LEFT JOIN cx.delivery AS d ON d.kind = 'message' AND d.record_id = m.message_id AND m.kind = 'outbound'
 CROSS JOIN LATERAL (
-    SELECT array_agg(p.participant ORDER BY p.participant) AS readers
+    SELECT jsonb_agg(p.participant ORDER BY p.participant) AS readers
     FROM cx.conversation_participant AS p
     WHERE p.conversation_id = m.conversation_id
       AND p.last_read_no >= m.message_no
@@ -78,7 +78,7 @@ COMMENT ON COLUMN cx.conversation_thread.redacted_at IS 'When its content was re
 COMMENT ON COLUMN cx.conversation_thread.delivery_state IS 'How its delivery stands (cx.delivery.state); NULL = it has none, or one long finished and forgotten.';
 COMMENT ON COLUMN cx.conversation_thread.delivery_status IS 'What the provider reported (cx.delivery.status).';
 COMMENT ON COLUMN cx.conversation_thread.delivery_reason IS 'Why it failed or was withdrawn.';
-COMMENT ON COLUMN cx.conversation_thread.readers IS 'Who else has read up to it; NULL = nobody.';
+COMMENT ON COLUMN cx.conversation_thread.readers IS 'Who else has read up to it, as a JSON array; NULL = nobody.';
 
 CREATE OR REPLACE VIEW cx.conversation_response AS
 SELECT

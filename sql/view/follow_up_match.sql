@@ -23,44 +23,42 @@ WITH answer AS (
       AND cxm.is_unhappy(m.family, f.score, f.scale_min, f.scale_max) IS NOT NULL
     WINDOW customer AS (PARTITION BY p.canonical_id, f.metric ORDER BY f.occurred_at, f.feedback_id)
 ), pair AS (
-    SELECT a.*, date_trunc('month', a.occurred_at AT TIME ZONE s.time_zone)::date AS period
+    SELECT
+        a.*,
+        date_trunc('month', a.occurred_at AT TIME ZONE s.time_zone)::date AS period,
+        (
+            -- where the answer's follow-ups stood when the next answer was given
+            SELECT CASE
+                WHEN bool_or(e.to_state IN ('resolved', 'closed')) THEN 'closed'
+                WHEN bool_or(e.to_state IN ('open', 'in_progress', 'waiting')) THEN 'open'
+                WHEN bool_or(e.to_state = 'cancelled') THEN 'cancelled'
+                ELSE 'none' END
+            FROM (
+                SELECT x.follow_up_id
+                FROM cx.alert AS r
+                JOIN cx.follow_up_alert AS x ON x.alert_id = r.alert_id
+                WHERE r.feedback_id = a.feedback_id
+                UNION ALL
+                SELECT f.follow_up_id
+                FROM cx.follow_up AS f
+                WHERE f.feedback_id = a.feedback_id AND f.alert_id IS NULL
+            ) AS w
+            CROSS JOIN LATERAL (
+                SELECT v.to_state
+                FROM cx.follow_up_event AS v
+                WHERE v.follow_up_id = w.follow_up_id AND v.moved_at < a.next_at
+                ORDER BY v.event_id DESC
+                LIMIT 1
+            ) AS e
+        ) AS standing
     FROM answer AS a
     CROSS JOIN cx.store AS s
     WHERE a.unhappy AND a.next_unhappy IS NOT NULL
-), followed AS (
-    SELECT a.feedback_id, x.follow_up_id
-    FROM cx.follow_up_alert AS x
-    JOIN cx.alert AS a ON a.alert_id = x.alert_id
-    UNION
-    SELECT f.feedback_id, f.follow_up_id
-    FROM cx.follow_up AS f
-), standing AS (
-    -- where the answer's follow-ups stood when the next answer was given
-    SELECT
-        u.feedback_id,
-        CASE
-            WHEN bool_or(e.to_state IN ('resolved', 'closed')) THEN 'closed'
-            WHEN bool_or(e.to_state IN ('open', 'in_progress', 'waiting')) THEN 'open'
-            WHEN bool_or(e.to_state = 'cancelled') THEN 'cancelled'
-            ELSE 'none'
-        END AS standing
-    FROM pair AS u
-    JOIN followed AS w ON w.feedback_id = u.feedback_id
-    LEFT JOIN LATERAL (
-        SELECT v.to_state
-        FROM cx.follow_up_event AS v
-        WHERE v.follow_up_id = w.follow_up_id AND v.moved_at < u.next_at
-        ORDER BY v.event_id DESC
-        LIMIT 1
-    ) AS e ON true
-    GROUP BY u.feedback_id
 ), counted AS (
     -- a customer counts once for a metric, month and standing: with the first such answer
-    SELECT DISTINCT ON (u.profile_id, u.metric, u.period, coalesce(s.standing, 'none'))
-        u.*, coalesce(s.standing, 'none') AS standing
+    SELECT DISTINCT ON (u.profile_id, u.metric, u.period, u.standing) u.*
     FROM pair AS u
-    LEFT JOIN standing AS s ON s.feedback_id = u.feedback_id
-    ORDER BY u.profile_id, u.metric, u.period, coalesce(s.standing, 'none'), u.occurred_at, u.feedback_id
+    ORDER BY u.profile_id, u.metric, u.period, u.standing, u.occurred_at, u.feedback_id
 )
 SELECT
     u.metric,

@@ -18,7 +18,7 @@ SELECT
     a.value_text,
     a.value_boolean,
     a.value_date,
-    o.keys AS options,
+    to_jsonb(o.keys) AS options,
     a.on_path,
     a.answered_at
 FROM cx.answer AS a
@@ -50,7 +50,7 @@ COMMENT ON COLUMN cx.response_answer.value_number IS 'A score or number; NULL fo
 COMMENT ON COLUMN cx.response_answer.value_text IS 'A text; NULL for other types.';
 COMMENT ON COLUMN cx.response_answer.value_boolean IS 'Yes or no; NULL for other types.';
 COMMENT ON COLUMN cx.response_answer.value_date IS 'A date; NULL for other types.';
-COMMENT ON COLUMN cx.response_answer.options IS 'Keys of the options chosen; NULL for other types.';
+COMMENT ON COLUMN cx.response_answer.options IS 'Keys of the options chosen, as a JSON array; NULL for other types.';
 COMMENT ON COLUMN cx.response_answer.on_path IS 'Whether the question lies on the path that the answers take.';
 COMMENT ON COLUMN cx.response_answer.answered_at IS 'When it was (last) given.';
 

@@ -13,8 +13,8 @@ SELECT
     coalesce(r.partial, 0) AS partial,
     100.0::double precision * r.complete / nullif(r.started - r.screened_out, 0) AS completion_rate,
     coalesce(r.timed, 0) AS timed,
-    make_interval(secs => r.median_seconds) AS median_time,
-    make_interval(secs => r.p90_seconds) AS p90_time,
+    r.median_seconds,
+    r.p90_seconds,
     r.first_at,
     r.last_at
 FROM cx.survey AS s
@@ -50,8 +50,8 @@ COMMENT ON COLUMN cx.survey_summary.screened_out IS 'Those whose answers led out
 COMMENT ON COLUMN cx.survey_summary.partial IS 'Those that have not been submitted.';
 COMMENT ON COLUMN cx.survey_summary.completion_rate IS 'Percentage (0 to 100) of complete responses among all that were not screened out; NULL when there are none.';
 COMMENT ON COLUMN cx.survey_summary.timed IS 'Complete responses whose beginning is known: the base of the times.';
-COMMENT ON COLUMN cx.survey_summary.median_time IS 'Median time from beginning to submission; NULL when none is known.';
-COMMENT ON COLUMN cx.survey_summary.p90_time IS 'Time within which nine of ten were done; NULL when none is known.';
+COMMENT ON COLUMN cx.survey_summary.median_seconds IS 'Median time in seconds from beginning to submission; NULL when none is known.';
+COMMENT ON COLUMN cx.survey_summary.p90_seconds IS 'Seconds within which nine of ten were done; NULL when none is known.';
 COMMENT ON COLUMN cx.survey_summary.first_at IS 'When the first response was begun.';
 COMMENT ON COLUMN cx.survey_summary.last_at IS 'When a response was last saved or submitted.';
 
@@ -88,13 +88,13 @@ LEFT JOIN (
         CROSS JOIN LATERAL unnest(r.path) AS p(question_id)
         GROUP BY r.survey_id, r.version, p.question_id
         UNION ALL
-        SELECT r.survey_id, r.version, a.question_id, 0, count(*), 0, 0
+        SELECT r.survey_id, r.version, a.question_id, 0 AS shown, count(*) AS answered, 0 AS left_here, 0 AS left_unanswered
         FROM cx.response AS r
         JOIN cx.answer AS a ON a.response_id = r.response_id
         WHERE a.on_path
         GROUP BY r.survey_id, r.version, a.question_id
         UNION ALL
-        SELECT r.survey_id, r.version, r.path[cardinality(r.path)], 0, 0, count(*), count(*) FILTER (WHERE a.response_id IS NULL)
+        SELECT r.survey_id, r.version, r.path[cardinality(r.path)] AS question_id, 0 AS shown, 0 AS answered, count(*) AS left_here, count(*) FILTER (WHERE a.response_id IS NULL) AS left_unanswered
         FROM cx.response AS r
         LEFT JOIN cx.answer AS a ON a.response_id = r.response_id AND a.question_id = r.path[cardinality(r.path)] AND a.on_path
         WHERE r.state = 'partial'
@@ -200,10 +200,10 @@ CROSS JOIN LATERAL (
     FROM unnest(q.option_ids) WITH ORDINALITY AS i(id, ordinality)
     JOIN cx.question_option AS o ON o.option_id = i.id
     UNION ALL
-    SELECT g.score - k.scale_min + 1, g.score::text COLLATE "C", NULL
+    SELECT g.score - k.scale_min + 1 AS place, g.score::text COLLATE "C" AS answer, NULL::integer AS option_id
     FROM generate_series(k.scale_min::integer, k.scale_max::integer) AS g(score)
     UNION ALL
-    SELECT b.place, b.answer COLLATE "C", NULL
+    SELECT b.place, b.answer COLLATE "C" AS answer, NULL::integer AS option_id
     FROM (VALUES (1, 'true'), (2, 'false')) AS b(place, answer)
     WHERE k.type = 'boolean'
 ) AS v

@@ -1,27 +1,31 @@
 #!/bin/sh
 # test/bench/identity.sh: what does it cost to say that two identifiers are one person, and to take it back?
 #
-# Beside single links stands what people write by hand: identifiers with the number of their profile, profiles locked
-# in order (FOR UPDATE), labels read again under the locks, everything rolled back and tried again when they changed,
-# the smaller profile relabelled. It knows no limits, no links that are taken back, no reasons and no log of changes; for
-# the comparison the limits of the store are off, so that both join the same people, and then on. The bare insert of
-# the edge is the ceiling. People are of all sizes (a power law); a tenth of the calls joins those of two random
-# identifiers, 45 % bring a new identifier, 45 % say what is known. Ways take turns; what is compared are the medians. Commits do not wait for the disk.
+# Beside single links stands what people write by hand: identifiers with the number of their profile, an edge kept of
+# each call with its time, profiles locked in order (FOR UPDATE), labels read again under the locks, everything rolled
+# back and tried again when they changed, the smaller profile relabelled row by row. It has no sources and evidence, no
+# limits, no links that are taken back, no reasons and no log of changes; for the comparison the limits of the store are
+# off, so that both join the same people, which is looked at, and then on. The bare insert of the edge is the ceiling.
 #
-# Needs a running server with cxm installed (PGHOST, PGPORT, PGUSER as usual) and pgbench. Makes a database of its own
-# and drops it. RUNS (3) runs of SECONDS_EACH (2) seconds for each way; SIZE (300000) identifiers in the largest store.
+# People are of all sizes (a power law), loaded each in one statement. A tenth of the calls joins those of two random
+# identifiers, 45 % bring a new identifier, 45 % say what is known. Each run begins with a new copy of the store and
+# makes the same calls, one for 30 identifiers: after many more merges nearly everybody would be one person, and what is
+# called a merge would join nobody. Ways take turns; what is compared are the medians. Commits do not wait for the disk.
+#
+# Needs a running server with cxm installed (PGHOST, PGPORT, PGUSER as usual) and pgbench. Makes databases of its own
+# and drops them. RUNS (3) runs of each way; SIZE (3000000) identifiers in the largest store, which takes 8 GB.
 # SCALE=full adds 10 million links in one database, a chain of 1 million and a device of 100,000 people in place of
 # a tenth of these: some minutes.
 set -eu
 RUNS=${RUNS:-3}
-SECONDS_EACH=${SECONDS_EACH:-2}
-SIZE=${SIZE:-300000}
+SIZE=${SIZE:-3000000}
 SCALE=${SCALE:-}
 DB=cxm_bench_identity_$$
 
 psql -XqAt -d "${PGDATABASE:-postgres}" -c "CREATE DATABASE $DB"
 TEMP=$(mktemp -d)
-trap 'rm -rf "$TEMP"; psql -XqAt -d "${PGDATABASE:-postgres}" -c "DROP DATABASE IF EXISTS $DB WITH (FORCE)"' EXIT
+drop() { psql -XqAt -d "${PGDATABASE:-postgres}" -c 'SET client_min_messages = error' -c "DROP DATABASE IF EXISTS $1 WITH (FORCE)"; }
+trap 'rm -rf "$TEMP"; drop ${DB}_run; drop $DB' EXIT
 trap 'exit 1' HUP INT TERM
 export PGOPTIONS='-c synchronous_commit=off -c client_min_messages=warning'
 
@@ -144,7 +148,8 @@ $$;
 CREATE TABLE bench.address (address integer PRIMARY KEY, person integer NOT NULL, parent integer);
 CREATE PROCEDURE bench.fill(identifiers integer) LANGUAGE plpgsql AS $$
 DECLARE
-    v_size constant integer := 3000;
+    v_first integer;
+    v_last integer;
 BEGIN
     IF to_regnamespace('cx') IS NOT NULL THEN
         DROP SCHEMA cx CASCADE;
@@ -158,21 +163,15 @@ BEGIN
     FROM (SELECT r.person, r.n, sum(r.n) OVER (ORDER BY r.person) - r.n AS begins
           FROM (SELECT g AS person, least(700, floor(power(1 - random(), -1 / 1.3)))::integer AS n FROM generate_series(1, identifiers / 3) AS g) AS r) AS s,
          LATERAL generate_series(s.begins::integer, least(s.begins + s.n, identifiers / 3)::integer - 1) AS m(address);
-    FOR v_first IN 0 .. identifiers / 3 - 1 BY v_size LOOP
+    FOR v_first, v_last IN SELECT min(a.address), max(a.address) FROM bench.address AS a
+                           JOIN (SELECT p.person, min(p.address) / 3000 AS part FROM bench.address AS p GROUP BY p.person) AS b USING (person)
+                           GROUP BY b.part ORDER BY 1 LOOP
         PERFORM bench.link_set(array_agg(CASE WHEN n.o = 0 THEN 'email' ELSE 'anonymous_id' END ORDER BY a.address, n.o),
                                array_agg(CASE n.o WHEN 0 THEN 'e' || a.address || '@x' WHEN 1 THEN 'a' || a.address ELSE 'b' || a.address END ORDER BY a.address, n.o),
-                               array_agg(1 + 3 * (a.address - v_first) ORDER BY a.address, n.o) FILTER (WHERE n.o > 0),
-                               array_agg(1 + 3 * (a.address - v_first) + n.o ORDER BY a.address, n.o) FILTER (WHERE n.o > 0), 'app')
+                               array_agg(1 + 3 * (CASE WHEN n.o = 0 THEN a.parent ELSE a.address END - v_first) ORDER BY a.address, n.o) FILTER (WHERE n.o > 0 OR a.parent IS NOT NULL),
+                               array_agg(1 + 3 * (a.address - v_first) + n.o ORDER BY a.address, n.o) FILTER (WHERE n.o > 0 OR a.parent IS NOT NULL), 'app')
         FROM bench.address AS a, generate_series(0, 2) AS n(o)
-        WHERE a.address BETWEEN v_first AND v_first + v_size - 1;
-        COMMIT;
-        PERFORM bench.link_set(array_agg('email'::text), array_agg('e' || n.address || '@x' ORDER BY n.address),
-                               (SELECT array_agg(array_position(array_agg(n.address ORDER BY n.address), p.address) ORDER BY p.address) FROM bench.address AS p
-                                WHERE p.parent IS NOT NULL AND p.address BETWEEN v_first AND v_first + v_size - 1),
-                               (SELECT array_agg(array_position(array_agg(n.address ORDER BY n.address), p.parent) ORDER BY p.address) FROM bench.address AS p
-                                WHERE p.parent IS NOT NULL AND p.address BETWEEN v_first AND v_first + v_size - 1), 'app')
-        FROM (SELECT x.address FROM bench.address AS p, unnest(ARRAY[p.address, p.parent]) AS x(address)
-              WHERE p.parent IS NOT NULL AND p.address BETWEEN v_first AND v_first + v_size - 1 GROUP BY x.address) AS n;
+        WHERE a.address BETWEEN v_first AND v_last;
         COMMIT;
     END LOOP;
     INSERT INTO bench.profile (profile_id, size) OVERRIDING SYSTEM VALUE SELECT a.person, 3 * count(*) FROM bench.address AS a GROUP BY a.person;
@@ -257,47 +256,61 @@ SELECT $1('anonymous_id', 'b' || :a, 'email', 'e' || :a || '@x');
 SQL
 }
 
-# send NAME SIZE CLIENTS: links a second, appended to $TEMP/NAME.SIZE.CLIENTS
+# send NAME SIZE CLIENTS CALLS: links a second, appended to $TEMP/NAME.SIZE.CLIENTS; DATABASE is where
 send()
 {
-	pgbench -n -M prepared -c "$3" -j 2 -T "$SECONDS_EACH" -f "$TEMP/$1.sql" "$DB" 2>"$TEMP/err" | awk '/^tps/ { print $3 }' >> "$TEMP/$1.$2.$3"
+	pgbench -n -M prepared -c "$3" -j 2 -t $(($4 / $3)) --random-seed="$round" -f "$TEMP/$1.sql" "${DATABASE:-$DB}" 2>"$TEMP/err" | awk '/^tps/ { print $3 }' >> "$TEMP/$1.$2.$3"
 	if [ "$(wc -l < "$TEMP/$1.$2.$3")" -ne "$round" ]; then
 		cat "$TEMP/err" >&2
 		exit 1
 	fi
 }
 
+# turn NAME SIZE PEOPLE: a run on a copy of the store, and how many people it leaves, into $TEMP/NAME.people
+turn()
+{
+	drop "${DB}_run"
+	psql -XqAt -d "${PGDATABASE:-postgres}" -c "CREATE DATABASE ${DB}_run TEMPLATE $DB" -c CHECKPOINT
+	DATABASE=${DB}_run
+	send "$1" "$2" 8 $(($2 / 30))
+	psql -XqAt -d "$DATABASE" -c "$3" > "$TEMP/$1.people"
+	[ "$2" -ne "$SIZE" ] || send "$1" "$2" 1 $(($2 / 120))
+	DATABASE=
+}
+
 median() { sort -n "$TEMP/$1" | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'; }
 
 sql -c "CREATE FUNCTION bench.insert_edge(namespace_a text, value_a text, namespace_b text, value_b text) RETURNS bigint LANGUAGE sql AS
         'INSERT INTO bench.edge (namespace_a, value_a, namespace_b, value_b) VALUES (\$1, \$2, \$3, \$4) RETURNING edge_id'"
-for size in $((SIZE / 4)) $((SIZE / 2)) "$SIZE"; do
+for size in $((SIZE / 10)) $((SIZE / 3)) "$SIZE"; do
 	echo "identity: single links, $size identifiers" >&2
 	sql -c "CALL bench.fill($size)" -c 'VACUUM ANALYZE'
 	for way in ours:cxm.link by_hand:bench.link insert:bench.insert_edge; do
 		script "${way#*:}" $((size / 3)) > "$TEMP/${way%:*}.sql"
 	done
 	round=0
+	differences=0
 	while [ $round -lt "$RUNS" ]; do
 		round=$((round + 1))
-		send ours "$size" 8
-		send by_hand "$size" 8
-		if [ "$size" -eq "$SIZE" ]; then
-			send ours "$size" 1
-			send by_hand "$size" 1
-			send insert "$size" 8
-		fi
+		turn ours "$size" 'SELECT count(*) FROM cx.profile WHERE canonical_id = profile_id'
+		[ $round -ne "$RUNS" ] || wrong=$(psql -XqAt -d "${DB}_run" -c 'SELECT cxm.identity_differences()')
+		turn by_hand "$size" 'SELECT count(*) FROM bench.profile'
+		more=$(($(cat "$TEMP/ours.people") - $(cat "$TEMP/by_hand.people")))
+		differences=$((differences + ${more#-}))
+		[ "$size" -ne "$SIZE" ] || send insert "$size" 8 $((size / 30))
 	done
 	verdict "$size identifiers, 8 clients: ours" "$(median "ours.$size.8")" links/s
 	verdict "$size identifiers, 8 clients: row locks by hand" "$(median "by_hand.$size.8")" links/s
 	verdict "$size identifiers, 8 clients: ours to by hand" "$(quotient "$(median "ours.$size.8")" "$(median "by_hand.$size.8")")" times '>=' 2
-	verdict '  people who are not whom the links say' "$(sql -c 'SELECT cxm.identity_differences()')" people '<=' 0
+	verdict '  people more or fewer than by hand' "$differences" people '<=' 0
+	verdict '  people who are not whom the links say' "$wrong" people '<=' 0
 done
+drop "${DB}_run"
 verdict "$SIZE identifiers, 1 client: ours" "$(median "ours.$SIZE.1")" links/s
 verdict "$SIZE identifiers, 1 client: row locks by hand" "$(median "by_hand.$SIZE.1")" links/s
 verdict "$SIZE identifiers, 1 client: ours to by hand" "$(quotient "$(median "ours.$SIZE.1")" "$(median "by_hand.$SIZE.1")")" times
 verdict '8 clients: bare insert of the edge' "$(median "insert.$SIZE.8")" links/s
-verdict "growth: rate at $SIZE to rate at $((SIZE / 4)), 8 clients" "$(quotient "$(median "ours.$SIZE.8")" "$(median "ours.$((SIZE / 4)).8")")" times '>=' 0.67
+verdict "growth: rate at $SIZE to rate at $((SIZE / 10)), 8 clients" "$(quotient "$(median "ours.$SIZE.8")" "$(median "ours.$((SIZE / 10)).8")")" times '>=' 0.67
 
 ms=$(sql -c '\timing on' -c 'SELECT bench.limits(true)' | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p')
 verdict 'limits put on: all people worked out again' "$ms" ms
@@ -305,7 +318,7 @@ cp "$TEMP/ours.sql" "$TEMP/limited.sql"
 round=0
 while [ $round -lt "$RUNS" ]; do
 	round=$((round + 1))
-	send limited "$SIZE" 8
+	send limited "$SIZE" 8 $((SIZE / 100))
 done
 verdict "$SIZE identifiers, 8 clients: with limits" "$(median "limited.$SIZE.8")" links/s
 verdict '  links that they refused' "$(sql -c 'SELECT count(*) FROM cx.link WHERE refused IS NOT NULL')" links
@@ -400,7 +413,7 @@ if [ "$SCALE" = full ]; then
 	script cxm.link 20000 > "$TEMP/ours.sql"
 	sed -i "s/'e' || :b || '@x'/'t1-' || 8 * (:b \/ 8) || '@x'/; s/'e' || :a || '@x'/'t1-' || 8 * (:a \/ 8) || '@x'/; s/'[ab]' || :a/'t2-' || 8 * (:a \/ 8) + 1/" "$TEMP/ours.sql"
 	round=1
-	send ours 10000000 8
+	send ours 10000000 8 100000
 	verdict '  single links, 8 clients' "$(median ours.10000000.8)" links/s
 fi
 

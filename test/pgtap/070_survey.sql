@@ -1,6 +1,6 @@
 -- The states of surveys and responses: what is possible in each, and that nothing else is; the token's way in
 BEGIN;
-SELECT plan(108);
+SELECT plan(127);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -130,6 +130,25 @@ SELECT is(cxm.submit_response('t2', '{}'), (SELECT response_id FROM cx.response 
 SELECT isnt(cxm.submit_response('t3', '{"nps": 1, "staff": true}'), NULL, 'one that leads out');
 SELECT is((SELECT array_agg(cardinality(completed_by) ORDER BY token) FROM token), '{1,1,1}', 'each invitation was completed once');
 SELECT is((SELECT count(*) FROM cx.alert AS a JOIN cx.feedback AS f USING (feedback_id) WHERE f.submission_id ~ '^invitation'), 2::bigint, 'an alert for each low score, none for who was screened out');
+---- rights: a writer sends responses and changes no survey, a reader reads
+CREATE ROLE cxm_test_survey_writer;
+CREATE ROLE cxm_test_survey_reader;
+SELECT cxm.grant_store('cxm_test_survey_writer', 'writer'), cxm.grant_store('cxm_test_survey_reader');
+GRANT ALL ON pg_temp.token TO cxm_test_survey_writer;
+SET LOCAL ROLE cxm_test_survey_writer;
+SELECT lives_ok(s, 'a writer can: ' || s) FROM unnest(ARRAY[
+    $$SELECT cxm.save_open_response('r', 'w1', '{"nps": 1}', identifiers => '{"email": "w1@example.com"}', product => 'tea')$$, $$SELECT cxm.submit_open_response('r', 'w1', '{"why": "w"}')$$,
+    $$SELECT cxm.submit_responses('[{"survey": "r", "submission_id": "w2", "answers": {"nps": 2}, "identifiers": {"email": "w2@example.com"}}, {"survey": "r", "submission_id": "w3", "answers": {"nps": 22}}]')$$,
+    $$SELECT cxm.submit_response('t3', '{"nps": 1, "staff": true}')$$, $$SELECT cxm.survey_definition('r')$$, $$SELECT cxm.next_question(response_id) FROM cx.response$$]) AS s;
+SELECT throws_ok(s, '42501', NULL, 'a writer cannot: ' || s) FROM unnest(ARRAY[
+    $$SELECT cxm.create_survey('{"key": "w", "questions": [{"key": "a", "type": "nps", "text": "A"}]}')$$, $$SELECT cxm.close_survey('r')$$, $$SELECT cxm.translate_survey('r', 'fr', '{"nps": "N"}')$$,
+    $$SELECT * FROM cx.survey_dropoff$$, $$SELECT * FROM cx.response_wide$$]) AS s;
+RESET ROLE;
+SET LOCAL ROLE cxm_test_survey_reader;
+SELECT lives_ok('SELECT * FROM cx.' || v, 'a reader reads cx.' || v) FROM unnest(ARRAY['survey_summary', 'survey_dropoff', 'survey_score', 'survey_distribution', 'response_answer', 'response_wide']) AS v;
+SELECT throws_ok($$SELECT cxm.submit_open_response('r', 'x', '{"nps": 1}')$$, '42501', NULL, 'and sends nothing');
+RESET ROLE;
+SELECT is((SELECT count(*) FROM cx.feedback WHERE submission_id IN ('w1', 'w2')), 2::bigint, 'what a writer sends is feedback');
 SELECT is_empty('SELECT * FROM cxm.store_check()', 'the store is sound');
 SELECT * FROM finish();
 ROLLBACK;

@@ -66,21 +66,22 @@ SELECT count(*) FROM cxm.claim_deliveries(5, 'dying', 'sms', '20 milliseconds');
 \endif
 SQL
 
+my $log;
 sub load
 {
-	my ($seconds) = @_;
-	my $log = '';
+	my @length = @_;
+	$log = '';
 	# a deadlock is for the client to try again
 	my @tries = ask('SHOW server_version_num') >= 150000 ? '--max-tries=100' : ();
-	return start [ 'pgbench', '-n', '-c', 8, '-j', 2, '-T', $seconds, @tries, @clients, $node->connstr('postgres') ], '>', \$log, '2>&1', timeout(120);
+	return start [ 'pgbench', '-n', '-c', 8, '-j', 2, @length, @tries, @clients, $node->connstr('postgres') ], '>', \$log, '2>&1', timeout(170);
 }
 
-my $run = load(60);
+my $run = load(-T => 60);
 sleep 4;
 $node->stop('immediate');
 $run->finish;
 $node->start;
-ok(load(4)->finish, 'clients go on after a crash');
+ok(load(-t => 400)->finish, 'clients go on after a crash') or diag $log;
 
 # the queue runs empty
 for (1 .. 2000)

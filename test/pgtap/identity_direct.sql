@@ -1,0 +1,101 @@
+-- Single rows of the identity tables are written without a statement; whatever a user has made of the tables holds all the same
+BEGIN;
+SELECT plan(26);
+SET LOCAL timezone = 'UTC';
+SET LOCAL client_min_messages = warning;
+
+-- one new person, one more identifier, two people who are one
+SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd1') AS p1 \gset
+SELECT cxm.link('email', 'd2@x.org', 'anonymous_id', 'd2') AS p2 \gset
+SELECT ok(:p1::bigint < :p2::bigint, 'two people');
+SELECT is(cxm.link('anonymous_id', 'd3', 'email', 'd2@x.org'), :p2::bigint, 'one more identifier');
+SELECT is(cxm.link('email', 'd2@x.org', 'email', 'd1@x.org'), :p1::bigint, 'one person, the older one');
+SELECT is((SELECT ARRAY[counts[5], counts[8]] FROM cx.profile WHERE profile_id = :p1::bigint), ARRAY[2, 3], 'and what it has is counted');
+SELECT results_eq($$SELECT profile_id, from_profile, to_profile, cause FROM cx.identity_change WHERE identifier_id IS NULL ORDER BY change_id DESC LIMIT 1$$,
+                  format('VALUES (%1$s::bigint, %1$s::bigint, %2$s::bigint, ''link'')', :p2, :p1), 'and the change noted');
+SELECT is((SELECT l.created_by FROM cx.link AS l ORDER BY l.link_id DESC LIMIT 1), session_user::text, 'what is not said has its default');
+
+-- triggers
+CREATE TABLE pg_temp.fired (what text);
+CREATE FUNCTION pg_temp.note() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO pg_temp.fired VALUES (TG_TABLE_NAME || ' ' || lower(TG_OP)); RETURN NEW; END$$;
+CREATE TRIGGER note AFTER INSERT ON cx.link FOR EACH ROW EXECUTE FUNCTION pg_temp.note();
+SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd4');
+CREATE TRIGGER note BEFORE INSERT ON cx.identifier FOR EACH ROW EXECUTE FUNCTION pg_temp.note();
+SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd5');
+CREATE TRIGGER note AFTER UPDATE ON cx.profile FOR EACH ROW EXECUTE FUNCTION pg_temp.note();
+SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd6');
+SELECT results_eq('SELECT what, count(*) FROM pg_temp.fired GROUP BY what ORDER BY what', $$VALUES ('identifier insert', 2::bigint), ('link insert', 3), ('profile update', 1)$$, 'triggers fire from the statement on that they exist');
+DROP TRIGGER note ON cx.link;
+DROP TRIGGER note ON cx.identifier;
+DROP TRIGGER note ON cx.profile;
+SELECT is(cxm.link('email', 'd1@x.org', 'anonymous_id', 'd7'), :p1::bigint, 'and no longer');
+SELECT is((SELECT count(*) FROM pg_temp.fired), 6::bigint, 'than that');
+
+-- defaults and columns
+ALTER TABLE cx.link ALTER COLUMN reason SET DEFAULT 'by the shop';
+SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd8');
+SELECT is((SELECT reason FROM cx.link ORDER BY link_id DESC LIMIT 1), 'by the shop', 'a default of yours');
+CREATE FUNCTION public.d_reason() RETURNS text LANGUAGE sql VOLATILE AS $$SELECT 'by a function'$$;
+ALTER TABLE cx.link ALTER COLUMN reason SET DEFAULT public.d_reason();
+SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd9');
+SELECT is((SELECT reason FROM cx.link ORDER BY link_id DESC LIMIT 1), 'by a function', 'and one by a function of yours');
+ALTER TABLE cx.link ALTER COLUMN reason SET DEFAULT '';
+SAVEPOINT wide;
+ALTER TABLE cx.link ADD COLUMN d_seen integer NOT NULL DEFAULT 7;
+SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd10');
+SELECT is((SELECT d_seen FROM cx.link ORDER BY link_id DESC LIMIT 1), 7, 'a column of yours');
+ROLLBACK TO wide;
+
+-- constraints and indexes
+ALTER TABLE cx.link ADD CONSTRAINT d_evidence CHECK (evidence <> 'bad');
+SELECT throws_ok($$SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd11', evidence => 'bad')$$, '23514', NULL, 'a check of yours');
+SELECT is((SELECT count(*) FROM cx.identifier WHERE value = 'd11'), 0::bigint, 'and nothing is left of what it refused');
+SELECT is(cxm.link('email', 'd1@x.org', 'anonymous_id', 'd11', evidence => 'good'), :p1::bigint, 'what it lets through');
+ALTER TABLE cx.link DROP CONSTRAINT d_evidence;
+CREATE UNIQUE INDEX d_one ON cx.identifier (created_at) WHERE namespace = 'device_id';
+SELECT cxm.link('email', 'd1@x.org', 'device_id', 'd1');
+SELECT throws_ok($$SELECT cxm.link('email', 'd1@x.org', 'device_id', 'd2')$$, '23505', NULL, 'a unique index of yours');
+DROP INDEX cx.d_one;
+SELECT is(cxm.link('email', 'd1@x.org', 'device_id', 'd2'), :p1::bigint, 'gone again');
+CREATE INDEX d_lower ON cx.identifier (lower(value));
+SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'D12');
+SET LOCAL enable_seqscan = off;
+SELECT is((SELECT count(*) FROM cx.identifier WHERE lower(value) = 'd12'), 1::bigint, 'an index of yours has the new rows');
+RESET enable_seqscan;
+DROP INDEX cx.d_lower;
+SAVEPOINT bare;
+DROP INDEX cx.link_live_b_idx;
+SELECT is(cxm.link('email', 'd1@x.org', 'anonymous_id', 'd13'), :p1::bigint, 'one of ours that is not there is missed by nobody');
+ROLLBACK TO bare;
+
+-- a transaction that may only read
+SELECT throws_ok($$SET LOCAL transaction_read_only = on; SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd14')$$, '25006', NULL, 'read only');
+
+-- whoever may write, and what
+CREATE ROLE cxm_test_direct;
+SELECT cxm.grant_store('cxm_test_direct', 'writer');
+SET LOCAL ROLE cxm_test_direct;
+SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd15') AS by_writer \gset
+RESET ROLE;
+SELECT is(:by_writer::bigint, :p1::bigint, 'a writer');
+REVOKE UPDATE ON cx.profile FROM cxm_test_direct;
+SET LOCAL ROLE cxm_test_direct;
+CREATE FUNCTION pg_temp.try(query text) RETURNS text LANGUAGE plpgsql AS $$BEGIN EXECUTE query; RETURN 'done'; EXCEPTION WHEN OTHERS THEN RETURN SQLSTATE; END$$;
+SELECT pg_temp.try($$SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd16')$$) AS answer \gset
+RESET ROLE;
+SELECT is(:'answer'::text, '42501', 'who may not change profiles');
+SELECT cxm.grant_store('cxm_test_direct', 'writer');
+ALTER TABLE cx.identifier ENABLE ROW LEVEL SECURITY;
+CREATE POLICY d_some ON cx.identifier TO cxm_test_direct USING (value NOT LIKE 'secret%');
+SET LOCAL ROLE cxm_test_direct;
+SELECT pg_temp.try($$SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd17')$$) AS may, pg_temp.try($$SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'secret')$$) AS may_not \gset
+RESET ROLE;
+SELECT is(:'may'::text, 'done', 'row security lets some through');
+SELECT is(:'may_not'::text, '42501', 'and others not');
+ALTER TABLE cx.identifier DISABLE ROW LEVEL SECURITY;
+
+SELECT is(cxm.identity_differences(), 0::bigint, 'in the end people are who the links say');
+SELECT is_empty('SELECT * FROM cxm.store_check()', 'and the store is sound');
+
+SELECT * FROM finish();
+ROLLBACK;
