@@ -477,20 +477,23 @@ SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM new_delivery AS d WHERE d.kind = 'invitation' AND (d.state IN ('sent', 'dead') OR d.status IS NOT NULL)) THEN
+    IF NOT EXISTS (SELECT FROM new_delivery AS d WHERE d.kind = 'invitation' AND (d.state IN ('sent', 'dead', 'cancelled') OR d.status IS NOT NULL)) THEN
         RETURN NULL;
     END IF;
 
     WITH told AS MATERIALIZED (
         SELECT n.invitation_id, max(d.sent_at) AS sent_at,
-               bool_or(d.status IN ('opened', 'clicked')) AS is_opened, bool_or(d.state = 'sent') AS is_sent, bool_or(d.state = 'dead') AS is_dead
+               bool_or(d.status IN ('opened', 'clicked')) AS is_opened, bool_or(d.state = 'sent') AS is_sent, bool_or(d.state = 'dead') AS is_dead,
+               bool_or(d.state = 'cancelled') AS is_cancelled
         FROM new_delivery AS d
         JOIN cx.invitation AS n ON n.invitation_id = d.record_id
         WHERE d.kind = 'invitation' AND n.state IN ('scheduled', 'sent', 'bounced')
         GROUP BY n.invitation_id
     ), held AS MATERIALIZED (
         SELECT n.invitation_id, n.state, t.sent_at,
-               CASE WHEN t.is_opened THEN 'opened' WHEN t.is_sent AND n.state <> 'sent' THEN 'sent' WHEN t.is_dead AND NOT t.is_sent AND n.state <> 'bounced' THEN 'bounced' END AS next
+               CASE WHEN t.is_opened THEN 'opened' WHEN t.is_sent AND n.state <> 'sent' THEN 'sent' WHEN t.is_dead AND NOT t.is_sent AND n.state <> 'bounced' THEN 'bounced'
+                    -- whoever takes the first message back takes the invitation back
+                    WHEN t.is_cancelled AND n.state = 'scheduled' THEN 'revoked' END AS next
         FROM cx.invitation AS n
         JOIN told AS t ON t.invitation_id = n.invitation_id
         WHERE n.state IN ('scheduled', 'sent', 'bounced')
@@ -499,10 +502,10 @@ BEGIN
     )
     UPDATE cx.invitation AS n
     SET state = h.next,
-        sent_at = CASE WHEN h.next = 'bounced' THEN n.sent_at ELSE coalesce(n.sent_at, h.sent_at, clock_timestamp()) END,
+        sent_at = CASE WHEN h.next IN ('bounced', 'revoked') THEN n.sent_at ELSE coalesce(n.sent_at, h.sent_at, clock_timestamp()) END,
         opened_at = CASE h.next WHEN 'opened' THEN clock_timestamp() END,
-        closed_at = CASE WHEN h.next = 'bounced' THEN clock_timestamp() END,
-        remind_at = CASE WHEN h.next = 'bounced' THEN NULL WHEN n.reminders_left > 0 THEN coalesce(n.remind_at, coalesce(h.sent_at, clock_timestamp()) + n.remind_every) END
+        closed_at = CASE WHEN h.next IN ('bounced', 'revoked') THEN clock_timestamp() END,
+        remind_at = CASE WHEN h.next IN ('bounced', 'revoked') THEN NULL WHEN n.reminders_left > 0 THEN coalesce(n.remind_at, coalesce(h.sent_at, clock_timestamp()) + n.remind_every) END
     FROM held AS h
     WHERE n.invitation_id = h.invitation_id AND h.next IS NOT NULL;
     RETURN NULL;
@@ -510,4 +513,4 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.invitation_delivered() IS
-'Trigger of cx.delivery: what senders and providers say of a message carries over to its invitation: sent, opened, bounced (given up for good).';
+'Trigger of cx.delivery: what senders and providers say of a message carries over to its invitation: sent, opened, bounced (given up for good), revoked (cancelled before it was sent).';

@@ -100,6 +100,12 @@ SELECT ok((SELECT abs(p_value * 75287520 - 1) < 1e-6 FROM cx.review_ask_audit WH
 SELECT is((SELECT method || ' ' || differs FROM cx.review_ask_audit WHERE band = 'promoter'), 'exact true', 'and is found');
 SELECT is((SELECT p_value FROM cx.review_ask_audit WHERE band = 'unscored'), (SELECT p_value FROM cx.review_ask_audit WHERE band = 'promoter'), 'the test is of the step');
 
+-- nor can it be done in the queue
+UPDATE cx.invitation SET send_at = now(), asked_for = now() WHERE state = 'scheduled';
+SELECT is(cxm.send_invitation_batch(1000), 95::bigint, 'the others are put into the queue');
+SELECT is((SELECT count(cxm.cancel_delivery(d.delivery_id, 'not him'))::integer FROM cx.delivery AS d JOIN cx.identifier AS i USING (identifier_id) WHERE i.value = 'prom7@shop.test' AND d.state = 'pending'), 1, 'where one is cancelled');
+SELECT is((SELECT asked || ' ' || revoked FROM cx.review_ask_audit WHERE band = 'promoter'), '94 1', 'which shows, too');
+
 -- sampling does not look at the score
 DELETE FROM cx.invitation;
 UPDATE cx.survey_step SET sample_rate = 0.3;
