@@ -917,7 +917,7 @@ BEGIN
 
     -- the configurations in use, one step in the index each
     config := (SELECT min(c.search_config) FROM cx.conversation AS c);
-    many := EXISTS (SELECT FROM cx.conversation AS c WHERE c.search_config > config);
+    many := (SELECT max(c.search_config) FROM cx.conversation AS c) <> config;
 
     WHILE config IS NOT NULL LOOP
         words := websearch_to_tsquery(cxm.search_config(config), query);

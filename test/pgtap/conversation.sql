@@ -3,7 +3,7 @@
 BEGIN;
 SET client_min_messages = warning;
 SET search_path = public, pg_catalog;
-SELECT plan(82);
+SELECT plan(83);
 ALTER TABLE cx.conversation ALTER conversation_id RESTART WITH 1;
 ALTER TABLE cx.conversation_message ALTER message_id RESTART WITH 1;
 
@@ -306,6 +306,32 @@ SELECT is((SELECT r::text FROM cxm.receive_messages('[{"channel": "pigeon", "bod
 DO $$ BEGIN PERFORM cxm.set_delivery_channel('pigeon'); END $$;
 SELECT is((SELECT array_agg(cxm.replay_rejection(r.rejection_id) ORDER BY r.rejection_id) FROM cx.rejection AS r WHERE r.kind = 'message'), '{t,f,f,f}', 'and what is mended is taken later');
 SELECT is((SELECT count(*) FROM cx.conversation_message AS m JOIN cx.source AS s USING (source_id) WHERE s.source = 'batch'), 2::bigint, 'once');
+
+---- many rows: nothing on the way of a message reads the tables
+
+INSERT INTO cx.conversation (channel, source_id, thread, last_message_no, last_message_at, unanswered_since) SELECT 'web_chat', cxm.source_id('app'), 'many ' || i, 10, now(), now() + i * interval '1 s' FROM generate_series(1, 2000) AS i;
+INSERT INTO cx.conversation_message (conversation_id, message_no, kind, participant, channel, body, occurred_at, search)
+SELECT c.conversation_id, i, 'inbound', 'customer', 'web_chat', 'x', now(), to_tsvector('simple', 'word' || c.conversation_id) FROM cx.conversation AS c, generate_series(1, 10) AS i WHERE c.thread LIKE 'many %';
+ANALYZE cx.conversation, cx.conversation_message, cx.conversation_participant;
+CREATE FUNCTION pg_temp.scans() RETURNS bigint LANGUAGE sql AS $$ SELECT sum(pg_stat_get_xact_numscans(t)) FROM unnest('{cx.conversation,cx.conversation_message}'::regclass[]) AS t $$;
+CREATE TEMPORARY TABLE scans AS SELECT pg_temp.scans() AS n;
+DO $$
+DECLARE
+    m record;
+BEGIN
+    SELECT * INTO m FROM cxm.receive_message('web_chat', 'hello', thread => 'many 77', external_id => 'many 1');
+    PERFORM cxm.receive_message('web_chat', 'hello', thread => 'many 77', external_id => 'many 1');
+    PERFORM cxm.receive_message('email', 'hello', '{"email": "ann@shop.example"}');
+    PERFORM cxm.take_conversations(3, 'zoe');
+    PERFORM cxm.edit_message(cxm.add_note(m.conversation_id, 'note', 'zoe'), 'other note', 'zoe');
+    PERFORM cxm.redact_message(cxm.send_message(m.conversation_id, 'answer', 'zoe'), 'x', 'zoe');
+    PERFORM cxm.mark_read(m.conversation_id, 'zoe'), cxm.unread_count(m.conversation_id, 'zoe');
+    PERFORM cxm.unread_conversations('zoe');
+    PERFORM cxm.set_conversation_state(m.conversation_id, 'closed', 'zoe', seen_no => 99);
+    PERFORM cxm.search_messages('word' || m.conversation_id);
+END
+$$;
+SELECT is(pg_temp.scans() - (SELECT n FROM scans), 0::bigint, 'every step finds its rows by an index');
 
 SELECT * FROM finish();
 ROLLBACK;

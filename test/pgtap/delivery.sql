@@ -2,7 +2,7 @@
 BEGIN;
 SET client_min_messages = warning;
 SET search_path = public, pg_catalog;
-SELECT plan(62);
+SELECT plan(63);
 
 -- people: one with two addresses and a telephone, one with nothing but a card
 CREATE TEMPORARY TABLE person AS
@@ -202,6 +202,26 @@ END
 $$;
 DO $$ BEGIN PERFORM setseed(0.25); END $$;
 SELECT is_empty('SELECT * FROM (SELECT pg_temp.report(i) AS problem FROM generate_series(1, 300) AS i) AS r WHERE problem IS NOT NULL', 'a delivery shows the furthest that was reported, whatever the order');
+
+---- many rows: nothing on the way of a message reads the table
+
+DELETE FROM cx.delivery;
+INSERT INTO cx.delivery (kind, record_id, channel, identifier_id, payload, not_before, due_at, state, sent_at, finished_at)
+SELECT 'message', i, 'email', pg_temp.ann(), '{}', now(), CASE WHEN i % 20 = 0 THEN now() END, CASE WHEN i % 20 = 0 THEN 'pending' ELSE 'sent' END,
+       CASE WHEN i % 20 > 0 THEN now() - i * interval '1 s' END, CASE WHEN i % 20 > 0 THEN now() - i * interval '1 s' END
+FROM generate_series(1, 20000) AS i;
+ANALYZE cx.delivery;
+CREATE TEMPORARY TABLE scans AS SELECT pg_stat_get_xact_numscans('cx.delivery'::regclass) AS n;
+DO $$ BEGIN
+    PERFORM CASE d.delivery_id % 3 WHEN 0 THEN cxm.acknowledge_delivery(d.delivery_id, 'scan ' || d.delivery_id) WHEN 1 THEN cxm.fail_delivery(d.delivery_id, 'no', true) ELSE cxm.release_delivery(d.delivery_id) END
+    FROM cxm.claim_deliveries(30, 'a', 'email') AS d;
+    PERFORM cxm.record_delivery_status(e.provider_message_id, 'bounced_hard') FROM cx.delivery_event AS e WHERE e.provider_message_id LIKE 'scan %';
+    PERFORM cxm.cancel_deliveries('message', ARRAY(SELECT generate_series(20, 20000, 200)));
+    PERFORM cxm.redrive_deliveries(max_rows => 5);
+    PERFORM cxm.enqueue_deliveries('message', '{1}', '{email}', '{1}', ARRAY['{}'::jsonb]);
+    PERFORM cxm.forget_delivery_batch(now() - interval '5 hours', 100);
+END $$;
+SELECT is(pg_stat_get_xact_numscans('cx.delivery'::regclass) - (SELECT n FROM scans), 0::bigint, 'every step finds its deliveries by an index');
 
 SELECT * FROM finish();
 ROLLBACK;
