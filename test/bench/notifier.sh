@@ -13,15 +13,15 @@
 #   worker   the same, sent by the worker
 #   direct   the same, sent by the writer
 #   naive    the plain table with the row trigger that people write: pg_notify, and nothing kept
-# RUNS (3) rounds of SECONDS_EACH (2) seconds for each, all in turn, so that a slow moment of the machine hits them all;
+# RUNS (5) rounds of SECONDS_EACH (1) seconds for each, all in turn, so that a slow moment of the machine hits them all;
 # ratios are medians of the ratios of each round. Then the time from commit (by track_commit_timestamp, taken before the
 # writer's commit is flushed) to a listener's hands, at RATE (1000) alerts a second for LISTEN_SECONDS (10).
 #
 # A line a comparison: name, answers a second of ours and of theirs (medians), ratio, goal, ok or MISS. Exit status 1
 # where a goal was missed. Lines without a goal are for information.
 set -eu
-RUNS=${RUNS:-3}
-SECONDS_EACH=${SECONDS_EACH:-2}
+RUNS=${RUNS:-5}
+SECONDS_EACH=${SECONDS_EACH:-1}
 RATE=${RATE:-1000}
 LISTEN_SECONDS=${LISTEN_SECONDS:-10}
 CLIENTS=${CLIENTS:-1 4 16 64}
