@@ -1716,7 +1716,7 @@ start_region(Resolve *resolve)
 				cluster_at(resolve, member->cluster)->via_retired = change->is_retired;
 			}
 		}
-		/* what changes more than one link's turn, or one whose turn was nobody knows when, may reach links of any strength */
+		/* what changes more than one link's turn, or a turn that is not known, may reach links of any strength */
 		if (change->kind == CXM_NEVER || a->was != a->is || b->was != b->is || resolve->rules->has_windows
 			|| (change->is_edited && change->refused == CXM_HOLDS) || lost_verification(change))
 			resolve->strength = 0;
