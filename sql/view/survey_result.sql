@@ -200,10 +200,10 @@ CROSS JOIN LATERAL (
     FROM unnest(q.option_ids) WITH ORDINALITY AS i(id, ordinality)
     JOIN cx.question_option AS o ON o.option_id = i.id
     UNION ALL
-    SELECT g.score - k.scale_min + 1, g.score::text COLLATE "C", NULL
+    SELECT g.score - k.scale_min + 1, g.score::text COLLATE "C", NULL::integer AS option_id
     FROM generate_series(k.scale_min::integer, k.scale_max::integer) AS g(score)
     UNION ALL
-    SELECT b.place, b.answer COLLATE "C", NULL
+    SELECT b.place, b.answer COLLATE "C", NULL::integer AS option_id
     FROM (VALUES (1, 'true'), (2, 'false')) AS b(place, answer)
     WHERE k.type = 'boolean'
 ) AS v

@@ -284,7 +284,8 @@ $node->safe_psql('postgres', 'CREATE DATABASE data_only TEMPLATE template0');
 ask('data_only', 'CREATE EXTENSION cxm');
 ask('data_only', 'SELECT cxm.create_store()');
 ask('data_only', 'ALTER TABLE cx.feedback ADD COLUMN campaign text; ALTER TABLE cx.product ADD COLUMN shelf integer');
-ask('data_only', 'TRUNCATE cx.store, cx.metric, cx.namespace, cx.blocked_value, cx.trait_policy CASCADE');
+# all of them: what a new store is given to begin with is in the dump, too
+ask('data_only', q{DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg(c.oid::regclass::text, ', ') FROM pg_class AS c WHERE c.relnamespace = 'cx'::regnamespace AND c.relkind IN ('r', 'p')); END $$});
 $expected = qr/pg_dump: (?:warning: there are circular foreign-key constraints|detail: profile|hint: ).*\n/;
 run_ok('pg_dump, only the data', 'pg_dump', '-Fc', '--data-only', '--load-via-partition-root', '--schema=cx', '-f', "$dir/data.dump", '-d', $node->connstr('shop'));
 $expected = qr/(?!)/;
