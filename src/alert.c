@@ -982,6 +982,20 @@ try_one_by_one(Evaluation *e)
 		warn_of_lost(lost.data, last_failure, unrecorded);
 }
 
+static bool
+is_called_well(FunctionCallInfo fcinfo)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo)
+		|| !TRIGGER_FIRED_AFTER(trigger->tg_event)
+		|| !TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event)
+		|| trigger->tg_newtable == NULL)
+		return false;
+	return TRIGGER_FIRED_BY_INSERT(trigger->tg_event)
+		|| (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && trigger->tg_oldtable != NULL);
+}
+
 PG_FUNCTION_INFO_V1(cxm_feedback_alert);
 
 /* cxm.feedback_alert() */
@@ -993,9 +1007,7 @@ cxm_feedback_alert(PG_FUNCTION_ARGS)
 	ErrorData  *error = NULL;
 	TupleDesc	desc;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event)
-		|| trigger->tg_newtable == NULL
-		|| !(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && trigger->tg_oldtable != NULL)))
+	if (!is_called_well(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("cxm.feedback_alert() must be called as a trigger"),
@@ -1091,8 +1103,10 @@ cxm_send_notifications(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_INT64(0);
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &ids, &id_nulls, &nids);
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), JSONBOID, -1, false, TYPALIGN_INT, &payloads, &payload_nulls, &npayloads);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+					  &ids, &id_nulls, &nids);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), JSONBOID, -1, false, TYPALIGN_INT,
+					  &payloads, &payload_nulls, &npayloads);
 	if (nids != npayloads)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -1141,7 +1155,10 @@ rules_to_match(FunctionCallInfo fcinfo)
 
 PG_FUNCTION_INFO_V1(cxm_matching_alert_rules);
 
-/* cxm.matching_alert_rules(metric, score, touchpoint_id, location_id, product_id, comment, received_at, only_rule, rule) */
+/*
+ * cxm.matching_alert_rules(metric, score, touchpoint_id, location_id, product_id,
+ *		comment, received_at, only_rule, rule)
+ */
 Datum
 cxm_matching_alert_rules(PG_FUNCTION_ARGS)
 {

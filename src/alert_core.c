@@ -35,7 +35,9 @@ cxm_alert_holds(const CxmAlertCondition *condition, const CxmAlertAnswer *answer
 	if (condition->metric != CXM_ANY_METRIC && condition->metric != answer->metric)
 		return false;
 	if (condition->asks_score
-		&& (!answer->score.is_known || answer->score.id < condition->score_min || answer->score.id > condition->score_max))
+		&& (!answer->score.is_known
+			|| answer->score.id < condition->score_min
+			|| answer->score.id > condition->score_max))
 		return false;
 	return answer->received_at >= condition->valid_from
 		&& answer->received_at < condition->valid_to

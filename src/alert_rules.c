@@ -404,7 +404,7 @@ config_of(const char *name)
 	return config;
 }
 
-/* Look the configuration up and read the words; both may fail, and then do so at each answer that the rule asks about */
+/* Look the configuration up and read the words; both may fail, and then do so at each answer */
 static void
 compile_search(const CxmAlertRules *rules, CxmAlertRule *rule)
 {
@@ -412,7 +412,8 @@ compile_search(const CxmAlertRules *rules, CxmAlertRule *rule)
 	Datum		query;
 
 	rule->config = config_of(rule->search_config);
-	query = DirectFunctionCall2(websearch_to_tsquery_byid, ObjectIdGetDatum(rule->config), CStringGetTextDatum(rule->search));
+	query = DirectFunctionCall2(websearch_to_tsquery_byid,
+								ObjectIdGetDatum(rule->config), CStringGetTextDatum(rule->search));
 	old = MemoryContextSwitchTo(rules->context);
 	rule->query = PointerGetDatum(DatumGetTSQueryCopy(query));
 	MemoryContextSwitchTo(old);

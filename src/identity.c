@@ -421,8 +421,8 @@ add_identifiers(Batch *batch)
 				int64		id;
 
 				if (!cxm_direct_add_identifier(&batch->direct, mentioned->namespace, mentioned->value,
-											 batch->guesses[find_group(batch->mentioned, place)],
-											 mentioned->quarantine, &id))
+											   batch->guesses[find_group(batch->mentioned, place)],
+											   mentioned->quarantine, &id))
 					break;
 				note_added(batch, place, id);
 			}
@@ -577,15 +577,16 @@ add_links_directly(Batch *batch, int32 source_id)
 		int64		link_id;
 		CxmChange  *change;
 
-		if (!is_new && !batch->is_unseen && cxm_direct_find_link(&batch->direct, edge->a, edge->b, source_id, edge->evidence, &is_verified, &at))
+		if (!is_new && !batch->is_unseen
+			&& cxm_direct_find_link(&batch->direct, edge->a, edge->b, source_id, edge->evidence, &is_verified, &at))
 		{
 			if ((edge->is_verified && !is_verified) || edge->at < at)
 				edges[nleft++] = *edge;
 			continue;
 		}
 		if (!cxm_direct_may_write(&batch->direct)
-			|| !cxm_direct_add_link(&batch->direct, edge->a, edge->b, source_id, edge->evidence, edge->is_verified, edge->at,
-								  edge->refused, is_new, &link_id))
+			|| !cxm_direct_add_link(&batch->direct, edge->a, edge->b, source_id, edge->evidence, edge->is_verified,
+									edge->at, edge->refused, is_new, &link_id))
 		{
 			edges[nleft++] = *edge;
 			continue;
@@ -1037,10 +1038,15 @@ is_known_link(Batch *batch, int32 source_id, text *evidence, TimestampTz at, boo
 	bool		was_verified;
 	TimestampTz was_at;
 
-	for (int i = 0; i < 2; i++)
-		cxm_direct_find_identifier(&batch->direct, batch->mentioned[i].namespace, batch->mentioned[i].value, &labels[i]);
+	for (uint32 i = 0; i < 2; i++)
+	{
+		const Mentioned *mentioned = &batch->mentioned[i];
+
+		cxm_direct_find_identifier(&batch->direct, mentioned->namespace, mentioned->value, &labels[i]);
+	}
 	batch->is_unseen = labels[0].id == 0 || labels[1].id == 0
-		|| !cxm_direct_find_link(&batch->direct, labels[0].id, labels[1].id, source_id, evidence, &was_verified, &was_at);
+		|| !cxm_direct_find_link(&batch->direct, labels[0].id, labels[1].id, source_id, evidence,
+								 &was_verified, &was_at);
 	if (!batch->is_unseen && (was_verified || !is_verified) && was_at <= at)
 	{
 		*profile_id = cxm_direct_read_profile(&batch->direct, &labels[0]) ? labels[0].canonical : 0;
@@ -1075,9 +1081,9 @@ cxm_link(PG_FUNCTION_ARGS)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	init_batch(&batch);
-	for (int i = 0; i < 2; i++)
+	for (Size i = 0; i < 2; i++)
 	{
-		ends[i].value = normalized_argument(fcinfo, batch.rules, i * 2);
+		ends[i].value = normalized_argument(fcinfo, batch.rules, (int) i * 2);
 		ends[i].namespace = PG_GETARG_TEXT_PP(i * 2);
 		ends[i].rules = cxm_rules_find(batch.rules, ends[i].namespace);
 		/* both of one group, so that what is new goes to who is there */

@@ -164,8 +164,8 @@ extern int32 cxm_direct_find_source(const CxmDirect *direct, text *source);
 extern bool cxm_direct_find_link(const CxmDirect *direct, int64 a, int64 b, int32 source_id, text *evidence,
 							   bool *is_verified, TimestampTz *at);
 extern int64 cxm_direct_count_links(const CxmDirect *direct, int64 id, int64 max);
-extern bool cxm_direct_add_identifier(CxmDirect *direct, text *namespace, text *value, int64 profile_id, uint8 quarantine,
-									int64 *id);
+extern bool cxm_direct_add_identifier(CxmDirect *direct, text *namespace, text *value, int64 profile_id,
+									  uint8 quarantine, int64 *id);
 extern bool cxm_direct_add_link(CxmDirect *direct, int64 a, int64 b, int32 source_id, text *evidence, bool is_verified,
 							  TimestampTz at, uint8 refused, bool is_new, int64 *id);
 extern int64 cxm_direct_next_profile_id(const CxmDirect *direct);

@@ -911,7 +911,8 @@ insert_row(CxmDirect *direct, NewRow *row, Oid arbiter)
 
 /* Add an identifier; false when another session has */
 bool
-cxm_direct_add_identifier(CxmDirect *direct, text *namespace, text *value, int64 profile_id, uint8 quarantine, int64 *id)
+cxm_direct_add_identifier(CxmDirect *direct, text *namespace, text *value, int64 profile_id, uint8 quarantine,
+						  int64 *id)
 {
 	NewRow		row = {.number = IDENTIFIERS};
 
@@ -930,8 +931,8 @@ cxm_direct_add_identifier(CxmDirect *direct, text *namespace, text *value, int64
  * have one to an identifier that is new.
  */
 bool
-cxm_direct_add_link(CxmDirect *direct, int64 a, int64 b, int32 source_id, text *evidence, bool is_verified, TimestampTz at,
-				  uint8 refused, bool is_new, int64 *id)
+cxm_direct_add_link(CxmDirect *direct, int64 a, int64 b, int32 source_id, text *evidence, bool is_verified,
+					TimestampTz at, uint8 refused, bool is_new, int64 *id)
 {
 	NewRow		row = {.number = LINKS};
 
@@ -977,9 +978,9 @@ cxm_direct_next_profile_id(const CxmDirect *direct)
 {
 	const Table *table = &tables[PROFILES];
 	bool		is_null;
-	Datum		id = ExecEvalExprSwitchContext(table->defaults[PROFILE_ID], GetPerTupleExprContext(table->estate), &is_null);
 
-	return DatumGetInt64(id);
+	return DatumGetInt64(ExecEvalExprSwitchContext(table->defaults[PROFILE_ID], GetPerTupleExprContext(table->estate),
+												   &is_null));
 }
 
 /* Add a profile that stands; counts has n entries */

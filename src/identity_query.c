@@ -29,6 +29,11 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+/* in a header from 15 on */
+#ifndef MaxArraySize
+#define MaxArraySize ((Size) (MaxAllocSize / sizeof(Datum)))
+#endif
+
 typedef struct Receiver
 {
 	DestReceiver pub;

@@ -730,7 +730,7 @@ choose_locks(Resolve *resolve)
 	}
 }
 
-/* What has to be locked is said as the detail, for a caller that gives back its locks and begins anew with all of them */
+/* What has to be locked is said as the detail, for a caller that gives back its locks and begins anew with all */
 static void
 complain_of_locks(const int64 *ids, Size n)
 {

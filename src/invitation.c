@@ -135,7 +135,8 @@ cxm_fatigue_free(PG_FUNCTION_ARGS)
 		qsort(times, ntimes, sizeof(int64), by_time);
 	}
 
-	if (!cxm_fatigue_free_at(times, (size_t) ntimes, at, &limit, check_interrupts, &free_at) || !IS_VALID_TIMESTAMP(free_at))
+	if (!cxm_fatigue_free_at(times, (size_t) ntimes, at, &limit, check_interrupts, &free_at)
+		|| !IS_VALID_TIMESTAMP(free_at))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("there is no free time within the range of timestamps")));

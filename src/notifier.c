@@ -199,7 +199,8 @@ cxm_post_notifications(const char *channel, const Datum *payloads, int n)
 	if (n == 1)
 		post(channel, &post_one, payloads[0]);
 	else if (n > 1)
-		post(channel, &post_many, PointerGetDatum(construct_array((Datum *) payloads, n, JSONBOID, -1, false, TYPALIGN_INT)));
+		post(channel, &post_many,
+			 PointerGetDatum(construct_array((Datum *) payloads, n, JSONBOID, -1, false, TYPALIGN_INT)));
 }
 
 /*
@@ -236,14 +237,14 @@ static Statement send_waiting = {
 	"WITH waiting AS MATERIALIZED ("
 	" SELECT o.outbox_id FROM cx.outbox AS o"
 	" WHERE o.sent_at IS NULL AND NOT o.held AND o.outbox_id OPERATOR(pg_catalog.>=) $1"
-	" ORDER BY o.outbox_id LIMIT " CppAsString2(CXM_BATCH_SIZE) " FOR NO KEY UPDATE SKIP LOCKED"
+	" ORDER BY o.outbox_id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"
 	"), sent AS ("
 	" UPDATE cx.outbox AS o SET sent_at = pg_catalog.clock_timestamp()"
 	" FROM (SELECT w.outbox_id FROM waiting AS w ORDER BY w.outbox_id) AS w"
 	" WHERE o.outbox_id OPERATOR(pg_catalog.=) w.outbox_id"
 	" RETURNING o.outbox_id, o.channel, o.payload"
 	") SELECT s.outbox_id, s.channel, s.payload FROM sent AS s ORDER BY s.outbox_id",
-	1, {INT8OID}, NULL
+	2, {INT8OID, INT8OID}, NULL
 };
 
 static Statement any_waiting = {
@@ -258,23 +259,25 @@ static Statement any_waiting = {
  * them to NOTIFY: both happen when the transaction commits, or neither.
  */
 void
-cxm_send_batch(int64 from, CxmBatch *batch)
+cxm_send_batch(int64 from, int limit, CxmBatch *batch)
 {
-	Datum		args[1];
+	Datum		args[2];
 	uint64		n;
 
 	SPI_connect();
 	args[0] = Int64GetDatum(from);
+	args[1] = Int64GetDatum(limit);
 	n = run(&send_waiting, args);
 	for (uint64 i = 0; i < n; i++)
 	{
 		Jsonb	   *payload = DatumGetJsonbP(value_of(i, 3));
 
 		batch->last = DatumGetInt64(value_of(i, 1));
-		notify(TextDatumGetCString(value_of(i, 2)), batch->last, JsonbToCString(NULL, &payload->root, VARSIZE(payload)));
+		notify(TextDatumGetCString(value_of(i, 2)), batch->last,
+			   JsonbToCString(NULL, &payload->root, VARSIZE(payload)));
 	}
 	batch->sent = (int) n;
-	batch->is_full = n == CXM_BATCH_SIZE;
+	batch->is_full = n == (uint64) limit;
 	batch->are_left = !batch->is_full && run(&any_waiting, args) > 0;
 	SPI_finish();
 }

@@ -44,13 +44,13 @@ typedef struct CxmBatch
 {
 	int			sent;
 	int64		last;			/* the highest outbox_id among those sent */
-	bool		is_full;		/* as many as a batch takes: there may be more */
+	bool		is_full;		/* as many as it might be: there may be more */
 	bool		are_left;		/* unsent rows that another session has locked */
 } CxmBatch;
 
 #define CXM_BATCH_SIZE 1000
 
-extern void cxm_send_batch(int64 from, CxmBatch *batch);
+extern void cxm_send_batch(int64 from, int limit, CxmBatch *batch);
 extern bool cxm_notifier_is_preloaded(void);
 extern void cxm_posted(int64 outbox_id);
 extern void cxm_notifier_preload(void);

@@ -289,10 +289,13 @@ set_latch(Latch *latch)
 		SetLatch(latch);
 }
 
-static int
-pause_after(int failures, int first, int longest)
+/* When to try again after so many failures in a row: in "first" milliseconds, and each time twice as many */
+static TimestampTz
+next_attempt(int failures, int first, int longest)
 {
-	return failures > 16 ? longest : Min(first << Max(failures - 1, 0), longest);
+	int			pause = failures > 16 ? longest : Min(first << Max(failures - 1, 0), longest);
+
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause);
 }
 
 static uint32
@@ -313,9 +316,15 @@ wait_event(void)
 static void
 sleep_until(TimestampTz moment)
 {
-	long		timeout = moment == 0 ? -1 : TimestampDifferenceMilliseconds(GetCurrentTimestamp(), moment) + 1;
+	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+	long		timeout = -1;
 
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (moment == 0 ? 0 : WL_TIMEOUT), timeout, wait_event());
+	if (moment != 0)
+	{
+		events |= WL_TIMEOUT;
+		timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), moment) + 1;
+	}
+	(void) WaitLatch(MyLatch, events, timeout, wait_event());
 	ResetLatch(MyLatch);
 }
 
@@ -437,15 +446,19 @@ has_vanished(int index)
 static void
 note_failed_start(Slot *slot, const char *error)
 {
-	TimestampTz now = GetCurrentTimestamp();
-
 	slot->state = SLOT_WANTED;
-	slot->not_before = TimestampTzPlusMilliseconds(now, pause_after(++slot->failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS));
+	slot->not_before = next_attempt(++slot->failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
 	if (error != NULL)
 	{
 		strlcpy(slot->error, error, sizeof(slot->error));
-		slot->error_at = now;
+		slot->error_at = GetCurrentTimestamp();
 	}
+}
+
+static bool
+wants_worker(const Slot *slot)
+{
+	return OidIsValid(slot->database) && slot->state == SLOT_WANTED && slot->holders == 0;
 }
 
 /*
@@ -462,6 +475,7 @@ start_workers(List **unknown)
 	TimestampTz next = 0;
 	List	   *databases = NIL;
 	bool		is_busy = false;
+	bool		is_wanted = false;
 	bool		was_refused = false;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
@@ -494,12 +508,11 @@ start_workers(List **unknown)
 		}
 		*unknown = list_delete_first(*unknown);
 	}
-	is_busy = false;
 	for (int i = 0; i < shared->nslots; i++)
-		is_busy |= OidIsValid(shared->slots[i].database) && shared->slots[i].state == SLOT_WANTED && shared->slots[i].holders == 0;
+		is_wanted |= wants_worker(&shared->slots[i]);
 	LWLockRelease(shared->lock);
 
-	if (!is_busy)
+	if (!is_wanted)
 		return next;
 	databases = list_databases(CurrentMemoryContext, true);
 
@@ -508,11 +521,13 @@ start_workers(List **unknown)
 	{
 		Slot	   *slot = &shared->slots[i];
 
-		if (!OidIsValid(slot->database) || slot->state != SLOT_WANTED || slot->holders > 0)
+		if (!wants_worker(slot))
 			continue;
 		if (!list_member_oid(databases, slot->database))
 		{
+			/* then it is the next one's turn */
 			free_slot(slot);
+			next = earlier(next, now);
 			continue;
 		}
 		if (slot->not_before > now)
@@ -552,7 +567,7 @@ cxm_notifier_launcher_main(Datum argument)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 
-	handles = MemoryContextAllocZero(TopMemoryContext, sizeof(handles[0]) * shared->nslots);
+	handles = MemoryContextAllocZero(TopMemoryContext, shared->nslots * sizeof(void *));
 	before_shmem_exit(forget_launcher, (Datum) 0);
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	shared->launcher_pid = MyProcPid;
@@ -619,7 +634,7 @@ leave_slot(int code, Datum argument)
 		my_slot->not_before = 0;
 		lower_from(my_slot, FROM_FIRST);
 		if (!was_asked && !store_is_gone)
-			my_slot->not_before = TimestampTzPlusMilliseconds(now, pause_after(++my_slot->failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS));
+			my_slot->not_before = next_attempt(++my_slot->failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
 	}
 	launcher = shared->launcher_latch;
 	LWLockRelease(shared->lock);
@@ -695,12 +710,14 @@ typedef enum Outcome
 {
 	NO_STORE,
 	DONE,
-	QUEUE_FULL
+	FAILED,
+	QUEUE_FULL,					/* nearly: nothing was tried */
+	TOO_MANY					/* they did not fit into the queue */
 } Outcome;
 
 /* One transaction */
 static Outcome
-send_in_transaction(int64 from, CxmBatch *batch)
+send_in_transaction(int64 from, int limit, CxmBatch *batch)
 {
 	Outcome		outcome = NO_STORE;
 	Relation	outbox;
@@ -725,7 +742,7 @@ send_in_transaction(int64 from, CxmBatch *batch)
 		SetUserIdAndSecContext(outbox->rd_rel->relowner, security | SECURITY_RESTRICTED_OPERATION);
 		if (cxm_notify_queue_usage() < CXM_FULLEST_QUEUE)
 		{
-			cxm_send_batch(from, batch);
+			cxm_send_batch(from, limit, batch);
 			outcome = DONE;
 		}
 		else
@@ -742,22 +759,37 @@ send_in_transaction(int64 from, CxmBatch *batch)
 	return outcome;
 }
 
-/*
- * The same, and false after an error.  It is logged when it is not the one of
- * the attempt before.
- */
-static bool
-try_to_send(int64 from, CxmBatch *batch, Outcome *outcome, int failures)
+/* Remember why it failed, and log it unless the attempt before failed likewise; error: if one was raised */
+static void
+tell_failure(const char *message, const ErrorData *error, int failures)
 {
-	static char last_message[512] = "";
+	static char last[512] = "";
+	bool		is_new = failures == 0 || strncmp(last, message, sizeof(last) - 1) != 0;
+
+	strlcpy(last, message, sizeof(last));
+	note_error(message);
+	if (!is_new)
+		return;
+	ereport(WARNING,
+			(errcode(error ? error->sqlerrcode : ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("notifications of database \"%s\" wait: %s", my_database, message),
+			 error && error->detail ? errdetail_internal("%s", error->detail) : 0,
+			 error == NULL ? errhint("A session that listens is in a long transaction: see pg_stat_activity.")
+			 : error->hint ? errhint("%s", error->hint) : 0,
+			 error && error->context ? errcontext("%s", error->context) : 0));
+}
+
+/* The same, with errors caught */
+static Outcome
+try_to_send(int64 from, int limit, CxmBatch *batch, int failures)
+{
 	MemoryContext context = CurrentMemoryContext;
-	volatile bool is_done = false;
+	volatile Outcome outcome = FAILED;
 
 	memset(batch, 0, sizeof(*batch));
 	PG_TRY();
 	{
-		*outcome = send_in_transaction(from, batch);
-		is_done = true;
+		outcome = send_in_transaction(from, limit, batch);
 	}
 	PG_CATCH();
 	{
@@ -770,39 +802,19 @@ try_to_send(int64 from, CxmBatch *batch, Outcome *outcome, int failures)
 		AbortCurrentTransaction();
 		pgstat_report_activity(STATE_IDLE, NULL);
 
+		outcome = error->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED ? TOO_MANY : FAILED;
 		/* who is asked to leave in the middle of something has no error to tell of */
-		if (!(error->sqlerrcode == ERRCODE_QUERY_CANCELED && must_leave()))
-		{
-			note_error(error->message);
-			if (failures == 0 || strncmp(last_message, error->message, sizeof(last_message) - 1) != 0)
-				ereport(WARNING,
-						(errcode(error->sqlerrcode),
-						 errmsg("notifications of database \"%s\" wait: %s", my_database, error->message),
-						 error->detail ? errdetail_internal("%s", error->detail) : 0,
-						 error->hint ? errhint("%s", error->hint) : 0,
-						 error->context ? errcontext("%s", error->context) : 0));
-			strlcpy(last_message, error->message, sizeof(last_message));
-		}
+		if (error->sqlerrcode != ERRCODE_QUERY_CANCELED || !must_leave())
+			tell_failure(error->message, error, failures);
 		FreeErrorData(error);
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 
-	if (is_done && *outcome == QUEUE_FULL)
-	{
-		const char *message = "the queue of NOTIFY is nearly full";
-
-		note_error(message);
-		if (failures == 0 || strcmp(last_message, message) != 0)
-			ereport(WARNING,
-					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("notifications of database \"%s\" wait: %s", my_database, message),
-					 errhint("A session that listens is in a long transaction: see pg_notification_queue_usage() and pg_stat_activity.")));
-		strlcpy(last_message, message, sizeof(last_message));
-		is_done = false;
-	}
-	return is_done;
+	if (outcome == QUEUE_FULL)
+		tell_failure("the queue of NOTIFY is nearly full", NULL, failures);
+	return outcome;
 }
 
 /* Settings of the database or its roles must not change what the worker does */
@@ -860,6 +872,7 @@ cxm_notifier_worker_main(Datum argument)
 	int64		todo = FROM_FIRST;
 	TimestampTz not_before = 0;
 	TimestampTz next_batch = 0;
+	int			limit = CXM_BATCH_SIZE;
 	int			failures = 0;
 	int			locked = 0;
 
@@ -903,13 +916,17 @@ cxm_notifier_worker_main(Datum argument)
 			Outcome		outcome;
 
 			next_batch = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BATCH_INTERVAL_MS);
-
-			if (!try_to_send(todo, &batch, &outcome, failures))
-				not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause_after(++failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS));
-			else if (outcome == NO_STORE)
+			outcome = try_to_send(todo, limit, &batch, failures);
+			if (outcome == NO_STORE)
 			{
 				store_is_gone = true;
 				proc_exit(0);
+			}
+			else if (outcome != DONE)
+			{
+				if (outcome == TOO_MANY)
+					limit = Max(limit / 2, 1);
+				not_before = next_attempt(++failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
 			}
 			else
 			{
@@ -923,8 +940,9 @@ cxm_notifier_worker_main(Datum argument)
 					todo = Min(batch.last, FROM_NONE - 1);
 					continue;
 				}
+				limit = CXM_BATCH_SIZE;
 				if (batch.are_left)
-					not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause_after(++locked, FIRST_LOCKED_PAUSE_MS, LONGEST_LOCKED_PAUSE_MS));
+					not_before = next_attempt(++locked, FIRST_LOCKED_PAUSE_MS, LONGEST_LOCKED_PAUSE_MS);
 				else
 				{
 					locked = 0;
@@ -1108,9 +1126,9 @@ release_databases(void)
 static void
 end_of_transaction(XactEvent event, void *argument)
 {
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+	if (shared == NULL || (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE))
 		return;
-	if (event == XACT_EVENT_COMMIT && shared != NULL)
+	if (event == XACT_EVENT_COMMIT)
 	{
 		if (wake_from != FROM_NONE)
 			wake(MyDatabaseId, wake_from, true);

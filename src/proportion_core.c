@@ -3,9 +3,9 @@
  *		Whether shares of several groups differ.
  *
  * Pearson's chi-square test holds where all expected counts are large enough (five, by Cochran's rule).  Elsewhere, and
- * skewed data are always elsewhere, the test is exact: Fisher's, extended to several groups by Freeman and Halton.  Given
- * how many succeeded in all, the successes of the groups are multivariate hypergeometric when the shares are equal;
- * the p-value is the probability of all tables that are no more likely than the one that was seen.
+ * skewed data are always elsewhere, the test is exact: Fisher's, extended to several groups by Freeman and Halton.
+ * Given how many succeeded in all, the successes of the groups are multivariate hypergeometric when the shares are
+ * equal; the p-value is the probability of all tables that are no more likely than the one that was seen.
  *
  *	 Cochran: Biometrics 10 (1954) 417-451.
  *	 Freeman, Halton: Biometrika 38 (1951) 141-149.

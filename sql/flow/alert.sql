@@ -66,6 +66,8 @@ COMMENT ON FUNCTION cxm.customer_identifiers(bigint) IS
 CREATE FUNCTION cxm.alert_facts(candidates cxm.alert_candidate[], rule jsonb DEFAULT NULL) RETURNS SETOF cxm.alert_candidate
 LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 100
 SET search_path = pg_catalog, pg_temp
+-- one candidate or many, the plan is the same; making it anew each time costs more than running it
+SET plan_cache_mode = force_generic_plan
 SET jit = off
 AS $$
 BEGIN
@@ -214,14 +216,18 @@ COMMENT ON TYPE cxm.alert_verdict IS
 CREATE FUNCTION cxm.alert_verdicts(candidates cxm.alert_candidate[], rule jsonb DEFAULT NULL) RETURNS cxm.alert_verdict[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+-- one candidate or many, the plan is the same; making it anew each time costs more than running it
+SET plan_cache_mode = force_generic_plan
 SET jit = off
 AS $$
 DECLARE
     v_rows record;
     v_limits record;
 BEGIN
-    IF candidates = '{}' THEN
-        RETURN '{}';
+    IF rule IS NULL AND NOT EXISTS (SELECT FROM cx.alert_rule AS r
+                                    WHERE num_nonnulls(r.throttle, r.storm_cap) > 0 AND r.rule_id IN (SELECT c.rule_id FROM unnest(candidates) AS c))
+       OR candidates = '{}' THEN
+        RETURN ARRAY(SELECT (i, 'raise', NULL, NULL, NULL, NULL)::cxm.alert_verdict FROM generate_subscripts(candidates, 1) AS i ORDER BY i);
     END IF;
     SELECT array_agg(k.throttle_group ORDER BY k.place) AS throttle_groups,
            array_agg(k.storm_group ORDER BY k.place) AS storm_groups,
@@ -370,18 +376,29 @@ CREATE FUNCTION cxm.raise_alerts(candidates cxm.alert_candidate[])
 RETURNS TABLE (alert_id bigint, state text, follow_up boolean, payload jsonb)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE ROWS 100
 SET search_path = pg_catalog, pg_temp
+-- one candidate or many, the plan is the same; making it anew each time costs more than running it
+SET plan_cache_mode = force_generic_plan
 SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
     v_met cxm.alert_candidate[];
     v_verdicts cxm.alert_verdict[];
+    v_again cxm.alert_verdict[];
     v_rules integer[];
+    v_lock_rules integer[];
+    v_lock_keys text[];
+    v_locked bigint;
 BEGIN
-    -- what has an alert already takes up no room under a limit
+    -- what nothing asks about the customer is not asked; what has an alert already takes up no room under a limit
+    v_met := candidates;
+    IF EXISTS (SELECT FROM cx.alert_rule AS r
+               WHERE num_nonnulls(r.drop_min, r.segment, r.spend_min) > 0 AND r.rule_id IN (SELECT c.rule_id FROM unnest(candidates) AS c)) THEN
+        v_met := ARRAY(SELECT f FROM cxm.alert_facts(candidates) AS f);
+    END IF;
     v_met := ARRAY(
         SELECT f
-        FROM cxm.alert_facts(candidates) AS f
+        FROM unnest(v_met) AS f
         WHERE NOT EXISTS (SELECT FROM cx.alert AS a WHERE a.feedback_id = f.feedback_id AND a.rule_id = f.rule_id)
           AND NOT EXISTS (SELECT FROM cx.alert AS a WHERE a.rule_id = f.rule_id AND a.key = f.key COLLATE "C")
         ORDER BY f.received_at, f.feedback_id, f.rule_id, f.occurred_at, f.key COLLATE "C");
@@ -394,53 +411,55 @@ BEGIN
     v_verdicts := cxm.alert_verdicts(v_met);
     v_rules := ARRAY(
         SELECT DISTINCT c.rule_id
-        FROM unnest(v_met) WITH ORDINALITY AS c
-        JOIN unnest(v_verdicts) AS v ON v.place = c.ordinality
-        WHERE v.verdict = 'raise' AND (v.lock_key IS NOT NULL OR v.storm_at IS NOT NULL));
+        FROM unnest(v_met, v_verdicts) AS c(rule_id, kind, feedback_id, key, occurred_at, received_at, identifier_id, metric, score, touchpoint_id, location_id, product_id, facts,
+                                            place, verdict, lock_key, write_key, storm_at, storm_count)
+        WHERE c.verdict = 'raise' AND (c.lock_key IS NOT NULL OR c.storm_at IS NOT NULL));
     IF v_rules <> '{}' THEN
-        INSERT INTO cx.alert_limit AS l (rule_id, key, started_at, count)
-        SELECT q.rule_id, q.key, '-infinity', 0
+        SELECT array_agg(q.rule_id ORDER BY q.rule_id, q.key COLLATE "C"), array_agg(q.key ORDER BY q.rule_id, q.key COLLATE "C")
+        INTO v_lock_rules, v_lock_keys
         FROM (
             SELECT DISTINCT c.rule_id, k.key
-            FROM unnest(v_met) WITH ORDINALITY AS c
-            JOIN unnest(v_verdicts) AS v ON v.place = c.ordinality
-            CROSS JOIN LATERAL unnest(ARRAY[v.lock_key, CASE WHEN v.storm_at IS NOT NULL OR v.verdict = 'throttle' THEN 'storm' END]) AS k(key)
+            FROM unnest(v_met, v_verdicts) AS c(rule_id, kind, feedback_id, key, occurred_at, received_at, identifier_id, metric, score, touchpoint_id, location_id, product_id, facts,
+                                                place, verdict, lock_key, write_key, storm_at, storm_count)
+            CROSS JOIN LATERAL unnest(ARRAY[c.lock_key, CASE WHEN c.storm_at IS NOT NULL OR c.verdict = 'throttle' THEN 'storm' END]) AS k(key)
             WHERE c.rule_id = ANY (v_rules) AND k.key IS NOT NULL
-        ) AS q
-        ORDER BY q.rule_id, q.key COLLATE "C"
-        ON CONFLICT DO NOTHING;
+        ) AS q;
+        -- until all of them are there and ours: upkeep may be taking away one that it found to be of no use any more
+        LOOP
+            INSERT INTO cx.alert_limit AS l (rule_id, key, started_at, count)
+            SELECT q.rule_id, q.key, '-infinity', 0
+            FROM unnest(v_lock_rules, v_lock_keys) AS q(rule_id, key)
+            ON CONFLICT DO NOTHING;
 
-        PERFORM
-        FROM cx.alert_limit AS l
-        WHERE (l.rule_id, l.key) IN (
-            SELECT c.rule_id, k.key COLLATE "C"
-            FROM unnest(v_met) WITH ORDINALITY AS c
-            JOIN unnest(v_verdicts) AS v ON v.place = c.ordinality
-            CROSS JOIN LATERAL unnest(ARRAY[v.lock_key, CASE WHEN v.storm_at IS NOT NULL OR v.verdict = 'throttle' THEN 'storm' END]) AS k(key)
-            WHERE c.rule_id = ANY (v_rules) AND k.key IS NOT NULL)
-        ORDER BY l.rule_id, l.key
-        FOR UPDATE;
+            PERFORM
+            FROM cx.alert_limit AS l
+            WHERE (l.rule_id, l.key) IN (SELECT q.rule_id, q.key COLLATE "C" FROM unnest(v_lock_rules, v_lock_keys) AS q(rule_id, key))
+            ORDER BY l.rule_id, l.key
+            FOR UPDATE;
+            GET DIAGNOSTICS v_locked = ROW_COUNT;
+            EXIT WHEN v_locked = cardinality(v_lock_keys);
+        END LOOP;
 
-        v_verdicts := ARRAY(
-            SELECT CASE WHEN c.rule_id = ANY (v_rules) THEN again.v ELSE first.v END
-            FROM unnest(v_met) WITH ORDINALITY AS c
-            JOIN (SELECT v, v.place FROM unnest(v_verdicts) AS v) AS first ON first.place = c.ordinality
-            JOIN (SELECT v, v.place FROM unnest(cxm.alert_verdicts(v_met)) AS v) AS again ON again.place = c.ordinality
-            ORDER BY c.ordinality);
+        v_again := cxm.alert_verdicts(v_met);
+        FOR i IN 1 .. cardinality(v_met) LOOP
+            IF v_met[i].rule_id = ANY (v_rules) THEN
+                v_verdicts[i] := v_again[i];
+            END IF;
+        END LOOP;
 
         INSERT INTO cx.alert_limit AS l (rule_id, key, started_at, count)
         SELECT DISTINCT ON (q.rule_id, q.key COLLATE "C") q.rule_id, q.key, q.started_at, q.count
         FROM (
-            SELECT c.rule_id, k.key, c.received_at AS started_at, 1 AS count, v.place
-            FROM unnest(v_met) WITH ORDINALITY AS c
-            JOIN unnest(v_verdicts) AS v ON v.place = c.ordinality
-            CROSS JOIN LATERAL unnest(ARRAY[v.lock_key, v.write_key]) AS k(key)
-            WHERE c.rule_id = ANY (v_rules) AND v.verdict = 'raise' AND k.key IS NOT NULL
+            SELECT c.rule_id, k.key, c.received_at AS started_at, 1 AS count, c.place
+            FROM unnest(v_met, v_verdicts) AS c(rule_id, kind, feedback_id, key, occurred_at, received_at, identifier_id, metric, score, touchpoint_id, location_id, product_id, facts,
+                                            place, verdict, lock_key, write_key, storm_at, storm_count)
+            CROSS JOIN LATERAL unnest(ARRAY[c.lock_key, c.write_key]) AS k(key)
+            WHERE c.rule_id = ANY (v_rules) AND c.verdict = 'raise' AND k.key IS NOT NULL
             UNION ALL
-            SELECT c.rule_id, 'storm', v.storm_at, v.storm_count, v.place
-            FROM unnest(v_met) WITH ORDINALITY AS c
-            JOIN unnest(v_verdicts) AS v ON v.place = c.ordinality
-            WHERE c.rule_id = ANY (v_rules) AND v.verdict = 'raise' AND v.storm_at IS NOT NULL
+            SELECT c.rule_id, 'storm', c.storm_at, c.storm_count, c.place
+            FROM unnest(v_met, v_verdicts) AS c(rule_id, kind, feedback_id, key, occurred_at, received_at, identifier_id, metric, score, touchpoint_id, location_id, product_id, facts,
+                                            place, verdict, lock_key, write_key, storm_at, storm_count)
+            WHERE c.rule_id = ANY (v_rules) AND c.verdict = 'raise' AND c.storm_at IS NOT NULL
         ) AS q
         ORDER BY q.rule_id, q.key COLLATE "C", q.place DESC
         ON CONFLICT (rule_id, key) DO UPDATE SET started_at = greatest(l.started_at, excluded.started_at), count = excluded.count;
@@ -448,11 +467,11 @@ BEGIN
 
     RETURN QUERY
     WITH decided AS MATERIALIZED (
-        SELECT c.rule_id, c.kind, c.feedback_id, c.key, c.occurred_at, c.identifier_id, c.metric, c.score, c.facts, v.place, v.verdict, v.write_key,
-               'storm ' || cxm.alert_time(v.storm_at) AS storm_key, v.storm_at,
+        SELECT c.rule_id, c.kind, c.feedback_id, c.key, c.occurred_at, c.identifier_id, c.metric, c.score, c.facts, c.place, c.verdict, c.write_key,
+               'storm ' || cxm.alert_time(c.storm_at) AS storm_key, c.storm_at,
                r.version, r.severity, r.channel, r.storm_cap,
                -- suppressed alerts take nobody's turn
-               CASE WHEN v.verdict = 'raise' THEN
+               CASE WHEN c.verdict = 'raise' THEN
                    CASE r.routing
                        WHEN 'round_robin' THEN
                            r.owners[1 + coalesce(nextval(to_regclass(format('cx.%I', cxm.alert_turn_name(r.rule_id)))),
@@ -474,8 +493,8 @@ BEGIN
                    cxm.quiet_until(now(), r.quiet_from, r.quiet_to,
                                    coalesce((SELECT l.time_zone FROM cx.location AS l WHERE l.location_id = c.location_id), (SELECT s.time_zone FROM cx.store AS s)))
                END AS quiet_until
-        FROM unnest(v_met) WITH ORDINALITY AS c
-        JOIN unnest(v_verdicts) AS v ON v.place = c.ordinality
+        FROM unnest(v_met, v_verdicts) AS c(rule_id, kind, feedback_id, key, occurred_at, received_at, identifier_id, metric, score, touchpoint_id, location_id, product_id, facts,
+                                            place, verdict, lock_key, write_key, storm_at, storm_count)
         JOIN cx.alert_rule AS r ON r.rule_id = c.rule_id
     ), written AS (
         INSERT INTO cx.alert AS n (rule_id, rule_version, kind, feedback_id, key, occurred_at, identifier_id, metric, score, facts,
@@ -511,6 +530,26 @@ $$;
 
 COMMENT ON FUNCTION cxm.raise_alerts(cxm.alert_candidate[]) IS
 'Writes alerts for what may raise them: of the candidates, those that meet what their rule asks about the customer and have no alert yet. A throttle or storm cap makes an alert suppressed, quiet hours make it held; a storm has one summary alert more. Exact under concurrent writers: of those under the same limit only one session at a time raises. Returns the rows written, with what listeners are told of each; tells nobody.';
+
+CREATE FUNCTION cxm.forget_alert_limits() RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_rows bigint;
+BEGIN
+    DELETE FROM cx.alert_limit AS l
+    WHERE NOT EXISTS (
+        SELECT FROM cx.alert_rule AS r
+        WHERE r.rule_id = l.rule_id
+          AND l.started_at >= now() - interval '1 day' - cxm.alert_span(CASE WHEN l.key = 'storm' THEN r.storm_window ELSE r.throttle END));
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    RETURN v_rows;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.forget_alert_limits() IS
+'Deletes rows of cx.alert_limit that hold nothing back any more, since a day at least; returns the number of rows. Writers may be at it meanwhile.';
 
 CREATE FUNCTION cxm.alert_time(at timestamptz) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE

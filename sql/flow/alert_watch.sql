@@ -251,6 +251,10 @@ BEGIN
         COMMIT;
         EXIT WHEN v_n OPERATOR(pg_catalog.=) 0;
     END LOOP;
+    IF cxm.lock_job('watch_alerts') THEN
+        PERFORM cxm.forget_alert_limits();
+        COMMIT;
+    END IF;
 
     FOREACH v_rule IN ARRAY v_rules LOOP
         -- a day at a time, so that a job that was away for long comes back in small steps
@@ -284,7 +288,7 @@ END
 $$;
 
 COMMENT ON PROCEDURE cxm.watch_alerts() IS
-'Releases alerts whose quiet hours have ended, and looks at every enabled rule of kind trend and silence up to now; commits after each day of each rule. A rule that fails is a WARNING and named in cx.job_run, and is looked at again by the next run from where it was. Run by the owner of the store, outside a transaction.';
+'Releases alerts whose quiet hours have ended, forgets limits that hold nothing back any more, and looks at every enabled rule of kind trend and silence up to now; commits after each day of each rule. A rule that fails is a WARNING and named in cx.job_run, and is looked at again by the next run from where it was. Run by the owner of the store, outside a transaction.';
 
 -- what a rule would have raised
 
@@ -326,13 +330,14 @@ BEGIN
 
     RETURN QUERY
     WITH decided AS MATERIALIZED (
-        SELECT c.occurred_at, c.feedback_id, c.key, c.identifier_id, c.metric, c.score, c.facts, v.verdict, v.place, v.storm_at,
+        SELECT c.occurred_at, c.feedback_id, c.key, c.identifier_id, c.metric, c.score, c.facts, c.verdict, c.place, c.storm_at,
                CASE WHEN r.severity <> 'critical' THEN
                    cxm.quiet_until(c.occurred_at, r.quiet_from, r.quiet_to,
                                    coalesce((SELECT l.time_zone FROM cx.location AS l WHERE l.location_id = c.location_id), v_zone))
                END AS quiet_until
-        FROM unnest(v_met) WITH ORDINALITY AS c
-        JOIN unnest(cxm.alert_verdicts(v_met, rule)) AS v ON v.place = c.ordinality
+        FROM unnest(v_met, cxm.alert_verdicts(v_met, rule))
+            AS c(rule_id, kind, feedback_id, key, occurred_at, received_at, identifier_id, metric, score, touchpoint_id, location_id, product_id, facts,
+                 place, verdict, lock_key, write_key, storm_at, storm_count)
     )
     SELECT q.verdict, q.at, q.feedback_id, q.key, q.identifier_id, q.metric, q.score, q.facts, q.quiet_until
     FROM (

@@ -408,12 +408,14 @@ BEGIN
         sent_at = coalesce(n.sent_at, clock_timestamp()), opened_at = coalesce(n.opened_at, clock_timestamp())
     WHERE n.invitation_id = complete_invitation.invitation_id;
     PERFORM cxm.withdraw_invitations(ARRAY[complete_invitation.invitation_id], 'answered');
-    PERFORM cxm.start_survey_steps(v_invitation.survey_id, complete_invitation.response_id, v_invitation.identifier_id, v_invitation.attributes);
+    IF NOT EXISTS (SELECT FROM cx.response AS r WHERE r.response_id = complete_invitation.response_id AND r.state = 'screened_out') THEN
+        PERFORM cxm.start_survey_steps(v_invitation.survey_id, complete_invitation.response_id, v_invitation.identifier_id, v_invitation.attributes);
+    END IF;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.complete_invitation(bigint, bigint) IS
-'Marks an invitation as used by a response, stops its reminders and starts what follows a response (cx.survey_step). Said again with the same response it changes nothing. Error P0002: no such invitation; 55000: another response was given to it, or it is over.';
+'Marks an invitation as used by a response, stops its reminders and starts what follows a response that was not screened out (cx.survey_step). Said again with the same response it changes nothing. Error P0002: no such invitation; 55000: another response was given to it, or it is over.';
 
 CREATE FUNCTION cxm.withdraw_invitations(invitation_ids bigint[], reason text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -24,7 +24,9 @@ BEGIN
     CASE TG_ARGV[0]
         WHEN 'event' THEN
             INSERT INTO cx.survey_candidate (trigger_id, record_id, identifier_id, occurred_at, attributes)
-            SELECT t.trigger_id, r.event_id, r.identifier_id, r.occurred_at, t.attributes || cxm.record_attributes(r.touchpoint_id, r.location_id, r.product_id)
+            SELECT t.trigger_id, r.event_id, r.identifier_id, r.occurred_at,
+                   CASE WHEN coalesce(r.touchpoint_id, r.location_id, r.product_id) IS NULL THEN t.attributes
+                        ELSE t.attributes || cxm.record_attributes(r.touchpoint_id, r.location_id, r.product_id) END
             FROM new_record AS r
             JOIN cx.survey_trigger AS t ON t.enabled AND t.kind = 'event' AND (t.event_type_id IS NULL OR t.event_type_id = r.event_type_id)
                                        AND (t.touchpoint_id IS NULL OR t.touchpoint_id = r.touchpoint_id)
@@ -34,7 +36,9 @@ BEGIN
             ORDER BY r.event_id, t.trigger_id;
         WHEN 'purchase' THEN
             INSERT INTO cx.survey_candidate (trigger_id, record_id, identifier_id, occurred_at, attributes)
-            SELECT t.trigger_id, r.purchase_id, r.identifier_id, r.occurred_at, t.attributes || cxm.record_attributes(r.touchpoint_id, r.location_id, r.product_id)
+            SELECT t.trigger_id, r.purchase_id, r.identifier_id, r.occurred_at,
+                   CASE WHEN coalesce(r.touchpoint_id, r.location_id, r.product_id) IS NULL THEN t.attributes
+                        ELSE t.attributes || cxm.record_attributes(r.touchpoint_id, r.location_id, r.product_id) END
             FROM new_record AS r
             JOIN cx.survey_trigger AS t ON t.enabled AND t.kind = 'purchase'
                                        AND (t.touchpoint_id IS NULL OR t.touchpoint_id = r.touchpoint_id)
@@ -44,7 +48,9 @@ BEGIN
             ORDER BY r.purchase_id, t.trigger_id;
         WHEN 'feedback' THEN
             INSERT INTO cx.survey_candidate (trigger_id, record_id, identifier_id, occurred_at, attributes)
-            SELECT t.trigger_id, r.feedback_id, r.identifier_id, r.occurred_at, t.attributes || cxm.record_attributes(r.touchpoint_id, r.location_id, r.product_id)
+            SELECT t.trigger_id, r.feedback_id, r.identifier_id, r.occurred_at,
+                   CASE WHEN coalesce(r.touchpoint_id, r.location_id, r.product_id) IS NULL THEN t.attributes
+                        ELSE t.attributes || cxm.record_attributes(r.touchpoint_id, r.location_id, r.product_id) END
             FROM new_record AS r
             JOIN cx.survey_trigger AS t ON t.enabled AND t.kind = 'feedback'
                                        AND (t.touchpoint_id IS NULL OR t.touchpoint_id = r.touchpoint_id)
@@ -317,7 +323,7 @@ BEGIN
         WHERE s.step_id = step_follows.step_id
           AND (s.metric IS NULL
                OR EXISTS (SELECT FROM cx.answer AS a JOIN cx.question AS q ON q.question_id = a.question_id
-                          WHERE a.response_id = step_follows.response_id AND q.metric = s.metric
+                          WHERE a.response_id = step_follows.response_id AND a.on_path AND q.metric = s.metric
                             AND a.value_number >= coalesce(s.score_min, a.value_number) AND a.value_number <= coalesce(s.score_max, a.value_number))));
 END
 $$;
@@ -463,8 +469,8 @@ BEGIN
     invited := 0;
     suppressed := 0;
     IF invite_group.trigger_id IS NOT NULL THEN
-        SELECT 'survey' AS kind, t.survey_id, t.purpose, t.channels, t.delay, t.sample_rate, t.audience_traits, t.audience_metric, t.audience_score_min, t.audience_score_max,
-               t.language, t.expires_in, t.reminders::integer AS reminders, t.remind_every, 'trigger ' || t.trigger_id AS salt, s.state = 'active' AS is_open
+        SELECT 'survey' AS kind, t.survey_id, t.purpose, t.channels, t.delay, t.sample_rate, t.audience_traits, t.audience_metric,
+               t.audience_score_min::integer AS audience_score_min, t.audience_score_max::integer AS audience_score_max, t.language, t.expires_in, t.reminders::integer AS reminders, t.remind_every, 'trigger ' || t.trigger_id AS salt, s.state = 'active' AS is_open
         INTO v_terms
         FROM cx.survey_trigger AS t JOIN cx.survey AS s ON s.survey_id = t.survey_id WHERE t.trigger_id = invite_group.trigger_id;
     ELSE

@@ -355,6 +355,7 @@ COMMENT ON FUNCTION cxm.version_plan(text, integer) IS 'Plan of a version of a s
 CREATE FUNCTION cxm.response_answers(response_id bigint) RETURNS jsonb
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
@@ -381,7 +382,7 @@ COMMENT ON FUNCTION cxm.response_answers(bigint) IS
 ---- what answers become
 
 -- Responses are looked up by key, however few there are when the plan is made and however fast they become more: hence the
--- SET clauses, here and below.
+-- SET clauses, here and below. (jit, because a plan for which there is no index costs more than the limits of jit then.)
 CREATE FUNCTION cxm.response_feedback(response_ids bigint[],
                                       OUT feedback_id bigint, OUT occurred_at timestamptz, OUT identifier_id bigint, OUT metric text, OUT score smallint, OUT scale_min smallint, OUT scale_max smallint,
                                       OUT touchpoint_id integer, OUT location_id integer, OUT product_id integer, OUT employee_id integer, OUT source_id integer,
@@ -389,6 +390,7 @@ CREATE FUNCTION cxm.response_feedback(response_ids bigint[],
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
+SET jit = off
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
@@ -432,6 +434,7 @@ CREATE FUNCTION cxm.sync_feedback(response_ids bigint[], fresh boolean) RETURNS 
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
+SET jit = off
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
@@ -482,6 +485,7 @@ CREATE FUNCTION cxm.write_answers(response_id bigint, plan jsonb, changes jsonb,
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
+SET jit = off
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off

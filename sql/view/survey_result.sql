@@ -88,13 +88,13 @@ LEFT JOIN (
         CROSS JOIN LATERAL unnest(r.path) AS p(question_id)
         GROUP BY r.survey_id, r.version, p.question_id
         UNION ALL
-        SELECT r.survey_id, r.version, a.question_id, 0, count(*), 0, 0
+        SELECT r.survey_id, r.version, a.question_id, 0 AS shown, count(*) AS answered, 0 AS left_here, 0 AS left_unanswered
         FROM cx.response AS r
         JOIN cx.answer AS a ON a.response_id = r.response_id
         WHERE a.on_path
         GROUP BY r.survey_id, r.version, a.question_id
         UNION ALL
-        SELECT r.survey_id, r.version, r.path[cardinality(r.path)], 0, 0, count(*), count(*) FILTER (WHERE a.response_id IS NULL)
+        SELECT r.survey_id, r.version, r.path[cardinality(r.path)] AS question_id, 0 AS shown, 0 AS answered, count(*) AS left_here, count(*) FILTER (WHERE a.response_id IS NULL) AS left_unanswered
         FROM cx.response AS r
         LEFT JOIN cx.answer AS a ON a.response_id = r.response_id AND a.question_id = r.path[cardinality(r.path)] AND a.on_path
         WHERE r.state = 'partial'
@@ -200,10 +200,10 @@ CROSS JOIN LATERAL (
     FROM unnest(q.option_ids) WITH ORDINALITY AS i(id, ordinality)
     JOIN cx.question_option AS o ON o.option_id = i.id
     UNION ALL
-    SELECT g.score - k.scale_min + 1, g.score::text COLLATE "C", NULL::integer AS option_id
+    SELECT g.score - k.scale_min + 1 AS place, g.score::text COLLATE "C" AS answer, NULL::integer AS option_id
     FROM generate_series(k.scale_min::integer, k.scale_max::integer) AS g(score)
     UNION ALL
-    SELECT b.place, b.answer COLLATE "C", NULL::integer AS option_id
+    SELECT b.place, b.answer COLLATE "C" AS answer, NULL::integer AS option_id
     FROM (VALUES (1, 'true'), (2, 'false')) AS b(place, answer)
     WHERE k.type = 'boolean'
 ) AS v

@@ -3,8 +3,10 @@
 #
 # Needs a running server with cxm installed (PGHOST, PGPORT, PGUSER as usual) and pgbench. Makes a database of its
 # own and drops it. RUNS (7) runs of SECONDS_EACH (2) seconds for each way to write, all in turn, so that a slow moment of
-# the machine hits them all; what is compared are the medians. Commits do not wait for the disk
-# (synchronous_commit = off): waiting would hide what is measured. ROWS (100000) answers in the largest bulk load.
+# the machine hits them all; what is compared are the medians. Single answers are committed to the disk, as people do it,
+# by 1, 4, 16 and 64 clients; and by one client that does not wait for it (synchronous_commit = off), which shows the work
+# alone. Notifications stay in the outbox: what sending them costs is test/bench/notifier.sh. ROWS (100000) answers in
+# the largest bulk load.
 #
 # A line a comparison: name, median of ours, median of theirs (microseconds an answer, or milliseconds a load), ratio,
 # goal, ok or MISS. Exit status 1 where a goal was missed. Comparisons without a goal are for information.
@@ -24,22 +26,14 @@ CREATE EXTENSION cxm;
 SELECT cxm.create_store('UTC');
 SELECT cxm.add_alert_rule('unhappy', metric => 'csat', score_max => 1);
 SELECT cxm.add_alert_rule('other ' || i, metric => 'ces', score_max => i) FROM generate_series(1, 5) AS i;
+SELECT cxm.add_alert_rule('throttled', metric => 'csat', score_max => 1, throttle => '1 hour', throttle_by => 'rule');
+SELECT cxm.add_alert_rule('capped', metric => 'csat', score_max => 1, storm_cap => 10);
 
--- what people write by hand: a table, and a trigger on every row that notifies
+-- the table alone
 CREATE TABLE public.bare (LIKE cx.feedback INCLUDING ALL);
-CREATE TABLE public.naive (LIKE cx.feedback INCLUDING ALL);
-CREATE FUNCTION public.naive() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF NEW.metric = 'csat' AND NEW.score <= 1 THEN
-        PERFORM pg_notify('naive', json_build_object('id', NEW.feedback_id, 'metric', NEW.metric, 'score', NEW.score)::text);
-    END IF;
-    RETURN NULL;
-END
-$$;
-CREATE TRIGGER naive AFTER INSERT ON public.naive FOR EACH ROW EXECUTE FUNCTION public.naive();
 SQL
 
-for table in public.bare public.naive cx.feedback; do
+for table in public.bare cx.feedback; do
 	echo "\\set score random(1, 5)" > "$TEMP/$table.sql"
 	echo "INSERT INTO $table (metric, score, scale_min, scale_max) VALUES ('csat', :score, 1, 5);" >> "$TEMP/$table.sql"
 done
@@ -47,7 +41,7 @@ done
 # write NAME TABLE CLIENTS OPTIONS: microseconds an answer, appended to $TEMP/NAME
 write()
 {
-	PGOPTIONS="-c synchronous_commit=off $4" pgbench -n -M prepared -c "$3" -j 2 -T "$SECONDS_EACH" -f "$TEMP/$2.sql" "$DB" 2>"$TEMP/err" |
+	PGOPTIONS="-c cxm.notify_mode=off $4" pgbench -n -M prepared -c "$3" -j 2 -T "$SECONDS_EACH" -f "$TEMP/$2.sql" "$DB" 2>"$TEMP/err" |
 		awk '/^tps/ { print 1000000 / $3 }' >> "$TEMP/$1"
 	if [ "$(wc -l < "$TEMP/$1")" -ne "$round" ]; then
 		cat "$TEMP/err" >&2
@@ -77,32 +71,44 @@ echo "alert: $RUNS rounds of single answers" >&2
 round=0
 while [ $round -lt "$RUNS" ]; do
 	round=$((round + 1))
-	write bare public.bare 1 ''
-	write naive public.naive 1 ''
-	write naive8 public.naive 8 ''
+	for clients in 1 4 16 64; do
+		write "bare$clients" public.bare "$clients" ''
+		rules other
+		write "others$clients" cx.feedback "$clients" ''
+		rules unhappy
+		write "fifth$clients" cx.feedback "$clients" ''
+	done
+	write work.bare public.bare 1 '-c synchronous_commit=off'
+	write work.disabled cx.feedback 1 '-c synchronous_commit=off -c cxm.alerts=off'
 	rules '^$'
-	write none cx.feedback 1 ''
+	write work.none cx.feedback 1 '-c synchronous_commit=off'
 	rules other
-	write others cx.feedback 1 ''
+	write work.others cx.feedback 1 '-c synchronous_commit=off'
 	rules unhappy
-	write disabled cx.feedback 1 '-c cxm.alerts=off'
-	write direct cx.feedback 1 ''
-	write off cx.feedback 1 '-c cxm.notify_mode=off'
-	write direct8 cx.feedback 8 ''
+	write work.fifth cx.feedback 1 '-c synchronous_commit=off'
+	rules throttled
+	write work.throttled cx.feedback 1 '-c synchronous_commit=off'
+	rules capped
+	write work.capped cx.feedback 1 '-c synchronous_commit=off'
+	psql -XqAt -v ON_ERROR_STOP=1 -d "$DB" -c 'TRUNCATE public.bare, cx.feedback, cx.alert, cx.outbox, cx.alert_limit'
 done
-printf '%-58s %8s %8s %7s %5s\n' 'single answers, microseconds each' ours theirs ratio goal
-compare 'cxm.alerts off / bare table' disabled bare 1.60 1
-compare 'no rule / bare table' none bare 1.80 1
-compare 'five rules, none holds / bare table' others bare 2.50 1
-compare 'a fifth raises an alert / bare table' direct bare - 1
-compare 'a fifth raises an alert / row trigger that only notifies' direct naive 4.00 1
-compare 'a fifth, notify_mode off / row trigger that only notifies' off naive - 1
-compare '8 clients: a fifth raises / row trigger that only notifies' direct8 naive8 4.00 1
+printf '%-58s %8s %8s %7s %5s\n' 'single answers on disk, microseconds each' ours theirs ratio goal
+for clients in 1 4 16 64; do
+	compare "five rules, none holds / bare table, $clients clients" "others$clients" "bare$clients" 1.10 1
+	compare "a fifth raises an alert / bare table, $clients clients" "fifth$clients" "bare$clients" 1.18 1
+done
+printf '%-58s %8s %8s %7s %5s\n' 'the work alone, microseconds each' ours theirs ratio goal
+compare 'cxm.alerts off / bare table' work.disabled work.bare 1.50 1
+compare 'no rule / cxm.alerts off' work.none work.disabled 1.10 1
+compare 'five rules, none holds / cxm.alerts off' work.others work.disabled 1.10 1
+compare 'a fifth raises an alert / cxm.alerts off' work.fifth work.disabled 1.50 1
+compare 'a fifth is throttled / cxm.alerts off' work.throttled work.disabled - 1
+compare 'a fifth is over a storm cap / cxm.alerts off' work.capped work.disabled - 1
 
 # load NAME ROWS: milliseconds to insert that many answers at once, and to turn as many good ones into bad ones
 load()
 {
-	PGOPTIONS="-c synchronous_commit=off ${3:-}" psql -XqAt -v ON_ERROR_STOP=1 -v rows="$2" -d "$DB" >"$TEMP/load" <<-'SQL'
+	PGOPTIONS="-c synchronous_commit=off -c cxm.notify_mode=off ${3:-}" psql -XqAt -v ON_ERROR_STOP=1 -v rows="$2" -d "$DB" >"$TEMP/load" <<-'SQL'
 		TRUNCATE cx.feedback, cx.alert, cx.outbox;
 		-- the plans of the trigger are made for one row, and kept
 		INSERT INTO cx.feedback (metric, score) VALUES ('csat', 1);
@@ -123,6 +129,7 @@ load()
 }
 
 echo "alert: $RUNS rounds of bulk loads" >&2
+rules unhappy
 round=0
 while [ $round -lt "$RUNS" ]; do
 	round=$((round + 1))
@@ -132,10 +139,39 @@ while [ $round -lt "$RUNS" ]; do
 	load quiet "$ROWS" '-c cxm.alerts=off'
 done
 printf '%-58s %8s %8s %7s %5s\n' 'bulk loads, milliseconds each' ours theirs ratio goal
-compare "$ROWS answers, a fifth raises / cxm.alerts off" full.insert quiet.insert 3.00 1
+compare "$ROWS answers, a fifth raises / cxm.alerts off" full.insert quiet.insert 1.50 1
 compare "growth: INSERT of $((ROWS / 2)) / 2 x $((ROWS / 4))" half.insert quarter.insert - 2
 compare "growth: INSERT of $ROWS / 4 x $((ROWS / 4))" full.insert quarter.insert 2.00 4
 compare "growth: UPDATE of $((ROWS / 2)) / 2 x $((ROWS / 4))" half.update quarter.update - 2
 compare "growth: UPDATE of $ROWS / 4 x $((ROWS / 4))" full.update quarter.update 2.00 4
+
+# history: the same evaluation over what is stored
+backtest()
+{
+	psql -XqAt -v ON_ERROR_STOP=1 -v rows="$1" -d "$DB" <<-'SQL' | tail -1 >> "$TEMP/backtest.$1"
+		SELECT extract(epoch FROM clock_timestamp()) AS began \gset
+		SELECT count(*) FROM cxm.alert_backtest('{"metric": "csat", "score_max": 1, "throttle": "1 hour", "throttle_by": "rule", "storm_cap": 5}'::jsonb,
+			'2020-01-01 00:00+00', timestamptz '2020-01-01 00:00+00' + :rows * interval '1 minute');
+		SELECT 1000 * (extract(epoch FROM clock_timestamp()) - :began);
+	SQL
+}
+
+psql -XqAt -v ON_ERROR_STOP=1 -v rows="$ROWS" -d "$DB" <<-'SQL'
+	TRUNCATE cx.feedback, cx.alert, cx.outbox;
+	SET cxm.alerts = off;
+	INSERT INTO cx.feedback (metric, score, scale_min, scale_max, occurred_at)
+	SELECT 'csat', 1 + i % 5, 1, 5, timestamptz '2020-01-01 00:00+00' + i * interval '1 minute' FROM generate_series(0, :rows - 1) AS i;
+	ANALYZE cx.feedback;
+SQL
+round=0
+while [ $round -lt "$RUNS" ]; do
+	round=$((round + 1))
+	for rows in $((ROWS / 4)) $((ROWS / 2)) "$ROWS"; do
+		backtest "$rows"
+	done
+done
+printf '%-58s %8s %8s %7s %5s\n' 'backtest, milliseconds each' ours theirs ratio goal
+compare "growth: backtest over $((ROWS / 2)) / 2 x $((ROWS / 4))" "backtest.$((ROWS / 2))" "backtest.$((ROWS / 4))" - 2
+compare "growth: backtest over $ROWS / 4 x $((ROWS / 4))" "backtest.$ROWS" "backtest.$((ROWS / 4))" 2.00 4
 
 ! grep -q 'MISS$' "$TEMP/lines"

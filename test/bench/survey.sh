@@ -61,6 +61,10 @@ SQL
 cat > "$TEMP/again.sql" <<'SQL'
 SELECT cxm.submit_open_response('visit', 'again', '{"nps": 3, "why": "the parcel came late and nobody answered the telephone", "reason": "wait", "channels": ["web"], "age": 33, "on": "2026-02-03", "again": true}');
 SQL
+cat > "$TEMP/one.sql" <<'SQL'
+\set score random(0, 8)
+SELECT cxm.record_feedback('nps', :score, comment => 'the parcel came late and nobody answered the telephone', submission_id => 'x', question => 'nps');
+SQL
 cat > "$TEMP/save.sql" <<'SQL'
 \set form random(1, 1000)
 \set score random(0, 8)
@@ -112,14 +116,17 @@ while [ $round -lt "$RUNS" ]; do
 	write ours ours 1
 	write bare8 bare 8
 	write ours8 ours 8
+	write one one 1
 	write again again 1
 	write save save 1
 	bulk bulk
 done
 printf '%-58s %8s %8s %7s %5s\n' 'responses of seven answers, microseconds each' ours theirs ratio goal
-compare '1 client: submit / the same rows by bare INSERTs' ours bare 4.00 1
-compare '8 clients: submit / the same rows by bare INSERTs' ours8 bare8 4.00 1
-compare 'batches of 1000 / the same rows by bare INSERTs' bulk bare 2.50 1
+compare '1 client: submit / the same rows by bare INSERTs' ours bare 8.00 1
+compare '8 clients: submit / the same rows by bare INSERTs' ours8 bare8 8.00 1
+compare 'batches of 1000 / the same rows by bare INSERTs' bulk bare 5.00 1
+compare 'submit of seven answers / cxm.record_feedback() of one' ours one 4.00 1
+compare 'batches of 1000 / one by one' bulk ours 1.00 1
 compare 'the same submission again / the first time' again ours 1.00 1
 compare 'a partial save of one answer / a whole submission' save ours - 1
 

@@ -58,6 +58,18 @@ SELECT throws_ok('SELECT cxm.submit_open_response(''visit'', ''open 3'', ''{"nps
 SELECT is((SELECT array[b.accepted, b.rejected] FROM cxm.submit_responses('[{"survey": "visit", "submission_id": "b1", "answers": {"nps": 1, "age": "young"}}, {"survey": "visit", "submission_id": "b2", "answers": {"nps": 2, "age": "old"}}]') AS b)::text, '{2,0}', 'but no batch');
 SELECT is((SELECT array[taken, excess] FROM cx.quota_status WHERE name = 'young')::text, '{1,2}', 'where it is marked');
 
+-- a trigger and a step in one batch, and the other way round
+SELECT is((SELECT cxm.add_survey_trigger('bought', visit(), 'purchase', '{"audience_metric": "nps", "audience_score_max": 10}') > 0), true, 'a trigger');
+DO $$
+BEGIN
+    PERFORM cxm.invite_candidate_batch(100);
+    PERFORM cxm.record_purchase(5, '{"email": "bob@shop.test"}');
+    PERFORM cxm.submit_open_response('visit', 'open 4', '{"nps": 4}', '{"email": "bob@shop.test"}');
+    PERFORM cxm.record_purchase(5, '{"email": "bob@shop.test"}');
+END $$;
+SELECT is((SELECT array[b.taken, b.invited, b.suppressed, b.failed] FROM cxm.invite_candidate_batch(100) AS b)::text, '{5,4,0,0}', 'triggers and steps in one batch');
+DELETE FROM cx.survey_trigger;
+
 ---- the audit: 95 % promoters, tiny bands
 
 DELETE FROM cx.delivery;

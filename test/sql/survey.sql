@@ -312,5 +312,11 @@ SELECT version, question, shown, answered, skipped, left_here, round(answered_ra
 SELECT survey, version, question, n, round(score::numeric, 2) AS score, round(lower::numeric, 2) AS lower, round(upper::numeric, 2) AS upper FROM cx.survey_score ORDER BY 1, 2, 3;
 SELECT question, answer, label, n, base, round(share::numeric, 1) AS share FROM cx.survey_distribution WHERE survey = 'visit' AND version = 1 AND question <> 'nps' ORDER BY position, place;
 SELECT sum(n) AS counted, max(base) AS base FROM cx.survey_distribution WHERE survey = 'visit' AND version = 1 AND question = 'nps';
+
+---- listeners hear of what is finished, by ids and state; of more than a hundred at a time in one line
+SELECT cxm.create_survey('{"key": "told", "notify": true, "questions": [{"key": "nps", "type": "nps", "text": "N"}, {"key": "why", "type": "text", "text": "W"}]}') > 0 AS made, cxm.publish_survey('told');
+SELECT cxm.save_open_response('told', 'n1', '{"nps": 1}') > 0 AS saved, cxm.submit_open_response('told', 'n1', '{"why": "a secret"}') > 0 AS submitted, cxm.submit_open_response('told', 'n1', '{"why": "a secret"}') > 0 AS again;
+SELECT accepted FROM cxm.submit_responses((SELECT jsonb_agg(jsonb_build_object('survey', 'told', 'submission_id', 'many ' || n, 'answers', jsonb_build_object('nps', 9))) FROM generate_series(1, 101) AS n));
+SELECT channel, payload - '{response_id,first_response_id,last_response_id}'::text[] AS payload, (SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(payload) AS k) AS keys FROM cx.outbox WHERE channel = 'cxm_survey' ORDER BY outbox_id;
 SELECT * FROM cxm.store_check();
 ROLLBACK;

@@ -279,7 +279,7 @@ is(ask('custom', 'SET ROLE reporter; SELECT count(*) > 0 AND bool_and(f.campaign
 
 # ---- only the data, into a store made anew
 #
-# What holds: the new store must have the columns that were added; its seeds (store, metric, namespace) make way;
+# What holds: the new store must have the columns that were added; its seeds (store, metric, namespace ...) make way;
 # rows go through the parents, for partitions made on demand are not there; and triggers must not fire, or the
 # history would raise its alerts once more: session_replication_role = replica, which also spares the foreign keys
 # of tables that come in no particular order.
@@ -288,8 +288,8 @@ $node->safe_psql('postgres', 'CREATE DATABASE data_only TEMPLATE template0');
 ask('data_only', 'CREATE EXTENSION cxm');
 ask('data_only', 'SELECT cxm.create_store()');
 ask('data_only', 'ALTER TABLE cx.feedback ADD COLUMN campaign text; ALTER TABLE cx.product ADD COLUMN shelf integer');
-# all of them: what a new store is given to begin with is in the dump, too
-ask('data_only', q{DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg(c.oid::regclass::text, ', ') FROM pg_class AS c WHERE c.relnamespace = 'cx'::regnamespace AND c.relkind IN ('r', 'p')); END $$});
+ask('data_only', q{DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg(c.oid::regclass::text, ', ') FROM pg_class AS c
+	WHERE c.relnamespace = 'cx'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition); END $$});
 $expected = qr/pg_dump: (?:warning: there are circular foreign-key constraints|detail: profile|hint: ).*\n/;
 run_ok('pg_dump, only the data', 'pg_dump', '-Fc', '--data-only', '--load-via-partition-root', '--schema=cx', '-f', "$dir/data.dump", '-d', $node->connstr('shop'));
 $expected = qr/(?!)/;

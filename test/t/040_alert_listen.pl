@@ -88,7 +88,7 @@ my $latency = time - $began;
 is($told->{feedback_id}, $id, 'the listener hears of a detractor');
 is($told->{metric} . ' ' . $told->{score} . ' ' . $told->{rule} . ' ' . $told->{severity}, 'nps 3 detractors high', 'and what it is');
 is($node->safe_psql('postgres', "SELECT feedback_id FROM cx.alert WHERE alert_id = $told->{alert_id} AND rule_id = $told->{rule_id}"), $id, 'by ids that lead to the alert');
-is(join(' ', sort keys %$told), 'alert_id feedback_id metric rule rule_id score severity', 'and nothing that the customer wrote or is called');
+is(join(' ', sort keys %$told), 'alert_id feedback_id metric outbox_id rule rule_id score severity', 'and nothing that the customer wrote or is called');
 cmp_ok($latency, '<', 10, sprintf 'within seconds (%.0f ms with the start of a psql)', 1000 * $latency);
 
 $node->safe_psql('postgres', "COPY cx.feedback (feedback_id, metric, score) FROM stdin;\n90005001\tnps\t9\n90005002\tnps\t1\n\\.\n");
