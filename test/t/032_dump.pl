@@ -75,6 +75,10 @@ SELECT cxm.identify('{"email": "ann@example.com", "user_id": "u1", "twitter": "@
 SELECT cxm.track('view', '{"anonymous_id": "v1"}', touchpoint => 'shop', source => 'web', message_id => 'e1');
 SELECT cxm.track('sign in', '{"anonymous_id": "v1", "user_id": "u1"}', at => '2019-03-03', source => 'web', message_id => 'e2');
 SELECT cxm.record_feedback('nps', 3, '{"email": "ann@example.com"}', 'I want a refund', touchpoint => 'delivery', source => 'web', message_id => 'f1');
+SELECT cxm.receive_message('email', 'Where is it?', '{"email": "ann@example.com"}', source => 'mailbox', external_id => 'm1', at => '2019-03-04');
+SELECT cxm.add_note(1, 'lost', 'anna'), cxm.send_message(1, 'On its way', 'anna');
+SELECT cxm.acknowledge_delivery(delivery_id, 'p1') FROM cxm.claim_deliveries(1, 'mailer', 'email');
+SELECT cxm.set_conversation_state(1, 'closed', 'anna');
 SELECT cxm.record_purchase(12.5, '{"user_id": "u1"}', order_id => 'o1', product => 'mug', currency => 'EUR', at => '2018-12-31 23:30+00', source => 'shop', message_id => 'p1');
 SELECT cxm.record_feedback_batch((SELECT jsonb_agg(jsonb_build_object('metric', 'nps', 'score', i % 12, 'message_id', 'b' || i, 'product', 'p' || i % 5,
     'touchpoint', 't' || i % 3, 'identifiers', jsonb_build_object('email', 'c' || i % 40 || '@example.com'), 'at', now() - make_interval(days => i))) FROM generate_series(1, 300) AS i), 'survey');
