@@ -217,22 +217,22 @@ typedef struct Table
 {
 	const char *name;
 	const Column *columns;
-	int			ncolumns;
-	bool		is_inserted_into;
-	bool		is_updated;
-	int			nkeys;
-	Key			keys[MAX_KEYS];
 
 	/* what was found out about it, good until it changes */
-	Oid			relid;
-	bool		is_known;
-	bool		is_plain;
 	MemoryContext context;
 	EState	   *estate;
 	ResultRelInfo *info;
 	ExprState **defaults;
 	Oid		   *indexes;		/* of info->ri_NumIndices */
+	int			ncolumns;
+	int			nkeys;
+	Oid			relid;
 	Oid			index_of[MAX_KEYS];
+	Key			keys[MAX_KEYS];
+	bool		is_inserted_into;
+	bool		is_updated;
+	bool		is_known;
+	bool		is_plain;
 } Table;
 
 static Table tables[NTABLES] =

@@ -366,10 +366,10 @@ static const char *const refusal_names[] =
 uint8
 cxm_refusal_of(const text *name)
 {
-	for (uint8 i = CXM_BLOCKED; i <= CXM_UNVERIFIED; i++)
+	for (int i = CXM_BLOCKED; i <= CXM_UNVERIFIED; i++)
 	{
 		if (is_text(name, refusal_names[i], strlen(refusal_names[i])))
-			return i;
+			return (uint8) i;
 	}
 	return CXM_HOLDS;
 }
