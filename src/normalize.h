@@ -10,6 +10,6 @@
 #include "utils/jsonb.h"
 
 extern text *cxm_trimmed(text *value);
-extern text *cxm_normalized_email(text *value, Jsonb *options);
+extern text *cxm_normalized_email(text *value, Jsonb *given);
 
 #endif							/* CXM_NORMALIZE_H */

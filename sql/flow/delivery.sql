@@ -771,34 +771,8 @@ COMMENT ON FUNCTION cxm.redrive_deliveries(bigint[], text, text, integer) IS
 CREATE PROCEDURE cxm.forget_deliveries(older_than interval DEFAULT interval '30 days')
 LANGUAGE plpgsql
 AS $$
-DECLARE
-    v_run bigint := cxm.start_job('forget_deliveries');
-    v_before timestamptz := pg_catalog.now() OPERATOR(pg_catalog.-) older_than;
-    v_batch bigint;
-    v_rows bigint := 0;
-    v_told timestamptz := pg_catalog.clock_timestamp();
 BEGIN
-    IF v_run IS NULL THEN
-        RETURN;
-    END IF;
-    COMMIT;
-
-    LOOP
-        EXIT WHEN NOT cxm.lock_job('forget_deliveries');
-        v_batch := cxm.forget_delivery_batch(v_before);
-        v_rows := v_rows OPERATOR(pg_catalog.+) v_batch;
-        PERFORM cxm.report_job(v_run, v_rows, 'deliveries and reports deleted so far');
-        COMMIT;
-        EXIT WHEN v_batch OPERATOR(pg_catalog.=) 0;
-
-        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (v_told OPERATOR(pg_catalog.+) interval '2 seconds') THEN
-            RAISE NOTICE '% deliveries forgotten', v_rows;
-            v_told := pg_catalog.clock_timestamp();
-        END IF;
-    END LOOP;
-
-    PERFORM cxm.finish_job(v_run, v_rows, pg_catalog.format('%s deliveries and reports deleted', v_rows));
-    COMMIT;
+    CALL cxm.run_job('forget_deliveries', pg_catalog.format('cxm.forget_delivery_batch(%L)', pg_catalog.now() OPERATOR(pg_catalog.-) older_than), '%s deliveries and reports deleted');
 END
 $$;
 

@@ -1168,32 +1168,8 @@ COMMENT ON FUNCTION cxm.escalate_overdue(integer) IS
 CREATE PROCEDURE cxm.escalate_follow_ups()
 LANGUAGE plpgsql
 AS $$
-DECLARE
-    v_run bigint := cxm.start_job('escalate_follow_ups');
-    v_rows bigint := 0;
-    v_batch bigint;
-    v_told timestamptz := pg_catalog.clock_timestamp();
 BEGIN
-    IF v_run IS NULL THEN
-        RETURN;
-    END IF;
-    COMMIT;
-
-    LOOP
-        EXIT WHEN NOT cxm.lock_job('escalate_follow_ups');
-        v_batch := cxm.escalate_overdue(1000);
-        v_rows := v_rows OPERATOR(pg_catalog.+) v_batch;
-        PERFORM cxm.report_job(v_run, v_rows, pg_catalog.format('%s follow-ups escalated so far', v_rows));
-        COMMIT;
-        EXIT WHEN v_batch OPERATOR(pg_catalog.=) 0;
-        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (v_told OPERATOR(pg_catalog.+) interval '2 seconds') THEN
-            RAISE NOTICE '% follow-ups escalated', v_rows;
-            v_told := pg_catalog.clock_timestamp();
-        END IF;
-    END LOOP;
-
-    PERFORM cxm.finish_job(v_run, v_rows, pg_catalog.format('%s follow-ups escalated', v_rows));
-    COMMIT;
+    CALL cxm.run_job('escalate_follow_ups', 'cxm.escalate_overdue(1000)', '%s follow-ups escalated');
 END
 $$;
 

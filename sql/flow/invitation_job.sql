@@ -754,27 +754,8 @@ COMMENT ON PROCEDURE cxm.invite_candidates() IS
 CREATE PROCEDURE cxm.send_invitations()
 LANGUAGE plpgsql
 AS $$
-DECLARE
-    v_run bigint := cxm.start_job('send_invitations');
-    v_rows bigint;
-    v_total bigint := 0;
 BEGIN
-    IF v_run IS NULL THEN
-        RETURN;
-    END IF;
-    COMMIT;
-
-    LOOP
-        EXIT WHEN NOT cxm.lock_job('send_invitations');
-        v_rows := cxm.send_invitation_batch(1000);
-        v_total := v_total OPERATOR(pg_catalog.+) v_rows;
-        PERFORM cxm.report_job(v_run, v_total, pg_catalog.format('%s invitations sent', v_total));
-        COMMIT;
-        EXIT WHEN v_rows OPERATOR(pg_catalog.=) 0;
-    END LOOP;
-
-    PERFORM cxm.finish_job(v_run, v_total, pg_catalog.format('%s invitations sent', v_total));
-    COMMIT;
+    CALL cxm.run_job('send_invitations', 'cxm.send_invitation_batch(1000)', '%s invitations sent');
 END
 $$;
 
@@ -784,27 +765,8 @@ COMMENT ON PROCEDURE cxm.send_invitations() IS
 CREATE PROCEDURE cxm.remind_invitations()
 LANGUAGE plpgsql
 AS $$
-DECLARE
-    v_run bigint := cxm.start_job('remind_invitations');
-    v_rows bigint;
-    v_total bigint := 0;
 BEGIN
-    IF v_run IS NULL THEN
-        RETURN;
-    END IF;
-    COMMIT;
-
-    LOOP
-        EXIT WHEN NOT cxm.lock_job('remind_invitations');
-        v_rows := cxm.remind_invitation_batch(1000);
-        v_total := v_total OPERATOR(pg_catalog.+) v_rows;
-        PERFORM cxm.report_job(v_run, v_total, pg_catalog.format('%s reminders sent or stopped', v_total));
-        COMMIT;
-        EXIT WHEN v_rows OPERATOR(pg_catalog.=) 0;
-    END LOOP;
-
-    PERFORM cxm.finish_job(v_run, v_total, pg_catalog.format('%s reminders sent or stopped', v_total));
-    COMMIT;
+    CALL cxm.run_job('remind_invitations', 'cxm.remind_invitation_batch(1000)', '%s reminders sent or stopped');
 END
 $$;
 
@@ -814,27 +776,8 @@ COMMENT ON PROCEDURE cxm.remind_invitations() IS
 CREATE PROCEDURE cxm.expire_invitations()
 LANGUAGE plpgsql
 AS $$
-DECLARE
-    v_run bigint := cxm.start_job('expire_invitations');
-    v_rows bigint;
-    v_total bigint := 0;
 BEGIN
-    IF v_run IS NULL THEN
-        RETURN;
-    END IF;
-    COMMIT;
-
-    LOOP
-        EXIT WHEN NOT cxm.lock_job('expire_invitations');
-        v_rows := cxm.expire_invitation_batch(1000);
-        v_total := v_total OPERATOR(pg_catalog.+) v_rows;
-        PERFORM cxm.report_job(v_run, v_total, pg_catalog.format('%s invitations expired', v_total));
-        COMMIT;
-        EXIT WHEN v_rows OPERATOR(pg_catalog.=) 0;
-    END LOOP;
-
-    PERFORM cxm.finish_job(v_run, v_total, pg_catalog.format('%s invitations expired', v_total));
-    COMMIT;
+    CALL cxm.run_job('expire_invitations', 'cxm.expire_invitation_batch(1000)', '%s invitations expired');
 END
 $$;
 

@@ -57,3 +57,38 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.finish_job(bigint, bigint, text) IS 'Logs the end of a job.';
+
+CREATE PROCEDURE cxm.run_job(job text, batch text, told text)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_run bigint := cxm.start_job(job);
+    v_rows bigint := 0;
+    v_batch bigint;
+    v_told_at timestamptz := pg_catalog.clock_timestamp();
+BEGIN
+    IF v_run IS NULL THEN
+        RETURN;
+    END IF;
+    COMMIT;
+
+    LOOP
+        EXIT WHEN NOT cxm.lock_job(job);
+        EXECUTE 'SELECT ' OPERATOR(pg_catalog.||) batch INTO v_batch;
+        v_rows := v_rows OPERATOR(pg_catalog.+) v_batch;
+        PERFORM cxm.report_job(v_run, v_rows, pg_catalog.format(told, v_rows));
+        COMMIT;
+        EXIT WHEN v_batch OPERATOR(pg_catalog.=) 0;
+        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (v_told_at OPERATOR(pg_catalog.+) interval '2 seconds') THEN
+            RAISE NOTICE '%', pg_catalog.format(told, v_rows);
+            v_told_at := pg_catalog.clock_timestamp();
+        END IF;
+    END LOOP;
+
+    PERFORM cxm.finish_job(v_run, v_rows, pg_catalog.format(told, v_rows));
+    COMMIT;
+END
+$$;
+
+COMMENT ON PROCEDURE cxm.run_job(text, text, text) IS
+'Runs a job batch by batch: batch is an expression that does one and gives the number of rows done, until that is 0; told says what they are, such as %s invitations sent. Commits after each, with the progress in cx.job_run and, every two seconds, in a NOTICE. Nothing is done when another run is at it. Run outside a transaction.';

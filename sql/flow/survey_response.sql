@@ -1067,28 +1067,8 @@ COMMENT ON FUNCTION cxm.settle_batch(integer) IS
 CREATE PROCEDURE cxm.settle_responses()
 LANGUAGE plpgsql
 AS $$
-DECLARE
-    v_run bigint := cxm.start_job('settle_responses');
-    v_rows bigint := 0;
-    v_batch bigint;
 BEGIN
-    IF v_run IS NULL THEN
-        RETURN;
-    END IF;
-    COMMIT;
-
-    LOOP
-        EXIT WHEN NOT cxm.lock_job('settle_responses');
-        v_batch := cxm.settle_batch(500);
-        EXIT WHEN v_batch OPERATOR(pg_catalog.=) 0;
-        v_rows := v_rows OPERATOR(pg_catalog.+) v_batch;
-        PERFORM cxm.report_job(v_run, v_rows, pg_catalog.format('%s responses settled', v_rows));
-        COMMIT;
-        RAISE NOTICE '% responses settled', v_rows;
-    END LOOP;
-
-    PERFORM cxm.finish_job(v_run, v_rows, pg_catalog.format('%s responses settled', v_rows));
-    COMMIT;
+    CALL cxm.run_job('settle_responses', 'cxm.settle_batch(500)', '%s responses settled');
 END
 $$;
 
