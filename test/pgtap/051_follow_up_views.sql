@@ -14,9 +14,9 @@ INSERT INTO cx.feedback (metric, score, occurred_at, identifier_id, touchpoint_i
 SELECT CASE WHEN random() < 0.6 THEN 'nps' ELSE 'csat' END, 1 + floor(random() * 5), timestamptz '2025-01-01' + floor(random() * 200) * interval '12 hours',
        CASE WHEN random() < 0.95 THEN (SELECT identifier_id FROM cx.identifier ORDER BY random() + i LIMIT 1) END,
        CASE WHEN random() < 0.7 THEN 1 + floor(random() * 2) END, CASE WHEN random() < 0.7 THEN 1 + floor(random() * 2) END
-FROM generate_series(1, 500) AS i;
+FROM generate_series(1, 350) AS i;
 UPDATE cx.feedback SET score = score + 4 WHERE metric = 'nps' AND random() < 0.6;
-SELECT cxm.open_follow_ups(ARRAY(SELECT alert_id FROM cx.alert WHERE random() < 0.7)) > 50 AS opened;
+SELECT cxm.open_follow_ups(ARRAY(SELECT alert_id FROM cx.alert WHERE random() < 0.7)) > 30 AS opened;
 
 -- histories: opened, resolved, re-opened, resolved ... at random times, some cancelled
 TRUNCATE cx.follow_up_event;
