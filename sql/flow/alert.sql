@@ -687,6 +687,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
+    ids bigint[];
 BEGIN
     IF (n > 0) IS NOT TRUE THEN
         RAISE invalid_parameter_value USING
@@ -703,8 +704,9 @@ BEGIN
             MESSAGE = 'lease must be longer than zero';
     END IF;
 
-    RETURN QUERY
-    WITH candidate AS MATERIALIZED (
+    -- by an array: how many rows a limit leaves is not known when a plan is made, and a join with them might read the
+    -- whole table
+    ids := ARRAY(
         SELECT a.alert_id
         FROM cx.alert AS a
         WHERE a.acknowledged_at IS NULL
@@ -712,15 +714,16 @@ BEGIN
           AND (a.state = 'open' OR (a.state = 'claimed' AND a.claim_expires_at <= moment))
         ORDER BY a.alert_id
         LIMIT n
-        FOR UPDATE SKIP LOCKED
-    ), claimed AS (
+        FOR UPDATE SKIP LOCKED);
+
+    RETURN QUERY
+    WITH claimed AS (
         UPDATE cx.alert AS a
         SET state = 'claimed',
             claimed_at = moment,
             claimed_by = claim_alerts.claimed_by,
             claim_expires_at = moment + lease
-        FROM candidate AS c
-        WHERE a.alert_id = c.alert_id
+        WHERE a.alert_id = ANY (ids)
         RETURNING a.*
     )
     SELECT a.alert_id, a.rule_id, r.name, a.severity, a.owner, a.feedback_id, a.occurred_at, a.identifier_id,
