@@ -131,11 +131,11 @@ SELECT m.type AS relation, m.identity
 -- symbols of a shared library are known to the whole process
 SELECT identity AS symbol, prosrc FROM routine WHERE lanname = 'c' AND prosrc NOT LIKE 'cxm\_%';
 
--- names in a body mean the same whoever calls; only what commits cannot have the setting
+-- names in a body mean the same whoever calls; only what commits, or calls what does, cannot have the setting
 SELECT identity AS loose_search_path
   FROM routine
  WHERE lanname = 'plpgsql'
-   AND NOT (prokind = 'p' AND prosrc ~* '\m(COMMIT|ROLLBACK)\M')
+   AND NOT (prokind = 'p' AND prosrc ~* '\m(COMMIT|ROLLBACK|CALL)\M')
    AND 'search_path=pg_catalog, pg_temp' <> ALL (coalesce(proconfig, '{}'));
 
 -- a SQL function with a string for a body is parsed anew at each call, under the caller's search_path; one that is
