@@ -160,7 +160,7 @@ BEGIN
         last_message_at = moment,
         state = new_state,
         state_at = CASE WHEN c.state = new_state THEN c.state_at ELSE moment END,
-        unanswered_since = CASE WHEN append_message.kind = 'inbound' THEN coalesce(c.unanswered_since, append_message.occurred_at)
+        unanswered_since = CASE WHEN append_message.kind = 'inbound' THEN least(c.unanswered_since, append_message.occurred_at)
                                 WHEN is_answer THEN NULL
                                 ELSE c.unanswered_since END
     WHERE c.conversation_id = append_message.conversation_id;

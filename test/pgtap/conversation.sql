@@ -3,7 +3,7 @@
 BEGIN;
 SET client_min_messages = warning;
 SET search_path = public, pg_catalog;
-SELECT plan(83);
+SELECT plan(84);
 ALTER TABLE cx.conversation ALTER conversation_id RESTART WITH 1;
 ALTER TABLE cx.conversation_message ALTER message_id RESTART WITH 1;
 
@@ -332,6 +332,11 @@ BEGIN
 END
 $$;
 SELECT is(pg_temp.scans() - (SELECT n FROM scans), 0::bigint, 'every step finds its rows by an index');
+
+-- of messages that come in late the one that was written first counts
+SELECT cxm.receive_message('web_chat', 'second', thread => 'late', at => '2026-01-02 12:00+00');
+SELECT cxm.receive_message('web_chat', 'first', thread => 'late', at => '2026-01-02 11:00+00');
+SELECT is((SELECT c.unanswered_since FROM cx.conversation AS c WHERE c.thread = 'late'), '2026-01-02 11:00+00'::timestamptz, 'unanswered since the first message was written');
 
 SELECT * FROM finish();
 ROLLBACK;
