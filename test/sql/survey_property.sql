@@ -1,7 +1,7 @@
 -- Random surveys with branches, random answers: which questions lie on the path, against a slow oracle that follows no
 -- path at all. A question is visited when it is the first, or when some visited question before it leads to it. Conditions
 -- are turned into SQL and evaluated by PostgreSQL.
-SET client_min_messages = warning;
+SET client_min_messages = error;
 SET timezone = 'UTC';
 BEGIN;
 SELECT cxm.create_store('UTC') = cxm.version() AS made;
