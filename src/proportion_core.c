@@ -35,13 +35,12 @@ double
 cxm_chi_square_tail(double x, int degrees)
 {
 	double		half = x / 2;
-	double		shape = degrees % 2 == 0 ? 1 : 0.5;
 	double		tail = degrees % 2 == 0 ? exp(-half) : erfc(sqrt(half));
 
 	if (half <= 0)
 		return 1;
-	for (; shape < degrees / 2.0 - 0.25; shape += 1)
-		tail += exp(shape * log(half) - half - lgamma(shape + 1));
+	for (int doubled = degrees % 2 == 0 ? 2 : 1; doubled < degrees; doubled += 2)
+		tail += exp(doubled / 2.0 * log(half) - half - lgamma(doubled / 2.0 + 1));
 	return tail < 1 ? tail : 1;
 }
 
