@@ -5,9 +5,9 @@ WITH asked AS (
     SELECT n.survey_id, v.variable, v.category, n.state
     FROM cx.invitation AS n
     CROSS JOIN LATERAL (
-        SELECT 'channel' AS variable, n.channel AS category
+        SELECT 'channel'::text COLLATE "default" AS variable, n.channel COLLATE "default" AS category
         UNION ALL
-        SELECT 'language', n.language
+        SELECT 'language', n.language COLLATE "default"
         UNION ALL
         SELECT a.key, a.value FROM jsonb_each_text(n.attributes) AS a
     ) AS v
