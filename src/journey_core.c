@@ -354,14 +354,6 @@ cxm_journey_write(const JourneyShape *shape, const int64_t *at, const int32_t *c
 	}
 }
 
-void
-cxm_journey_write_loose(uint8_t *bytes)
-{
-	memset(bytes, 0, JOURNEY_HEADER);
-	bytes[0] = JOURNEY_VERSION;
-	bytes[1] = JOURNEY_LOOSE;
-}
-
 /*--------------------------------------------------------------------------------------------------------
  * Order
  *--------------------------------------------------------------------------------------------------------
