@@ -106,11 +106,11 @@ cxm_journey_check(const JourneyView *view, JourneyPoll poll, size_t *event)
 	if (view->count == 0)
 		return view->first != 0 || view->unit != JOURNEY_DAY || view->code_shift != 0 || view->bits != 0 ?
 			"an empty journey has a header of its own" : NULL;
-	if (journey_offset(view, 0) != 0)
+	if (view->bits > 0 && journey_offset(view, 0) != 0)
 		return "the first time is not that of the first event";
 	for (size_t i = 0; i < view->count; i++)
 	{
-		uint64_t	next_offset = journey_offset(view, i);
+		uint64_t	next_offset = view->bits == 0 ? 0 : journey_offset(view, i);
 		int32_t		next_code = journey_code(view, i);
 
 		*event = i;

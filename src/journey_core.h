@@ -173,8 +173,8 @@ journey_code(const JourneyView *v, size_t i)
 
 /*
  * Offset of event i in units. The 8 bytes that end with the last bit of the offset are loaded: they begin in the
- * header at the earliest, so no room is needed behind the value. The shift to the right is that of 64 - bits,
- * but 0 where there are no bits, for which the unit is 0.
+ * header at the earliest, so no room is needed behind the value. Where offsets have no bits it means nothing, and
+ * journey_at() multiplies it by 0.
  */
 static inline uint64_t
 journey_offset(const JourneyView *v, size_t i)
