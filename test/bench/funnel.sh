@@ -222,7 +222,10 @@ for events in $SIZES; do
 		peer=
 	fi
 	compare "$events events, 12 steps / 4 steps" twelve four 2 other
-	compare "$events events, two workers / one process" parallel four 0.7 same
+	# workers take longer to start than a small table takes to read
+	if [ "$events" -ge 10000000 ]; then
+		compare "$events events, two workers / one process" parallel four 0.7 same
+	fi
 	compare "$events events, strict_once / default" strict_once four - same
 	compare "$events events, strict_deduplication / default" strict_deduplication four - other
 	compare "$events events, strict_order / default" strict_order four - other
