@@ -7,8 +7,11 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN (SELECT coalesce(array_agg(DISTINCT c ORDER BY c), '{}')
-            FROM string_to_table(coalesce(step, ''), '|') AS name, unnest(cxm.journey_codes(btrim(name))) AS c);
+    IF position('|' IN step) > 0 THEN
+        RETURN (SELECT coalesce(array_agg(DISTINCT c ORDER BY c), '{}')
+                FROM string_to_table(step, '|') AS name, unnest(cxm.journey_codes(btrim(name))) AS c);
+    END IF;
+    RETURN cxm.journey_codes(step);
 END
 $$;
 
@@ -89,6 +92,7 @@ DECLARE
     v_value text;
     v_step integer := 0;
     v_codes integer[];
+    v_step_codes integer[];
     v_record text;
     v_journey text;
 BEGIN
@@ -144,10 +148,8 @@ BEGIN
     END IF;
 
     -- the records of the steps with their values; where whatever comes between counts, all records
-    SELECT array_agg(DISTINCT c::integer) INTO v_codes
-    FROM (SELECT c FROM jsonb_array_elements(v_steps) AS s, jsonb_array_elements_text(s) AS c
-          UNION ALL
-          SELECT c FROM jsonb_array_elements(v_exclusions) AS x, jsonb_array_elements_text(x -> 'codes') AS c) AS u;
+    SELECT coalesce(array_agg(DISTINCT c::integer), '{}') INTO v_step_codes FROM jsonb_array_elements(v_steps) AS s, jsonb_array_elements_text(s) AS c;
+    SELECT v_step_codes || array_agg(DISTINCT c::integer) INTO v_codes FROM jsonb_array_elements(v_exclusions) AS x, jsonb_array_elements_text(x -> 'codes') AS c;
     v_record := format($query$
         SELECT p.canonical_id AS profile_id, r.at, c.code, %s AS value
         FROM (SELECT 'event' AS kind, e.occurred_at AS at, e.identifier_id, e.event_type_id, NULL::text AS metric, NULL::text AS currency, e.touchpoint_id, e.location_id, e.product_id, e.employee_id, e.source_id, e.properties
@@ -169,26 +171,18 @@ BEGIN
 
     IF attribution IN ('first', 'last') THEN
         RETURN QUERY EXECUTE format($query$
-            WITH customer AS MATERIALIZED (
-                SELECT c.profile_id, c.times
-                FROM (SELECT j.profile_id, cxm.funnel_times(j.journey, $1, $2, $3, $7, $8) AS times FROM cxm.journeys($4, $5) AS j) AS c
-                WHERE cardinality(c.times) > 0
-            ), record AS (%s
-            ), valued AS (
-                SELECT DISTINCT ON (c.profile_id) c.profile_id, r.value
-                FROM customer AS c
-                CROSS JOIN LATERAL unnest(c.times) WITH ORDINALITY AS t (at, n)
-                JOIN record AS r ON r.profile_id = c.profile_id AND r.at = t.at
-                WHERE r.value IS NOT NULL AND $1 %s @> to_jsonb(r.code)
-                ORDER BY c.profile_id, t.n %s, r.value
+            WITH valued AS (
+                SELECT DISTINCT ON (r.profile_id) r.profile_id, r.value
+                FROM (%s
+                ) AS r
+                WHERE r.value IS NOT NULL AND r.code = ANY ($9)
+                ORDER BY r.profile_id, r.at %s, r.value
             )
             SELECT c.profile_id, v.value, cardinality(c.times), c.times
-            FROM customer AS c LEFT JOIN valued AS v ON v.profile_id = c.profile_id$query$,
-            v_record,
-            -- where steps have no order, a time is not that of a certain step
-            CASE WHEN mode ~ '\many_order\M' THEN '#> (SELECT ARRAY[(k.n - 1)::text] FROM jsonb_array_elements($1) WITH ORDINALITY AS k (s, n) WHERE k.s @> to_jsonb(r.code) LIMIT 1)' ELSE '-> (t.n - 1)::integer' END,
-            CASE attribution WHEN 'last' THEN 'DESC' ELSE '' END)
-            USING v_steps, within, mode, during, profile_ids, v_codes, v_exclusions, on_exclusion;
+            FROM (SELECT j.profile_id, cxm.funnel_times(j.journey, $1, $2, $3, $7, $8) AS times FROM cxm.journeys($4, $5) AS j) AS c
+            LEFT JOIN valued AS v ON v.profile_id = c.profile_id
+            WHERE cardinality(c.times) > 0$query$, v_record, CASE attribution WHEN 'last' THEN 'DESC' ELSE '' END)
+            USING v_steps, within, mode, during, profile_ids, v_codes, v_exclusions, on_exclusion, v_step_codes;
         RETURN;
     END IF;
 
@@ -223,7 +217,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.funnel_customers(text[], interval, text, tstzrange, text, text, jsonb, text, bigint[]) IS
-'How far each customer came: a row for each that reached step 1 (and each value of the breakdown), with the highest step (level) and the time of each step. steps are names as cxm.funnel_codes() takes them; within, mode, on_exclusion as in cxm.funnel(), exclusions with a step by name, [{"step": "refund", "from": 1, "to": 2}]. during: only records in this range; NULL = all. profile_ids: only these customers; NULL = all. breakdown: touchpoint, location, region, product, category, employee, source, kind, metric, currency or property:NAME of the records, or trait:NAME of the customer; value is NULL where there is none. attribution: first (default) or last = the value at the first or last step that has one; all = a funnel for each value, of the records with it alone; step N = a funnel for each value that records of step N have, where only records with it fulfil that step. Errors: 22023 for an unknown breakdown, attribution, mode or shape, 42704 for an unknown step, 22004 for NULL in within, mode or on_exclusion.';
+'How far each customer came: a row for each that reached step 1 (and each value of the breakdown), with the highest step (level) and the time of each step. steps are names as cxm.funnel_codes() takes them; within, mode, on_exclusion as in cxm.funnel(), exclusions with a step by name, [{"step": "refund", "from": 1, "to": 2}]. during: only records in this range; NULL = all. profile_ids: only these customers; NULL = all. breakdown: touchpoint, location, region, product, category, employee, source, kind, metric, currency or property:NAME of the records, or trait:NAME of the customer; value is NULL where there is none. attribution: first (default) or last = the value of the first or last record of any step that has one; all = a funnel for each value, of the records with it alone; step N = a funnel for each value that records of step N have, where only records with it fulfil that step. Errors: 22023 for an unknown breakdown, attribution, mode or shape, 42704 for an unknown step, 22004 for NULL in within, mode or on_exclusion.';
 
 ---- Reports
 
@@ -255,6 +249,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
+    IF coalesce(cardinality(steps), 0) = 0 THEN
+        RAISE EXCEPTION 'a funnel needs a step'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Steps are names in their order, such as ARRAY[''visit'', ''purchase''].';
+    END IF;
     RETURN QUERY
     WITH reached AS MATERIALIZED (
         SELECT c.value, k.n, count(*) AS customers,
