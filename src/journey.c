@@ -396,8 +396,12 @@ cxm_journey_in(PG_FUNCTION_ARGS)
 			text = skip_space(text + 1);
 		}
 	}
-	if (why == NULL && *skip_space(text) != '\0')
-		why = "Nothing comes behind the closing brace.";
+	if (why == NULL)
+	{
+		text = skip_space(text);
+		if (*text != '\0')
+			why = "Nothing comes behind the closing brace.";
+	}
 	if (why != NULL)
 		ereturn(fcinfo->context, (Datum) 0,
 				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
@@ -475,7 +479,8 @@ cxm_journey_recv(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 				 errmsg("invalid binary form of type %s", "cxm.journey"),
-				 errdetail("Event %zu of %zu: %s.", Min(event + 1, view.count), view.count, why)));
+				 event < view.count ? errdetail("Event %zu of %zu: %s.", event + 1, view.count, why) :
+				 errdetail("Of %zu events: %s.", view.count, why)));
 	PG_RETURN_POINTER(value);
 }
 
