@@ -188,7 +188,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION cxm.journeys(tstzrange, bigint[]) IS
-'The journeys of customers as of the caller''s snapshot: a row for each profile that stands today and has records (events, purchases, feedback; during, when given), with what all its identifiers did. Codes are those of cx.journey_code. profile_ids: only those profiles, by any id that they ever had; NULL = all. Exact and fresh: what is committed is in it, folded or not, and what was corrected or deleted is not. Error 22000 when something went that had never come, which is so when triggers were off while records were written: CALL cxm.rebuild_journeys().';
+'The journeys of customers as of the caller''s snapshot: a row for each profile that stands today and has records (events, purchases, feedback; during, when given), with what all its identifiers did. Codes are those of cx.journey_code. profile_ids: only those profiles, by any id that they ever had; NULL = all. Exact and fresh: what is committed is in it, folded or not, and what was corrected or deleted is not. Error 22023 when something went that had never come, which is so when triggers were off while records were written: CALL cxm.rebuild_journeys().';
 
 CREATE FUNCTION cxm.journey_of(profile_id bigint, during tstzrange DEFAULT NULL) RETURNS cxm.journey
 LANGUAGE plpgsql STABLE PARALLEL SAFE
