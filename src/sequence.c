@@ -26,10 +26,15 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(cxm_sequence_matches);
+PG_FUNCTION_INFO_V1(cxm_sequence_matches_json);
 PG_FUNCTION_INFO_V1(cxm_sequence_count_matches);
+PG_FUNCTION_INFO_V1(cxm_sequence_count_matches_json);
 PG_FUNCTION_INFO_V1(cxm_sequence_match_events);
+PG_FUNCTION_INFO_V1(cxm_sequence_match_events_json);
 PG_FUNCTION_INFO_V1(cxm_sequence_next_step);
+PG_FUNCTION_INFO_V1(cxm_sequence_next_step_json);
 PG_FUNCTION_INFO_V1(cxm_sequence_previous_step);
+PG_FUNCTION_INFO_V1(cxm_sequence_previous_step_json);
 PG_FUNCTION_INFO_V1(cxm_sequence_add_row);
 PG_FUNCTION_INFO_V1(cxm_sequence_combine);
 PG_FUNCTION_INFO_V1(cxm_sequence_matches_final);
@@ -55,7 +60,7 @@ typedef struct Prepared
 {
 	MemoryContext context;		/* of what depends on pattern and steps */
 	text	   *text;
-	ArrayType  *array;			/* NULL in an aggregate */
+	struct varlena *argument;	/* the steps as they were given; NULL in an aggregate */
 	SequencePattern pattern;
 	SequencePattern relaxed;	/* without times; only where the pattern has any */
 	CxmSteps	steps;
@@ -156,6 +161,21 @@ same_bytes(const void *a, const void *b)
 	return VARSIZE_ANY(a) == VARSIZE_ANY(b) && memcmp(a, b, VARSIZE_ANY(a)) == 0;
 }
 
+static void *
+copy_bytes(const void *value)
+{
+	return memcpy(palloc(VARSIZE_ANY(value)), value, VARSIZE_ANY(value));
+}
+
+static void
+read_steps(struct varlena *argument, bool is_json, CxmSteps *steps)
+{
+	if (is_json)
+		cxm_read_json_steps((Jsonb *) argument, "steps", steps);
+	else
+		cxm_read_steps((ArrayType *) argument, "steps", steps);
+}
+
 /* The memory context of what is prepared anew; that of before is gone */
 static Prepared *
 begin_prepared(SequenceState *state, MemoryContext parent, MemoryContext *old)
@@ -192,22 +212,20 @@ get_state(FunctionCallInfo fcinfo)
 
 /* The arguments pattern (1) and steps (2) */
 static Prepared *
-prepare(FunctionCallInfo fcinfo, SequenceState *state)
+prepare(FunctionCallInfo fcinfo, SequenceState *state, bool is_json)
 {
 	text	   *pattern = PG_GETARG_TEXT_PP(1);
-	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(2);
+	struct varlena *argument = PG_DETOAST_DATUM(PG_GETARG_DATUM(2));
 	Prepared   *prepared = state->prepared;
 	MemoryContext old;
 
-	if (prepared != NULL && same_bytes(prepared->text, pattern) && same_bytes(prepared->array, array))
+	if (prepared != NULL && same_bytes(prepared->text, pattern) && same_bytes(prepared->argument, argument))
 		return prepared;
 
 	prepared = begin_prepared(state, fcinfo->flinfo->fn_mcxt, &old);
-	prepared->text = palloc(VARSIZE_ANY(pattern));
-	memcpy(prepared->text, pattern, VARSIZE_ANY(pattern));
-	prepared->array = palloc(VARSIZE_ANY(array));
-	memcpy(prepared->array, array, VARSIZE_ANY(array));
-	cxm_read_steps(prepared->array, "steps", &prepared->steps);
+	prepared->text = copy_bytes(pattern);
+	prepared->argument = copy_bytes(argument);
+	read_steps(prepared->argument, is_json, &prepared->steps);
 	parse_pattern(prepared, VARDATA_ANY(prepared->text), VARSIZE_ANY_EXHDR(prepared->text),
 				  (Size) prepared->steps.count);
 	make_machine(&prepared->narrow, &prepared->pattern, NARROW);
@@ -336,10 +354,10 @@ read_events(FunctionCallInfo fcinfo, SequenceState *state, JourneyView *view, Se
  */
 
 static uint64
-count_matches(FunctionCallInfo fcinfo, bool only_first)
+count_matches(FunctionCallInfo fcinfo, bool is_json, bool only_first)
 {
 	SequenceState *state = get_state(fcinfo);
-	Prepared   *prepared = prepare(fcinfo, state);
+	Prepared   *prepared = prepare(fcinfo, state, is_json);
 	JourneyView view;
 	SequenceEvents events;
 	bool		wide = read_events(fcinfo, state, &view, &events);
@@ -363,14 +381,28 @@ count_matches(FunctionCallInfo fcinfo, bool only_first)
 Datum
 cxm_sequence_matches(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(count_matches(fcinfo, true) > 0);
+	PG_RETURN_BOOL(count_matches(fcinfo, false, true) > 0);
+}
+
+/* cxm.matches(journey, text, jsonb) */
+Datum
+cxm_sequence_matches_json(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(count_matches(fcinfo, true, true) > 0);
 }
 
 /* cxm.count_matches(journey, text, integer[]) */
 Datum
 cxm_sequence_count_matches(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64((int64) count_matches(fcinfo, false));
+	PG_RETURN_INT64((int64) count_matches(fcinfo, false, false));
+}
+
+/* cxm.count_matches(journey, text, jsonb) */
+Datum
+cxm_sequence_count_matches_json(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64((int64) count_matches(fcinfo, true, false));
 }
 
 /* Times of the events that a match takes */
@@ -390,17 +422,30 @@ traced_times(SequenceState *state, MemoryContext context, const SequenceMachine 
 										   TYPALIGN_DOUBLE));
 }
 
-/* cxm.match_events(journey, text, integer[]) */
-Datum
-cxm_sequence_match_events(PG_FUNCTION_ARGS)
+static Datum
+match_events(FunctionCallInfo fcinfo, bool is_json)
 {
 	SequenceState *state = get_state(fcinfo);
-	Prepared   *prepared = prepare(fcinfo, state);
+	Prepared   *prepared = prepare(fcinfo, state, is_json);
 	JourneyView view;
 	SequenceEvents events;
 	bool		wide = read_events(fcinfo, state, &view, &events);
 
 	return traced_times(state, fcinfo->flinfo->fn_mcxt, wide ? &prepared->wide : &prepared->narrow, &events);
+}
+
+/* cxm.match_events(journey, text, integer[]) */
+Datum
+cxm_sequence_match_events(PG_FUNCTION_ARGS)
+{
+	return match_events(fcinfo, false);
+}
+
+/* cxm.match_events(journey, text, jsonb) */
+Datum
+cxm_sequence_match_events_json(PG_FUNCTION_ARGS)
+{
+	return match_events(fcinfo, true);
 }
 
 /*--------------------------------------------------------------------------------------------------------
@@ -421,20 +466,11 @@ typedef struct ChainState
 {
 	JourneyBuffer *buffer;
 	MemoryContext context;
-	ArrayType  *array;
+	struct varlena *argument;	/* the steps as they were given */
 	ArrayType  *base_array;		/* NULL where any event may be the base */
 	CxmSteps	steps;
 	CxmSteps	base_steps;
 } ChainState;
-
-static ArrayType *
-copy_array(ArrayType *array)
-{
-	ArrayType  *copy = palloc(VARSIZE_ANY(array));
-
-	memcpy(copy, array, VARSIZE_ANY(array));
-	return copy;
-}
 
 /* Is a code one of those of step k, from 0? */
 static bool
@@ -475,10 +511,10 @@ read_base(text *name, bool forward)
 }
 
 static ChainState *
-prepare_chain(FunctionCallInfo fcinfo)
+prepare_chain(FunctionCallInfo fcinfo, bool is_json)
 {
 	ChainState *state = fcinfo->flinfo->fn_extra;
-	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(1);
+	struct varlena *argument = PG_DETOAST_DATUM(PG_GETARG_DATUM(1));
 	ArrayType  *base_array = PG_ARGISNULL(3) ? NULL : PG_GETARG_ARRAYTYPE_P(3);
 	MemoryContext old;
 
@@ -489,36 +525,34 @@ prepare_chain(FunctionCallInfo fcinfo)
 		state->context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "cxm chain", ALLOCSET_SMALL_SIZES);
 		fcinfo->flinfo->fn_extra = state;
 	}
-	else if (state->array != NULL && same_bytes(state->array, array) &&
+	else if (state->argument != NULL && same_bytes(state->argument, argument) &&
 			 (state->base_array == NULL) == (base_array == NULL) &&
 			 (base_array == NULL || same_bytes(state->base_array, base_array)))
 		return state;
 
-	state->array = state->base_array = NULL;
+	state->argument = NULL;
+	state->base_array = NULL;
 	MemoryContextReset(state->context);
 	old = MemoryContextSwitchTo(state->context);
-	cxm_read_steps(array, "steps", &state->steps);
+	argument = copy_bytes(argument);
+	read_steps(argument, is_json, &state->steps);
 	if (state->steps.count == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("array \"%s\" must not be empty", "steps"),
+				 errmsg("there must be a step"),
 				 errhint("Name at least the event whose neighbour is asked for.")));
 	if (base_array != NULL)
 	{
-		if (ARR_NDIM(base_array) > 1)
-			ereport(ERROR,
-					(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-					 errmsg("array \"%s\" must have one dimension", "base_codes")));
 		cxm_read_steps(base_array, "base_codes", &state->base_steps);
-		state->base_array = copy_array(base_array);
+		state->base_array = copy_bytes(base_array);
 	}
-	state->array = copy_array(array);
+	state->argument = argument;
 	MemoryContextSwitchTo(old);
 	return state;
 }
 
 static Datum
-step_beside(FunctionCallInfo fcinfo, bool forward)
+step_beside(FunctionCallInfo fcinfo, bool is_json, bool forward)
 {
 	ChainState *state;
 	ChainBase	base;
@@ -528,7 +562,7 @@ step_beside(FunctionCallInfo fcinfo, bool forward)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
-	state = prepare_chain(fcinfo);
+	state = prepare_chain(fcinfo, is_json);
 	base = read_base(PG_GETARG_TEXT_PP(2), forward);
 	cxm_journey_view(PG_GETARG_DATUM(0), state->buffer, &view);
 
@@ -561,14 +595,28 @@ step_beside(FunctionCallInfo fcinfo, bool forward)
 Datum
 cxm_sequence_next_step(PG_FUNCTION_ARGS)
 {
-	return step_beside(fcinfo, true);
+	return step_beside(fcinfo, false, true);
+}
+
+/* cxm.next_step(journey, jsonb, text, integer[]) */
+Datum
+cxm_sequence_next_step_json(PG_FUNCTION_ARGS)
+{
+	return step_beside(fcinfo, true, true);
 }
 
 /* cxm.previous_step(journey, integer[], text, integer[]) */
 Datum
 cxm_sequence_previous_step(PG_FUNCTION_ARGS)
 {
-	return step_beside(fcinfo, false);
+	return step_beside(fcinfo, false, false);
+}
+
+/* cxm.previous_step(journey, jsonb, text, integer[]) */
+Datum
+cxm_sequence_previous_step_json(PG_FUNCTION_ARGS)
+{
+	return step_beside(fcinfo, true, false);
 }
 
 /*--------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 /*
  * src/steps.h
- *		Steps as SQL names them: arrays of codes.
+ *		Steps as SQL names them: codes, or sets of codes.
  *
  * Copyright (c) 2026, cxm developers
  */
@@ -9,6 +9,7 @@
 
 #include "cxm.h"
 #include "utils/array.h"
+#include "utils/jsonb.h"
 
 /* Steps, as pairs of a code and a step that it fulfils, from 0; ascending, each once */
 typedef struct CxmSteps
@@ -19,11 +20,9 @@ typedef struct CxmSteps
 	uint32	   *step;
 } CxmSteps;
 
-/*
- * Read an array of steps into the current memory context: one of one dimension has a code a step, one of two has a
- * row a step, with NULL where a row has fewer codes than the longest.
- */
+/* Read into the current memory context: an array has a code a step, a JSON array a code or an array of codes a step */
 extern void cxm_read_steps(ArrayType *array, const char *name, CxmSteps *steps);
+extern void cxm_read_json_steps(Jsonb *json, const char *name, CxmSteps *steps);
 
 /* One more than the first pair of a code, or 0 */
 static inline uint32

@@ -1,4 +1,6 @@
 -- Sequences: patterns of events in a journey or in rows, and the event beside a chain of events.
+--
+-- Steps of one code each are an integer array; steps that are sets of codes are jsonb, such as '[1, [2, 5], 3]'.
 
 ---- In journeys
 
@@ -8,7 +10,15 @@ LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
 COST 100;
 
 COMMENT ON FUNCTION cxm.matches(cxm.journey, text, integer[]) IS
-'Does the pattern occur in the journey? steps are the codes of step 1, 2 ...: one a step, or a row of codes a step (NULL fills short rows). Events of other codes are passed over as if they were not there. In the pattern, (?N) is an event of step N, . any event, .* any number of events, and (?t<=S) passes over events up to one at most S seconds after the event taken before (or, behind .*, after the one that it came to); also <, >=, > and ==, up to six decimals. ClickHouse''s sequenceMatch, with events in the order of (at, code). Work is proportional to events times steps, whatever the pattern. NULL when an argument is NULL. Errors: syntax_error (42601) and others name the character of the pattern that is wrong; 22023 a step that there is not, 22003 a time that is too long, 54000 a pattern of more than 16384 elements, 22004 a NULL step.';
+'Does the pattern occur in the journey? steps are the codes of step 1, 2 ... Events of other codes are passed over as if they were not there. In the pattern, (?N) is an event of step N, . any event, .* any number of events, and (?t<=S) passes over events up to one at most S seconds after the event taken before (or, behind .*, after the one that it came to); also <, >=, > and ==, up to six decimals. ClickHouse''s sequenceMatch, with events in the order of (at, code). Work is proportional to events times steps, whatever the pattern. NULL when an argument is NULL. Errors: syntax_error (42601) and others name the character of the pattern that is wrong; 22023 a step that there is not, 22003 a time that is too long, 54000 a pattern of more than 16384 elements, 22004 a NULL step.';
+
+CREATE FUNCTION cxm.matches(journey cxm.journey, pattern text, steps jsonb) RETURNS boolean
+AS 'MODULE_PATHNAME', 'cxm_sequence_matches_json'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+COST 100;
+
+COMMENT ON FUNCTION cxm.matches(cxm.journey, text, jsonb) IS
+'The same for steps that are sets of codes: a JSON array of codes and arrays of codes, such as [1, [2, 5], 3], where step 2 is code 2 or 5. A step with an empty set never is.';
 
 CREATE FUNCTION cxm.count_matches(journey cxm.journey, pattern text, steps integer[]) RETURNS bigint
 AS 'MODULE_PATHNAME', 'cxm_sequence_count_matches'
@@ -18,6 +28,14 @@ COST 100;
 COMMENT ON FUNCTION cxm.count_matches(cxm.journey, text, integer[]) IS
 'How often the pattern occurs in the journey, without overlap: each match is the earliest one after that before. ClickHouse''s sequenceCount. Arguments and errors are those of cxm.matches(). NULL when an argument is NULL.';
 
+CREATE FUNCTION cxm.count_matches(journey cxm.journey, pattern text, steps jsonb) RETURNS bigint
+AS 'MODULE_PATHNAME', 'cxm_sequence_count_matches_json'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+COST 100;
+
+COMMENT ON FUNCTION cxm.count_matches(cxm.journey, text, jsonb) IS
+'The same for steps that are sets of codes: a JSON array of codes and arrays of codes, such as [1, [2, 5], 3], where step 2 is code 2 or 5. A step with an empty set never is.';
+
 CREATE FUNCTION cxm.match_events(journey cxm.journey, pattern text, steps integer[]) RETURNS timestamptz[]
 AS 'MODULE_PATHNAME', 'cxm_sequence_match_events'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
@@ -26,13 +44,29 @@ COST 100;
 COMMENT ON FUNCTION cxm.match_events(cxm.journey, text, integer[]) IS
 'Times of the events that take the (?N) of the pattern, in that order: of the first match, or where there is none, of the earliest of the longest beginnings of the pattern that occur. An empty array where not even the first (?N) occurs. ClickHouse''s sequenceMatchEvents, but what matches here is what cxm.matches() matches. Arguments and errors are those of cxm.matches(). NULL when an argument is NULL.';
 
+CREATE FUNCTION cxm.match_events(journey cxm.journey, pattern text, steps jsonb) RETURNS timestamptz[]
+AS 'MODULE_PATHNAME', 'cxm_sequence_match_events_json'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+COST 100;
+
+COMMENT ON FUNCTION cxm.match_events(cxm.journey, text, jsonb) IS
+'The same for steps that are sets of codes: a JSON array of codes and arrays of codes, such as [1, [2, 5], 3], where step 2 is code 2 or 5. A step with an empty set never is.';
+
 CREATE FUNCTION cxm.next_step(journey cxm.journey, steps integer[], base text DEFAULT 'first_match', base_codes integer[] DEFAULT NULL) RETURNS integer
 AS 'MODULE_PATHNAME', 'cxm_sequence_next_step'
 LANGUAGE C IMMUTABLE PARALLEL SAFE
 COST 10;
 
 COMMENT ON FUNCTION cxm.next_step(cxm.journey, integer[], text, integer[]) IS
-'The code of the event right after a chain of events. steps are the codes of the chain, the first one first; one a step, or a row of codes a step (NULL fills short rows). base is where the chain begins: head the first event of the journey, first_match or last_match the first or last event of the first step. base_codes, where not NULL, are the only codes that an event at the base may have. Of one base only: NULL where the chain is not there or nothing comes after it. ClickHouse''s sequenceNextNode with direction forward. NULL when another argument is NULL. Another base or no step raises invalid_parameter_value (22023), a NULL step null_value_not_allowed (22004).';
+'The code of the event right after a chain of events. steps are the codes of the chain, the first one first. base is where the chain begins: head the first event of the journey, first_match or last_match the first or last event of the first step. base_codes, where not NULL, are the only codes that an event at the base may have. Of one base only: NULL where the chain is not there or nothing comes after it. ClickHouse''s sequenceNextNode with direction forward. NULL when another argument is NULL. Another base or no step raises invalid_parameter_value (22023), a NULL step null_value_not_allowed (22004).';
+
+CREATE FUNCTION cxm.next_step(journey cxm.journey, steps jsonb, base text DEFAULT 'first_match', base_codes integer[] DEFAULT NULL) RETURNS integer
+AS 'MODULE_PATHNAME', 'cxm_sequence_next_step_json'
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+COST 10;
+
+COMMENT ON FUNCTION cxm.next_step(cxm.journey, jsonb, text, integer[]) IS
+'The same for steps that are sets of codes: a JSON array of codes and arrays of codes, such as [1, [2, 5], 3], where step 2 is code 2 or 5. A step with an empty set never is.';
 
 CREATE FUNCTION cxm.previous_step(journey cxm.journey, steps integer[], base text DEFAULT 'last_match', base_codes integer[] DEFAULT NULL) RETURNS integer
 AS 'MODULE_PATHNAME', 'cxm_sequence_previous_step'
@@ -41,6 +75,14 @@ COST 10;
 
 COMMENT ON FUNCTION cxm.previous_step(cxm.journey, integer[], text, integer[]) IS
 'The code of the event right before a chain of events that is read backward: steps are its codes, the last event first. base is where it begins: tail the last event of the journey, first_match or last_match the first or last event of the first of the steps. Otherwise as cxm.next_step(). ClickHouse''s sequenceNextNode with direction backward.';
+
+CREATE FUNCTION cxm.previous_step(journey cxm.journey, steps jsonb, base text DEFAULT 'last_match', base_codes integer[] DEFAULT NULL) RETURNS integer
+AS 'MODULE_PATHNAME', 'cxm_sequence_previous_step_json'
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+COST 10;
+
+COMMENT ON FUNCTION cxm.previous_step(cxm.journey, jsonb, text, integer[]) IS
+'The same for steps that are sets of codes: a JSON array of codes and arrays of codes, such as [1, [2, 5], 3], where step 2 is code 2 or 5. A step with an empty set never is.';
 
 ---- In rows
 

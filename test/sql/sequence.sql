@@ -56,9 +56,11 @@ SELECT cxm.matches(j, '(?1)(?2)', ARRAY[1, 2]) AS yes, cxm.matches(j, '(?1)(?2)'
 FROM pg_temp.jt('{5,5}', '{2,1}') AS j;
 
 -- steps of several codes, codes of several steps, codes of every width
-SELECT cxm.matches(j, '(?1)(?2)(?3)', ARRAY[[1, 2], [3, NULL], [2, 4]]) AS yes, cxm.matches(j, '(?1)(?2)(?3)', ARRAY[[1, NULL], [3, 1], [2, 4]]) AS no,
-       cxm.matches(j, '(?1)(?1)', ARRAY[[2, 3]]) AS yes, cxm.count_matches(j, '(?1)', ARRAY[[1, 2, 3, 4]]) AS "4"
+SELECT cxm.matches(j, '(?1)(?2)(?3)', '[[1, 2], 3, [2, 4]]'::jsonb) AS yes, cxm.matches(j, '(?1)(?2)(?3)', '[1, [3, 1], [2, 4]]'::jsonb) AS no, cxm.matches(j, '(?1)(?1)', '[[2, 3, 2]]'::jsonb) AS yes, cxm.count_matches(j, '(?1)', '[[1, 2, 3, 4]]'::jsonb) AS "4",
+       cxm.matches(j, '(?1)(?2)', '[1, []]'::jsonb) AS no, cxm.match_events(j, '(?1)(?2)', '[1, []]'::jsonb) = ARRAY['2026-01-01 00:00:01+00'::timestamptz] AS one, cxm.matches(j, '(?1)(?2)', ARRAY[1, 1]) AS no, cxm.matches(j, '(?1)', ARRAY[1, 1]) AS yes
 FROM pg_temp.j(1, 2, 3, 4) AS j;
+SELECT s, pg_temp.fails(format($$ SELECT cxm.matches('{}', '', %L::jsonb) $$, s)) AS error
+FROM unnest(ARRAY['[]', '1', '{}', '"x"', 'null', '[null]', '["1"]', '[{}]', '[[[1]]]', '[[1, {}]]', '[1.5]', '[3000000000]', '[1e2]', '[[1, 2], -2147483648]', '[1e400]']) AS s;
 SELECT w AS width, cxm.matches(j, '(?1).*(?2)(?t<=1)(?3)', ARRAY[w, 2 * w, 3 * w]) AS yes, cxm.matches(j, '(?1)(?2)', ARRAY[w, 3 * w]) AS yes, cxm.count_matches(j, '(?2)', ARRAY[5, w, 7]) AS "1",
        pg_temp.s(cxm.match_events(j, '(?1)(?2)(?3)', ARRAY[w, 2 * w, 3 * w])) AS "1 2 3", cxm.next_step(j, ARRAY[w, 2 * w]) = 3 * w AS next
 FROM unnest(ARRAY[1, 100, 10000, 700000000, -1, -700000000]) AS w, pg_temp.j(w, 2 * w, 3 * w) AS j;
@@ -75,19 +77,18 @@ SELECT cxm.next_step(pg_temp.j(1, 2, 3, 4, 5), ARRAY[1, 2]) AS c, cxm.next_step(
        cxm.previous_step(pg_temp.j(1, 2, 3, 4, 5), ARRAY[1]) AS nothing, cxm.next_step('{}', ARRAY[1]) AS nothing, cxm.next_step(pg_temp.j(1, 2), ARRAY[1, 2, 3, 4]) AS nothing;
 -- the base, and what may be one
 SELECT cxm.next_step(j, ARRAY[1], 'head') AS "2", cxm.next_step(j, ARRAY[1], 'last_match') AS "3", cxm.previous_step(j, ARRAY[1], 'first_match') AS nothing, cxm.previous_step(j, ARRAY[3], 'tail') AS "1",
-       cxm.next_step(j, ARRAY[[1, 2]], 'first_match', ARRAY[2]) AS "1", cxm.next_step(j, ARRAY[1], 'head', ARRAY[2]) AS nothing, cxm.next_step(j, ARRAY[2], 'first_match', ARRAY[1]) AS nothing, cxm.next_step(j, ARRAY[[1, 2]], 'first_match', NULL) AS "2"
+       cxm.next_step(j, '[[1, 2]]'::jsonb, 'first_match', ARRAY[2]) AS "1", cxm.next_step(j, ARRAY[1], 'head', ARRAY[2]) AS nothing, cxm.next_step(j, ARRAY[2], 'first_match', ARRAY[1]) AS nothing, cxm.next_step(j, '[[1, 2]]'::jsonb, 'first_match', NULL) AS "2", cxm.previous_step(j, '[3, [1, 2], [1, 2]]'::jsonb) AS "1"
 FROM pg_temp.j(1, 2, 1, 3) AS j;
-SELECT pg_temp.fails($$ SELECT cxm.next_step('{}', ARRAY[1], 'tail') $$), pg_temp.fails($$ SELECT cxm.previous_step('{}', ARRAY[1], 'head') $$), pg_temp.fails($$ SELECT cxm.next_step('{}', '{}') $$),
+SELECT pg_temp.fails($$ SELECT cxm.next_step('{}', ARRAY[1], 'tail') $$), pg_temp.fails($$ SELECT cxm.previous_step('{}', ARRAY[1], 'head') $$), pg_temp.fails($$ SELECT cxm.next_step('{}', '{}'::integer[]) $$),
        pg_temp.fails($$ SELECT cxm.next_step('{}', ARRAY[1, NULL]) $$) \gx
-SELECT cxm.next_step(NULL, ARRAY[1]) IS NULL AND cxm.next_step('{}', NULL) IS NULL AND cxm.next_step('{}', ARRAY[1], NULL) IS NULL AND cxm.matches(NULL, '', '{}') IS NULL AND cxm.count_matches('{}', NULL, '{}') IS NULL AND cxm.match_events('{}', '', NULL) IS NULL AS all_null;
+SELECT cxm.next_step(NULL, ARRAY[1]) IS NULL AND cxm.next_step('{}', NULL::jsonb) IS NULL AND cxm.next_step('{}', ARRAY[1], NULL) IS NULL AND cxm.matches(NULL, '', ARRAY[1]) IS NULL AND cxm.count_matches('{}', NULL, '[]'::jsonb) IS NULL AND cxm.match_events('{}', '', NULL::jsonb) IS NULL AS all_null;
 
 -- what is no pattern
 SELECT p, pg_temp.fails(format($$ SELECT cxm.matches('{}', %L, ARRAY[1, 2]) $$, p)) AS error
 FROM unnest(ARRAY['x', '(?1) (?2)', '(?1)*', '(?', '(?x)', '(?0)', '.(?3)', '(?99999999999999999999)', '(?1', '(?1(?2)', '(?t=5)', '(?t!5)', '(?t<=', '(?t<=-1)', '(?t<=1.)', '(?t<1.1234567)', '(?t>99999999999999)',
                   '(?1)(?t>1)(?t<5)(?2)', '(?1)é', '(?1)' || repeat('ü', 50)]) WITH ORDINALITY AS u (p, i) ORDER BY i;
-SELECT pg_temp.fails($$ SELECT cxm.matches('{}', repeat('.', 16385), ARRAY[1]) $$) AS too_long, pg_temp.fails($$ SELECT cxm.matches('{}', '(?1)', '{}') $$) AS no_steps,
-       pg_temp.fails($$ SELECT cxm.matches('{}', '(?1)', ARRAY[[[1]]]) $$) AS dimensions, pg_temp.fails($$ SELECT cxm.matches('{}', '(?1)', ARRAY[NULL, 1]) $$) AS null_step,
-       pg_temp.fails($$ SELECT cxm.matches('{}', '(?1)', ARRAY[[1], [NULL::integer]]) $$) AS no_code \gx
+SELECT pg_temp.fails($$ SELECT cxm.matches('{}', repeat('.', 16385), ARRAY[1]) $$) AS too_long, pg_temp.fails($$ SELECT cxm.matches('{}', '(?1)', '{}'::integer[]) $$) AS no_steps,
+       pg_temp.fails($$ SELECT cxm.matches('{}', '(?1)', ARRAY[[1]]) $$) AS dimensions, pg_temp.fails($$ SELECT cxm.matches('{}', '(?1)', ARRAY[NULL, 1]) $$) AS null_step \gx
 -- random text: a pattern, or one of these errors
 SELECT count(*) FILTER (WHERE e NOT IN ('no er', '42601', '22023', '22003')) AS other, count(*) FILTER (WHERE e = 'no er') > 100 AS some, count(*) FILTER (WHERE e <> 'no er') > 100 AS more
 FROM generate_series(1, 3000) AS i,

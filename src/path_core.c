@@ -1,0 +1,417 @@
+/*
+ * src/path_core.c
+ *		What follows what: sessions, paths from an event on, and counts of transitions with the time they take.
+ *
+ * Copyright (c) 2026, cxm developers
+ */
+#include "path_core.h"
+
+#include <stdlib.h>
+
+#define MAGIC UINT32_C(0x43585054)
+
+/* events between two looks for interrupts */
+#define STRIDE 65536
+
+/*--------------------------------------------------------------------------------------------------------
+ * Counts of transitions
+ *--------------------------------------------------------------------------------------------------------
+ */
+
+size_t
+cxm_path_table_size(uint64_t pair_places, uint64_t gap_places)
+{
+	return sizeof(PathTable) + (size_t) pair_places * sizeof(PathPair) + (size_t) gap_places * sizeof(PathGap);
+}
+
+void
+cxm_path_table_begin(PathTable *table, uint32_t pair_places, uint32_t gap_places, uint32_t limit, uint32_t level)
+{
+	memset(table, 0, cxm_path_table_size(pair_places, gap_places));
+	table->magic = MAGIC;
+	table->pair_places = pair_places;
+	table->gap_places = gap_places;
+	table->limit = limit;
+	table->level = level;
+}
+
+static bool
+is_power_of_two(uint32_t n)
+{
+	return n != 0 && (n & (n - 1)) == 0;
+}
+
+bool
+cxm_path_table_is_sound(const PathTable *table, size_t size)
+{
+	const PathGap *gaps;
+	const PathPair *pairs;
+	uint32_t	pairs_used = 0;
+	uint32_t	gaps_used = 0;
+
+	if (size < sizeof(PathTable) || table->magic != MAGIC || table->level > PATH_LAST_LEVEL ||
+		!is_power_of_two(table->pair_places) || !is_power_of_two(table->gap_places) ||
+		table->pair_places > UINT32_C(1) << 30 || table->gap_places > UINT32_C(1) << 30 ||
+		size != cxm_path_table_size(table->pair_places, table->gap_places))
+		return false;
+
+	/* a free place in each, or a search would not end */
+	pairs = path_pairs(table);
+	gaps = path_gaps(table);
+	for (uint32_t i = 0; i < table->pair_places; i++)
+		pairs_used += pairs[i].count > 0;
+	for (uint32_t i = 0; i < table->gap_places; i++)
+	{
+		gaps_used += gaps[i].count > 0;
+		if (gaps[i].count > 0 && (gaps[i].pair >= table->pair_places || pairs[gaps[i].pair].count == 0))
+			return false;
+	}
+	return pairs_used == table->pairs && gaps_used == table->gaps &&
+		table->pairs < table->pair_places && table->gaps < table->gap_places;
+}
+
+/* Tables are filled to three quarters */
+static bool
+fits(uint64_t used, uint64_t places)
+{
+	return used <= places / 4 * 3;
+}
+
+bool
+cxm_path_table_has_room(const PathTable *table, uint32_t pairs, uint32_t gaps)
+{
+	return fits((uint64_t) table->pairs + pairs, table->pair_places) &&
+		fits((uint64_t) table->gaps + gaps, table->gap_places);
+}
+
+void
+cxm_path_table_next_size(const PathTable *table, uint32_t pairs, uint32_t gaps, uint64_t *pair_places,
+						 uint64_t *gap_places)
+{
+	*pair_places = table->pair_places;
+	*gap_places = table->gap_places;
+	while (!fits((uint64_t) table->pairs + pairs, *pair_places))
+		*pair_places *= 2;
+	while (!fits((uint64_t) table->gaps + gaps, *gap_places))
+		*gap_places *= 2;
+}
+
+static inline uint64_t
+mix(uint64_t x)
+{
+	x ^= x >> 32;
+	x *= UINT64_C(0xd6e8feb86659fd93);
+	x ^= x >> 32;
+	x *= UINT64_C(0xd6e8feb86659fd93);
+	x ^= x >> 32;
+	return x;
+}
+
+/* The number of bits of a number */
+static int
+bits_of(uint64_t x)
+{
+	int			n = 0;
+
+	while (x != 0)
+	{
+		n++;
+		x >>= 1;
+	}
+	return n;
+}
+
+static int
+significant_bits(uint32_t level)
+{
+	return level == 0 ? 64 : 11 - 2 * (int) level;
+}
+
+/* A gap as it is kept at a level */
+static uint64_t
+cut(uint64_t gap, uint32_t level)
+{
+	int			drop = level == 0 ? 0 : bits_of(gap) - significant_bits(level);
+
+	return drop <= 0 ? gap : gap >> drop << drop;
+}
+
+/* What a gap that was cut stands for: the middle of those that are cut to it */
+static uint64_t
+uncut(uint64_t gap, uint32_t level)
+{
+	int			drop = level == 0 ? 0 : bits_of(gap) - significant_bits(level);
+
+	return drop <= 0 ? gap : gap + (UINT64_C(1) << (drop - 1));
+}
+
+static uint32_t
+place_of_pair(PathTable *table, int32_t from, int32_t to)
+{
+	PathPair   *pairs = path_pairs(table);
+	uint32_t	mask = table->pair_places - 1;
+	uint32_t	i = (uint32_t) mix((uint64_t) (uint32_t) from << 32 | (uint32_t) to) & mask;
+
+	while (pairs[i].count > 0 && (pairs[i].from != from || pairs[i].to != to))
+		i = (i + 1) & mask;
+	if (pairs[i].count == 0)
+	{
+		pairs[i].from = from;
+		pairs[i].to = to;
+		table->pairs++;
+	}
+	return i;
+}
+
+static void
+put_gap(PathTable *table, uint32_t pair, uint64_t gap, uint64_t count)
+{
+	PathGap    *gaps = path_gaps(table);
+	uint32_t	mask = table->gap_places - 1;
+	uint32_t	i = (uint32_t) mix(gap * 31 + pair) & mask;
+
+	while (gaps[i].count > 0 && (gaps[i].gap != gap || gaps[i].pair != pair))
+		i = (i + 1) & mask;
+	if (gaps[i].count == 0)
+	{
+		gaps[i].gap = gap;
+		gaps[i].pair = pair;
+		table->gaps++;
+	}
+	gaps[i].count += count;
+}
+
+/* Add to a sum of 128 bits */
+static inline void
+add_sum(PathPair *pair, uint64_t high, uint64_t low)
+{
+	uint64_t	before = pair->sum_low;
+
+	pair->sum_low += low;
+	pair->sum_high += high + (pair->sum_low < before);
+}
+
+void
+cxm_path_table_add(PathTable *table, int32_t from, int32_t to, uint64_t gap)
+{
+	uint32_t	i = place_of_pair(table, from, to);
+	PathPair   *pair = &path_pairs(table)[i];
+
+	pair->count++;
+	pair->customers += pair->serial != table->serial;
+	pair->serial = table->serial;
+	add_sum(pair, 0, gap);
+	put_gap(table, i, cut(gap, table->level), 1);
+}
+
+void
+cxm_path_table_merge(PathTable *into, const PathTable *from, JourneyPoll poll)
+{
+	const PathPair *pairs = path_pairs(from);
+	const PathGap *gaps = path_gaps(from);
+
+	for (uint32_t i = 0; i < from->pair_places; i++)
+	{
+		PathPair   *pair;
+
+		if (pairs[i].count == 0)
+			continue;
+		pair = &path_pairs(into)[place_of_pair(into, pairs[i].from, pairs[i].to)];
+		pair->count += pairs[i].count;
+		pair->customers += pairs[i].customers;
+		add_sum(pair, pairs[i].sum_high, pairs[i].sum_low);
+	}
+	for (uint32_t i = 0; i < from->gap_places; i++)
+	{
+		const PathPair *pair = &pairs[gaps[i].pair];
+
+		if (poll != NULL && i % STRIDE == STRIDE - 1)
+			poll();
+		if (gaps[i].count > 0)
+			put_gap(into, place_of_pair(into, pair->from, pair->to), cut(gaps[i].gap, into->level), gaps[i].count);
+	}
+	/* the customers of both are different ones, so the one counted last is that of neither */
+	into->serial += from->serial + 1;
+}
+
+static int
+compare_gaps(const void *x, const void *y)
+{
+	const PathGap *a = x;
+	const PathGap *b = y;
+
+	if (a->pair != b->pair)
+		return a->pair < b->pair ? -1 : 1;
+	return (a->gap > b->gap) - (a->gap < b->gap);
+}
+
+static int
+compare_rows(const void *x, const void *y)
+{
+	const PathRow *a = x;
+	const PathRow *b = y;
+
+	if (a->from != b->from)
+		return a->from < b->from ? -1 : 1;
+	return (a->to > b->to) - (a->to < b->to);
+}
+
+/* A sum of 128 bits by a number, where the quotient has 64; long division, a bit at a time */
+static uint64_t
+divide(uint64_t high, uint64_t low, uint64_t by)
+{
+	uint64_t	quotient = 0;
+	uint64_t	rest = high % by;
+
+	for (int bit = 63; bit >= 0; bit--)
+	{
+		uint64_t	over = rest >> 63;
+
+		rest = rest << 1 | (low >> bit & 1);
+		if (over || rest >= by)
+		{
+			rest -= by;
+			quotient |= UINT64_C(1) << bit;
+		}
+	}
+	return quotient;
+}
+
+/* The gap at a rank, from 0, of the n entries of a pair */
+static uint64_t
+gap_at(const PathGap *gaps, uint32_t n, uint64_t rank)
+{
+	uint32_t	i = 0;
+
+	while (i + 1 < n && rank >= gaps[i].count)
+		rank -= gaps[i++].count;
+	return gaps[i].gap;
+}
+
+void
+cxm_path_table_read(const PathTable *table, PathGap *gaps, PathRow *rows)
+{
+	const PathPair *pairs = path_pairs(table);
+	const PathGap *places = path_gaps(table);
+	uint32_t	n = 0;
+	uint32_t	nrows = 0;
+
+	for (uint32_t i = 0; i < table->gap_places && n < table->gaps; i++)
+	{
+		if (places[i].count > 0)
+			gaps[n++] = places[i];
+	}
+	qsort(gaps, n, sizeof(PathGap), compare_gaps);
+	for (uint32_t i = 0; i < n && nrows < table->pairs;)
+	{
+		const PathPair *pair = &pairs[gaps[i].pair];
+		PathRow    *row = &rows[nrows++];
+		uint32_t	end = i;
+		uint64_t	below;
+		uint64_t	above;
+
+		while (end < n && gaps[end].pair == gaps[i].pair)
+			end++;
+		below = uncut(gap_at(gaps + i, end - i, (pair->count - 1) / 2), table->level);
+		above = uncut(gap_at(gaps + i, end - i, pair->count / 2), table->level);
+		row->from = pair->from;
+		row->to = pair->to;
+		row->customers = pair->customers;
+		row->count = pair->count;
+		row->mean = divide(pair->sum_high, pair->sum_low, pair->count);
+		row->median = below + (above - below) / 2;
+		i = end;
+	}
+	qsort(rows, nrows, sizeof(PathRow), compare_rows);
+}
+
+/*--------------------------------------------------------------------------------------------------------
+ * Sessions
+ *--------------------------------------------------------------------------------------------------------
+ */
+
+/* A gap in units of the offsets of a journey; none of them is longer than UINT64_MAX */
+static uint64_t
+gap_in_units(const JourneyView *view, uint64_t gap)
+{
+	return view->unit == 0 ? UINT64_MAX : gap / view->unit;
+}
+
+uint64_t
+cxm_path_count_sessions(const JourneyView *view, uint64_t gap, JourneyPoll poll)
+{
+	uint64_t	most = gap_in_units(view, gap);
+	uint64_t	before = 0;
+	uint64_t	sessions = view->count > 0;
+
+	for (size_t i = 1; i < view->count;)
+	{
+		size_t		stop = view->count - i > STRIDE ? i + STRIDE : view->count;
+
+		for (; i < stop; i++)
+		{
+			uint64_t	offset = journey_offset(view, i);
+
+			sessions += offset - before > most;
+			before = offset;
+		}
+		if (poll != NULL)
+			poll();
+	}
+	return sessions;
+}
+
+size_t
+cxm_path_session_end(const JourneyView *view, size_t i, uint64_t gap)
+{
+	uint64_t	most = gap_in_units(view, gap);
+	uint64_t	before = journey_offset(view, i);
+
+	while (++i < view->count)
+	{
+		uint64_t	offset = journey_offset(view, i);
+
+		if (offset - before > most)
+			break;
+		before = offset;
+	}
+	return i;
+}
+
+/*--------------------------------------------------------------------------------------------------------
+ * Paths
+ *--------------------------------------------------------------------------------------------------------
+ */
+
+size_t
+cxm_path_walk(const JourneyView *view, size_t low, size_t high, size_t i, bool forward, bool collapse, size_t most,
+			  size_t *path)
+{
+	size_t		n = 0;
+
+	while (n < most && i >= low && i < high)
+	{
+		int32_t		code = journey_code(view, i);
+
+		if (n > 0 && collapse && code == journey_code(view, path[n - 1]))
+		{
+			/* backward, an earlier one of a row is the first of it */
+			if (!forward)
+				path[n - 1] = i;
+		}
+		else
+			path[n++] = i;
+		if (!forward && i == low)
+			break;
+		i = forward ? i + 1 : i - 1;
+	}
+	/* the row of the last one may begin further back */
+	if (!forward && collapse && n == most && n > 0)
+	{
+		i = path[n - 1];
+		while (i > low && journey_code(view, i - 1) == journey_code(view, i))
+			i--;
+		path[n - 1] = i;
+	}
+	return n;
+}
