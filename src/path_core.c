@@ -44,30 +44,11 @@ is_power_of_two(uint32_t n)
 bool
 cxm_path_table_is_sound(const PathTable *table, size_t size)
 {
-	const PathGap *gaps;
-	const PathPair *pairs;
-	uint32_t	pairs_used = 0;
-	uint32_t	gaps_used = 0;
-
-	if (size < sizeof(PathTable) || table->magic != MAGIC || table->level > PATH_LAST_LEVEL ||
-		!is_power_of_two(table->pair_places) || !is_power_of_two(table->gap_places) ||
-		table->pair_places > UINT32_C(1) << 30 || table->gap_places > UINT32_C(1) << 30 ||
-		size != cxm_path_table_size(table->pair_places, table->gap_places))
-		return false;
-
-	/* a free place in each, or a search would not end */
-	pairs = path_pairs(table);
-	gaps = path_gaps(table);
-	for (uint32_t i = 0; i < table->pair_places; i++)
-		pairs_used += pairs[i].count > 0;
-	for (uint32_t i = 0; i < table->gap_places; i++)
-	{
-		gaps_used += gaps[i].count > 0;
-		if (gaps[i].count > 0 && (gaps[i].pair >= table->pair_places || pairs[gaps[i].pair].count == 0))
-			return false;
-	}
-	return pairs_used == table->pairs && gaps_used == table->gaps &&
-		table->pairs < table->pair_places && table->gaps < table->gap_places;
+	return size >= sizeof(PathTable) && table->magic == MAGIC && table->level <= PATH_LAST_LEVEL &&
+		is_power_of_two(table->pair_places) && is_power_of_two(table->gap_places) &&
+		table->pair_places <= UINT32_C(1) << 30 && table->gap_places <= UINT32_C(1) << 30 &&
+		size == cxm_path_table_size(table->pair_places, table->gap_places) &&
+		table->pairs <= table->pair_places && table->gaps <= table->gap_places;
 }
 
 /* Tables are filled to three quarters */
@@ -145,40 +126,59 @@ uncut(uint64_t gap, uint32_t level)
 	return drop <= 0 ? gap : gap + (UINT64_C(1) << (drop - 1));
 }
 
-static uint32_t
-place_of_pair(PathTable *table, int32_t from, int32_t to)
+/* The place of a pair, which is new where it was not there; false where there is no place left, in damaged bytes */
+static bool
+find_pair(PathTable *table, int32_t from, int32_t to, uint32_t *place)
 {
 	PathPair   *pairs = path_pairs(table);
 	uint32_t	mask = table->pair_places - 1;
 	uint32_t	i = (uint32_t) mix((uint64_t) (uint32_t) from << 32 | (uint32_t) to) & mask;
 
-	while (pairs[i].count > 0 && (pairs[i].from != from || pairs[i].to != to))
-		i = (i + 1) & mask;
-	if (pairs[i].count == 0)
+	for (uint32_t tries = 0; tries <= mask; tries++)
 	{
-		pairs[i].from = from;
-		pairs[i].to = to;
-		table->pairs++;
+		if (pairs[i].count == 0)
+		{
+			pairs[i].from = from;
+			pairs[i].to = to;
+			table->pairs++;
+			*place = i;
+			return true;
+		}
+		if (pairs[i].from == from && pairs[i].to == to)
+		{
+			*place = i;
+			return true;
+		}
+		i = (i + 1) & mask;
 	}
-	return i;
+	return false;
 }
 
-static void
+static bool
 put_gap(PathTable *table, uint32_t pair, uint64_t gap, uint64_t count)
 {
 	PathGap    *gaps = path_gaps(table);
 	uint32_t	mask = table->gap_places - 1;
 	uint32_t	i = (uint32_t) mix(gap * 31 + pair) & mask;
 
-	while (gaps[i].count > 0 && (gaps[i].gap != gap || gaps[i].pair != pair))
-		i = (i + 1) & mask;
-	if (gaps[i].count == 0)
+	for (uint32_t tries = 0; tries <= mask; tries++)
 	{
-		gaps[i].gap = gap;
-		gaps[i].pair = pair;
-		table->gaps++;
+		if (gaps[i].count == 0)
+		{
+			gaps[i].gap = gap;
+			gaps[i].pair = pair;
+			gaps[i].count = count;
+			table->gaps++;
+			return true;
+		}
+		if (gaps[i].gap == gap && gaps[i].pair == pair)
+		{
+			gaps[i].count += count;
+			return true;
+		}
+		i = (i + 1) & mask;
 	}
-	gaps[i].count += count;
+	return false;
 }
 
 /* Add to a sum of 128 bits */
@@ -191,24 +191,29 @@ add_sum(PathPair *pair, uint64_t high, uint64_t low)
 	pair->sum_high += high + (pair->sum_low < before);
 }
 
-void
+bool
 cxm_path_table_add(PathTable *table, int32_t from, int32_t to, uint64_t gap)
 {
-	uint32_t	i = place_of_pair(table, from, to);
-	PathPair   *pair = &path_pairs(table)[i];
+	uint32_t	place;
+	PathPair   *pair;
 
+	if (!find_pair(table, from, to, &place))
+		return false;
+	pair = &path_pairs(table)[place];
 	pair->count++;
 	pair->customers += pair->serial != table->serial;
 	pair->serial = table->serial;
 	add_sum(pair, 0, gap);
-	put_gap(table, i, cut(gap, table->level), 1);
+	return put_gap(table, place, cut(gap, table->level), 1);
 }
 
-void
+bool
 cxm_path_table_merge(PathTable *into, const PathTable *from, JourneyPoll poll)
 {
 	const PathPair *pairs = path_pairs(from);
 	const PathGap *gaps = path_gaps(from);
+	bool		moves = into->pairs == 0 && into->serial == 0;
+	uint32_t	place;
 
 	for (uint32_t i = 0; i < from->pair_places; i++)
 	{
@@ -216,22 +221,29 @@ cxm_path_table_merge(PathTable *into, const PathTable *from, JourneyPoll poll)
 
 		if (pairs[i].count == 0)
 			continue;
-		pair = &path_pairs(into)[place_of_pair(into, pairs[i].from, pairs[i].to)];
+		if (!find_pair(into, pairs[i].from, pairs[i].to, &place))
+			return false;
+		pair = &path_pairs(into)[place];
 		pair->count += pairs[i].count;
 		pair->customers += pairs[i].customers;
 		add_sum(pair, pairs[i].sum_high, pairs[i].sum_low);
+		if (moves)
+			pair->serial = pairs[i].serial;
 	}
 	for (uint32_t i = 0; i < from->gap_places; i++)
 	{
-		const PathPair *pair = &pairs[gaps[i].pair];
-
 		if (poll != NULL && i % STRIDE == STRIDE - 1)
 			poll();
-		if (gaps[i].count > 0)
-			put_gap(into, place_of_pair(into, pair->from, pair->to), cut(gaps[i].gap, into->level), gaps[i].count);
+		if (gaps[i].count == 0)
+			continue;
+		if (gaps[i].pair >= from->pair_places || pairs[gaps[i].pair].count == 0 ||
+			!find_pair(into, pairs[gaps[i].pair].from, pairs[gaps[i].pair].to, &place) ||
+			!put_gap(into, place, cut(gaps[i].gap, into->level), gaps[i].count))
+			return false;
 	}
-	/* the customers of both are different ones, so the one counted last is that of neither */
-	into->serial += from->serial + 1;
+	/* the customers of two tables are different ones, so the one counted last is that of neither */
+	into->serial += from->serial + !moves;
+	return true;
 }
 
 static int
@@ -288,7 +300,7 @@ gap_at(const PathGap *gaps, uint32_t n, uint64_t rank)
 	return gaps[i].gap;
 }
 
-void
+uint32_t
 cxm_path_table_read(const PathTable *table, PathGap *gaps, PathRow *rows)
 {
 	const PathPair *pairs = path_pairs(table);
@@ -298,7 +310,7 @@ cxm_path_table_read(const PathTable *table, PathGap *gaps, PathRow *rows)
 
 	for (uint32_t i = 0; i < table->gap_places && n < table->gaps; i++)
 	{
-		if (places[i].count > 0)
+		if (places[i].count > 0 && places[i].pair < table->pair_places && pairs[places[i].pair].count > 0)
 			gaps[n++] = places[i];
 	}
 	qsort(gaps, n, sizeof(PathGap), compare_gaps);
@@ -323,6 +335,7 @@ cxm_path_table_read(const PathTable *table, PathGap *gaps, PathRow *rows)
 		i = end;
 	}
 	qsort(rows, nrows, sizeof(PathRow), compare_rows);
+	return nrows;
 }
 
 /*--------------------------------------------------------------------------------------------------------

@@ -61,7 +61,10 @@ extern size_t cxm_path_table_size(uint64_t pair_places, uint64_t gap_places);
 extern void cxm_path_table_begin(PathTable *table, uint32_t pair_places, uint32_t gap_places, uint32_t limit,
 								 uint32_t level);
 
-/* Can bytes of a stranger be read as a table? */
+/*
+ * Do the sizes agree, so that bytes of a stranger can be read as a table? What else may be wrong with them makes the
+ * functions below return false, or rows that mean nothing.
+ */
 extern bool cxm_path_table_is_sound(const PathTable *table, size_t size);
 
 /* Is there room for so many more pairs and gaps? If not, the places of a table that has it */
@@ -80,10 +83,10 @@ path_table_is_over(const PathTable *table)
 }
 
 /* Put everything of a table into one that has room, and whose level is no lower */
-extern void cxm_path_table_merge(PathTable *into, const PathTable *from, JourneyPoll poll);
+extern bool cxm_path_table_merge(PathTable *into, const PathTable *from, JourneyPoll poll);
 
 /* Count a transition of the customer table->serial, from 1; there must be room for a pair and a gap */
-extern void cxm_path_table_add(PathTable *table, int32_t from, int32_t to, uint64_t gap);
+extern bool cxm_path_table_add(PathTable *table, int32_t from, int32_t to, uint64_t gap);
 
 static inline PathPair *
 path_pairs(const PathTable *table)
@@ -108,8 +111,8 @@ typedef struct PathRow
 	uint64_t	median;
 } PathRow;
 
-/* Rows of all pairs in the order of (from, to): gaps has room for table->gaps, rows for table->pairs */
-extern void cxm_path_table_read(const PathTable *table, PathGap *gaps, PathRow *rows);
+/* Rows of all pairs in the order of (from, to), how many: gaps has room for table->gaps, rows for table->pairs */
+extern uint32_t cxm_path_table_read(const PathTable *table, PathGap *gaps, PathRow *rows);
 
 /* Number of sessions: a new one begins after a gap of more than so many microseconds */
 extern uint64_t cxm_path_count_sessions(const JourneyView *view, uint64_t gap, JourneyPoll poll);
