@@ -260,7 +260,7 @@ count_transitions(bytea *state, const JourneyView *view, uint64 gap)
 {
 	bytea	   *given = state;
 	PathTable  *table = table_of(state);
-	uint64		most = gap == PG_UINT64_MAX || view->unit == 0 ? PG_UINT64_MAX : gap / view->unit;
+	uint64		most = gap == PG_UINT64_MAX || view->usecs == 0 ? PG_UINT64_MAX : gap / view->usecs;
 	uint64		before = 0;
 	int32		from = view->count > 0 ? journey_code(view, 0) : 0;
 
@@ -283,7 +283,7 @@ count_transitions(bytea *state, const JourneyView *view, uint64 gap)
 				state = next;
 				table = table_of(state);
 			}
-			if (!cxm_path_table_add(table, from, to, (offset - before) * view->unit))
+			if (!cxm_path_table_add(table, from, to, (offset - before) * view->usecs))
 				report_state();
 			if (path_table_is_over(table))
 			{
@@ -499,7 +499,7 @@ put_steps(Walk *walk, Size n)
 			uint64		b = journey_offset(view, walk->path[k]);
 
 			values[walk->forward ? 3 : 2] = Int32GetDatum(journey_code(view, walk->path[k]));
-			values[4] = interval_of((walk->forward ? b - a : a - b) * view->unit);
+			values[4] = interval_of((walk->forward ? b - a : a - b) * view->usecs);
 		}
 		else
 		{

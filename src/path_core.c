@@ -347,7 +347,7 @@ cxm_path_table_read(const PathTable *table, PathGap *gaps, PathRow *rows)
 static uint64_t
 gap_in_units(const JourneyView *view, uint64_t gap)
 {
-	return view->unit == 0 ? UINT64_MAX : gap / view->unit;
+	return view->usecs == 0 ? UINT64_MAX : gap / view->usecs;
 }
 
 uint64_t

@@ -301,7 +301,7 @@ view_of(const uint8_t *codes, const uint64_t *offsets, size_t n)
 	view.count = n;
 	view.codes = codes;
 	view.offsets = (const uint8_t *) offsets;
-	view.unit = 1;
+	view.usecs = 1;
 	view.bits = 64;
 	return view;
 }
