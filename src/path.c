@@ -242,6 +242,7 @@ static bytea *
 settle_state(bytea *state)
 {
 	bytea	   *given = state;
+	uint64_t	gap_places;
 
 	while (path_table_is_over(table_of(state)))
 	{
@@ -249,6 +250,15 @@ settle_state(bytea *state)
 
 		if (state != given)
 			pfree(state);
+		state = next;
+	}
+	if (state != given && cxm_path_table_is_roomy(table_of(state), &gap_places))
+	{
+		bytea	   *next = new_state(table_of(state)->pair_places, gap_places, table_of(state)->limit, table_of(state)->level);
+
+		if (!cxm_path_table_merge(table_of(next), table_of(state), cxm_journey_poll))
+			report_state();
+		pfree(state);
 		state = next;
 	}
 	return state;

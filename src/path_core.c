@@ -10,6 +10,8 @@
 
 #define MAGIC UINT32_C(0x43585054)
 
+#define BITS 64
+
 /* events between two looks for interrupts */
 #define STRIDE 65536
 
@@ -77,6 +79,16 @@ cxm_path_table_next_size(const PathTable *table, uint32_t pairs, uint32_t gaps, 
 		*gap_places *= 2;
 }
 
+/* A table of a higher level has few gaps, and is faster to look up in where it is not much larger than they */
+bool
+cxm_path_table_is_roomy(const PathTable *table, uint64_t *gap_places)
+{
+	*gap_places = table->gap_places;
+	while (*gap_places > 1 && (uint64_t) table->gaps * 2 <= *gap_places / 4)
+		*gap_places /= 2;
+	return table->level > 0 && *gap_places < table->gap_places;
+}
+
 static inline uint64_t
 mix(uint64_t x)
 {
@@ -89,9 +101,12 @@ mix(uint64_t x)
 }
 
 /* The number of bits of a number */
-static int
+static inline int
 bits_of(uint64_t x)
 {
+#if defined(__GNUC__)
+	return x == 0 ? 0 : BITS - __builtin_clzll(x);
+#else
 	int			n = 0;
 
 	while (x != 0)
@@ -100,12 +115,13 @@ bits_of(uint64_t x)
 		x >>= 1;
 	}
 	return n;
+#endif
 }
 
 static int
 significant_bits(uint32_t level)
 {
-	return level == 0 ? 64 : 11 - 2 * (int) level;
+	return level == 0 ? BITS : 11 - 2 * (int) level;
 }
 
 /* A gap as it is kept at a level */

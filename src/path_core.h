@@ -72,6 +72,9 @@ extern bool cxm_path_table_has_room(const PathTable *table, uint32_t pairs, uint
 extern void cxm_path_table_next_size(const PathTable *table, uint32_t pairs, uint32_t gaps, uint64_t *pair_places,
 									 uint64_t *gap_places);
 
+/* Would a table of fewer places be better? They are told */
+extern bool cxm_path_table_is_roomy(const PathTable *table, uint64_t *gap_places);
+
 /*
  * Are there more gaps than the limit? Then the table is to be merged into one of the next level, and so on. To be
  * asked after every transition that is added, and after a merge.

@@ -195,7 +195,7 @@ theirs()
 			kind=${1#clickhouse-}
 			kind=${kind%-*}
 			if [ ! -f "$TEMP/answer-$1" ]; then
-				count_clickhouse "$kind" "$wide" "toUInt64(at) * 32 + code" >"$TEMP/answer-$1"
+				count_clickhouse "$kind" "$wide" "toDateTime((toUInt32(at) - 1767225600) * 32 + code)" >"$TEMP/answer-$1"
 			fi
 			count_clickhouse "$kind" "$pattern" at >/dev/null
 			echo "$(cat "$TEMP/elapsed") $(cat "$TEMP/answer-$1")"
@@ -241,7 +241,7 @@ for events in $SIZES; do
 	events=$(run -c "SELECT count(*) FROM bench_event")
 	if [ "$clickhouse" = yes ]; then
 		clickhouse -q "DROP TABLE IF EXISTS event"
-		clickhouse -q "CREATE TABLE event (customer UInt32, at UInt32, code UInt8) ENGINE = MergeTree ORDER BY (customer, at)"
+		clickhouse -q "CREATE TABLE event (customer UInt32, at DateTime, code UInt8) ENGINE = MergeTree ORDER BY (customer, at)"
 		run -c "COPY (SELECT customer, extract(epoch FROM at)::bigint, code FROM bench_event ORDER BY customer, at) TO STDOUT" | clickhouse -q "INSERT INTO event FORMAT TabSeparated"
 		clickhouse -q "OPTIMIZE TABLE event FINAL"
 		rm -f "$TEMP"/answer-*
