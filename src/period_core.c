@@ -127,6 +127,7 @@ cxm_period_table_add(CxmPeriodTable *table, int64_t from, int64_t to, int64_t of
 		from = next;
 	}
 	if (table->npieces > 0)
-		table->pieces_per_microsecond = (double) table->npieces / (double) (table->start[table->npieces] - table->start[0]);
+		table->pieces_per_microsecond = (double) table->npieces /
+			(double) (table->start[table->npieces] - table->start[0]);
 	return true;
 }

@@ -52,8 +52,8 @@ cxm_mark_codes(CxmCodeMarks *marks, const int32_t *codes, size_t ncodes, uint8_t
 	marks->nlarge = kept;
 }
 
-static uint8_t
-mark_of_large(const CxmCodeMarks *marks, int32_t code)
+uint8_t
+cxm_mark_of_large(const CxmCodeMarks *marks, int32_t code)
 {
 	CxmMarkedCode key = {code, 0};
 	const CxmMarkedCode *found;
@@ -62,12 +62,6 @@ mark_of_large(const CxmCodeMarks *marks, int32_t code)
 		return 0;
 	found = bsearch(&key, marks->large, marks->nlarge, sizeof(CxmMarkedCode), compare_marked_codes);
 	return found ? found->mark : 0;
-}
-
-static inline uint8_t
-mark_of(const CxmCodeMarks *marks, int32_t code)
-{
-	return marks->all | ((uint32_t) code < 256 ? marks->small[code] : mark_of_large(marks, code));
 }
 
 /*--------------------------------------------------------------------------------------------------------
@@ -163,17 +157,28 @@ put_all_until(PairSink *sink, int64_t cohort, int64_t last)
 	return true;
 }
 
-/* Periods of the calendar in which a customer came back. ret: ascending periods, each with its last event */
-static bool
-put_calendar(PairSink *sink, const CxmRetentionRule *rule, CxmPeriodEvent start, const CxmPeriodEvent *ret, size_t nret, size_t *from)
+/* the returns of a customer, and how far those reach that lie before the start that was last looked at */
+typedef struct Returns
 {
+	const CxmPeriodEvent *events;
+	size_t		n;
+	size_t		from;
+} Returns;
+
+/* Periods of the calendar in which a customer came back: ascending, each with its last event */
+static bool
+put_calendar(PairSink *sink, const CxmRetentionRule *rule, CxmPeriodEvent start, Returns *returns)
+{
+	const CxmPeriodEvent *ret = returns->events;
+	size_t		nret = returns->n;
+
 	/* cohorts ascend, so what lies before one lies before the next */
-	while (*from < nret && ret[*from].period < start.period)
-		(*from)++;
+	while (returns->from < nret && ret[returns->from].period < start.period)
+		returns->from++;
 
 	if (rule->on_or_after)
 	{
-		for (size_t i = nret; i > *from; i--)
+		for (size_t i = nret; i > returns->from; i--)
 			if (ret[i - 1].at >= start.at)
 			{
 				int64_t		last = ret[i - 1].period - start.period;
@@ -182,7 +187,7 @@ put_calendar(PairSink *sink, const CxmRetentionRule *rule, CxmPeriodEvent start,
 			}
 		return true;
 	}
-	for (size_t i = *from; i < nret && ret[i].period - start.period <= rule->max_number; i++)
+	for (size_t i = returns->from; i < nret && ret[i].period - start.period <= rule->max_number; i++)
 		if (ret[i].at >= start.at && !put_pair(sink, start.period, ret[i].period - start.period))
 			return false;
 	return true;
@@ -226,23 +231,22 @@ first_after(const CxmPeriodEvent *events, size_t n, size_t from, CxmPeriodEvent 
 	return lo;
 }
 
-/*
- * Periods counted from the start itself. ret: all events that are a return, ascending by time; those up to *from are
- * known to lie before the start.
- */
+/* Periods counted from the start itself; the returns are all events that are one, ascending by time */
 static bool
-put_rolling(PairSink *sink, const CxmRetentionRule *rule, CxmPeriodEvent start, const CxmPeriodEvent *ret, size_t nret, size_t *from)
+put_rolling(PairSink *sink, const CxmRetentionRule *rule, CxmPeriodEvent start, Returns *returns)
 {
+	const CxmPeriodEvent *ret = returns->events;
+	size_t		nret = returns->n;
 	uint64_t	length = (uint64_t) rule->length;
 	uint64_t	max_number = (uint64_t) rule->max_number;
 	uint64_t	number;
 
 	/* as a rule starts ascend by time, but see order_periods() */
-	while (*from > 0 && ret[*from - 1].at >= start.at)
-		(*from)--;
-	while (*from < nret && ret[*from].at < start.at)
-		(*from)++;
-	if (*from == nret)
+	while (returns->from > 0 && ret[returns->from - 1].at >= start.at)
+		returns->from--;
+	while (returns->from < nret && ret[returns->from].at < start.at)
+		returns->from++;
+	if (returns->from == nret)
 		return true;
 
 	if (rule->on_or_after)
@@ -250,7 +254,7 @@ put_rolling(PairSink *sink, const CxmRetentionRule *rule, CxmPeriodEvent start, 
 		number = elapsed(start, ret[nret - 1]) / length;
 		return put_all_until(sink, start.period, (int64_t) (number < max_number ? number : max_number));
 	}
-	for (size_t i = *from; i < nret; i = first_after(ret, nret, i, start, (number + 1) * length))
+	for (size_t i = returns->from; i < nret; i = first_after(ret, nret, i, start, (number + 1) * length))
 	{
 		number = elapsed(start, ret[i]) / length;
 		if (number > max_number)
@@ -269,7 +273,7 @@ put_rolling(PairSink *sink, const CxmRetentionRule *rule, CxmPeriodEvent start, 
  * room, are in pairs[]. Stops soon after the limit, with more than it. scratch[] has room for two an event.
  */
 size_t
-cxm_retention(const int64_t *at, const int32_t *code, size_t nevents, const CxmCodeMarks *marks,
+cxm_retention(const int64_t *at, const uint8_t *mark, size_t nevents,
 			  const CxmPeriodClock *clock, const CxmRetentionRule *rule, CxmPeriodEvent *scratch,
 			  CxmPair *pairs, size_t capacity, size_t limit, void (*poll) (void))
 {
@@ -279,18 +283,14 @@ cxm_retention(const int64_t *at, const int32_t *code, size_t nevents, const CxmC
 	CxmPeriodNow now = {0, 0, 0};
 	size_t		nstart = 0;
 	size_t		nret = 0;
-	size_t		from = 0;
+	Returns		returns;
 	bool		recurring = rule->cohorts == CXM_COHORTS_RECURRING;
 	bool		started = false;
 
 	nevents = count_until(at, nevents, rule->until);
 	for (size_t i = 0; i < nevents; i++)
 	{
-		uint8_t		mark = mark_of(marks, code[i]);
-
-		if (mark == 0)
-			continue;
-		if ((mark & CXM_MARK_START) && (recurring || !started))
+		if ((mark[i] & CXM_MARK_START) && (recurring || !started))
 		{
 			bool		in_range = at[i] >= rule->from && at[i] < rule->to;
 
@@ -305,7 +305,7 @@ cxm_retention(const int64_t *at, const int32_t *code, size_t nevents, const CxmC
 					start[nstart++] = (CxmPeriodEvent){period, at[i]};
 			}
 		}
-		if (mark & CXM_MARK_RETURN)
+		if (mark[i] & CXM_MARK_RETURN)
 		{
 			if (rule->length > 0)
 				ret[nret++] = (CxmPeriodEvent){0, at[i]};
@@ -324,11 +324,12 @@ cxm_retention(const int64_t *at, const int32_t *code, size_t nevents, const CxmC
 	nstart = order_periods(start, nstart, false);
 	if (rule->length == 0)
 		nret = order_periods(ret, nret, true);
+	returns = (Returns){ret, nret, 0};
 	for (size_t i = 0; i < nstart; i++)
 	{
 		if (!put_pair(&sink, start[i].period, CXM_IN_COHORT))
 			break;
-		if (!(rule->length > 0 ? put_rolling(&sink, rule, start[i], ret, nret, &from) : put_calendar(&sink, rule, start[i], ret, nret, &from)))
+		if (!(rule->length > 0 ? put_rolling : put_calendar)(&sink, rule, start[i], &returns))
 			break;
 	}
 	return sink.n;
@@ -344,12 +345,12 @@ compare_periods(const void *a, const void *b)
 }
 
 /*
- * The periods in which a customer has events with a mark, from "from" up to but not including "to": ascending, each
- * once. periods[] has room for one an event.
+ * The periods in which a customer has events, from "from" up to but not including "to": ascending, each once.
+ * periods[] has room for one an event.
  */
 size_t
-cxm_active_periods(const int64_t *at, const int32_t *code, size_t nevents, const CxmCodeMarks *marks,
-				   const CxmPeriodClock *clock, int64_t from, int64_t to, int64_t *periods)
+cxm_active_periods(const int64_t *at, size_t nevents, const CxmPeriodClock *clock,
+				   int64_t from, int64_t to, int64_t *periods)
 {
 	CxmPeriodNow now = {0, 0, 0};
 	size_t		n = 0;
@@ -360,7 +361,7 @@ cxm_active_periods(const int64_t *at, const int32_t *code, size_t nevents, const
 	{
 		int64_t		period;
 
-		if (at[i] < from || mark_of(marks, code[i]) == 0)
+		if (at[i] < from)
 			continue;
 		period = cxm_period_at(clock, &now, at[i]);
 		if (n > 0 && periods[n - 1] == period)
@@ -413,12 +414,6 @@ static int64_t
 pack(CxmPair pair)
 {
 	return (int64_t) ((uint64_t) (uint32_t) pair.first << 32 | (uint32_t) pair.second);
-}
-
-static CxmPair
-unpack(int64_t packed)
-{
-	return (CxmPair){(int32_t) (uint32_t) ((uint64_t) packed >> 32), (int32_t) (uint32_t) packed};
 }
 
 void
@@ -487,7 +482,7 @@ cxm_pair_counts_sort(const int64_t *counts, CxmPairCount *sorted)
 
 	for (int64_t i = 0; i < counts[0]; i++)
 		if (slots[2 * i + 1] != 0)
-			sorted[n++] = (CxmPairCount){unpack(slots[2 * i]), slots[2 * i + 1]};
+			sorted[n++] = (CxmPairCount){cxm_pair_unpack(slots[2 * i]), slots[2 * i + 1]};
 	qsort(sorted, n, sizeof(CxmPairCount), compare_pair_counts);
 	return n;
 }

@@ -2,8 +2,9 @@
  * src/retention_core.h
  *		When a customer started, when they came back, and in which periods they were active.
  *
- * All of it works on the events of one customer: two arrays, ascending by time. Answers are pairs of numbers; what
- * is counted over customers is how many have each pair, for which there is a hash table that is one flat array.
+ * All of it works on the events of one customer, ascending by time, of which those that the question is about have a
+ * mark and the others are left out. Answers are pairs of numbers; what is counted over customers is how many have each
+ * pair, for which there is a hash table that is one flat array.
  *
  * Copyright (c) 2026, cxm developers
  */
@@ -74,14 +75,21 @@ typedef struct CxmPeriodEvent
 	int64_t		at;
 } CxmPeriodEvent;
 
-extern size_t cxm_retention(const int64_t *at, const int32_t *code, size_t nevents, const CxmCodeMarks *marks,
+extern size_t cxm_retention(const int64_t *at, const uint8_t *mark, size_t nevents,
 							const CxmPeriodClock *clock, const CxmRetentionRule *rule, CxmPeriodEvent *scratch,
 							CxmPair *pairs, size_t capacity, size_t limit, void (*poll) (void));
-extern size_t cxm_active_periods(const int64_t *at, const int32_t *code, size_t nevents, const CxmCodeMarks *marks,
-								 const CxmPeriodClock *clock, int64_t from, int64_t to, int64_t *periods);
+extern size_t cxm_active_periods(const int64_t *at, size_t nevents, const CxmPeriodClock *clock,
+								 int64_t from, int64_t to, int64_t *periods);
 extern size_t cxm_lifecycle(const int64_t *periods, size_t nperiods, int64_t from, int64_t to, CxmPair *pairs);
 
 extern void cxm_mark_codes(CxmCodeMarks *marks, const int32_t *codes, size_t ncodes, uint8_t mark);
+extern uint8_t cxm_mark_of_large(const CxmCodeMarks *marks, int32_t code);
+
+static inline uint8_t
+cxm_mark_of(const CxmCodeMarks *marks, int32_t code)
+{
+	return marks->all | ((uint32_t) code < 256 ? marks->small[code] : cxm_mark_of_large(marks, code));
+}
 
 /* counts of pairs: a hash table in one array of 2 + 2 * slots integers */
 #define CXM_PAIR_COUNTS_HEADER 2
@@ -112,10 +120,10 @@ cxm_pair_counts_slots(const int64_t *counts)
 	return counts[0];
 }
 
-static inline int64_t
-cxm_pair_counts_used(const int64_t *counts)
+static inline CxmPair
+cxm_pair_unpack(int64_t packed)
 {
-	return counts[1];
+	return (CxmPair){(int32_t) (uint32_t) ((uint64_t) packed >> 32), (int32_t) (uint32_t) packed};
 }
 
 #endif							/* CXM_RETENTION_CORE_H */

@@ -7,7 +7,7 @@
 #include "retention_core.h"
 
 /* the tables that it is asked with */
-#include "period_core.c"
+#include "../../src/period_core.c"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +73,21 @@ elsewhere(void *arg, int64_t at)
 {
 	(void) arg;
 	return day_of(at);
+}
+
+/* leave out events without a mark, as callers do */
+static size_t
+select_marked(const CxmCodeMarks *marks, const int64_t *at, const int32_t *code, size_t n, int64_t *marked_at, uint8_t *mark)
+{
+	size_t		k = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (cxm_mark_of(marks, code[i]))
+		{
+			marked_at[k] = at[i];
+			mark[k++] = cxm_mark_of(marks, code[i]);
+		}
+	return k;
 }
 
 static int
@@ -163,6 +178,9 @@ test_retention(void)
 		CxmPair		pairs[MAX_PAIRS];
 		CxmPair		expected[MAX_PAIRS];
 		size_t		n = (size_t) next_random(MAX_EVENTS + 1);
+		int64_t		marked_at[MAX_EVENTS];
+		uint8_t		mark[MAX_EVENTS];
+		size_t		nmarked;
 		size_t		found;
 		size_t		want = 0;
 		int64_t		grain = next_random(2) ? DAY / 48 : DAY / 2;
@@ -194,7 +212,8 @@ test_retention(void)
 		rule.length = next_random(3) ? 0 : (1 + next_random(3)) * (DAY / 2);
 		rule.max_number = next_random(2) ? INT32_MAX : next_random(5);
 
-		found = cxm_retention(at, code, n, &marks, &clock, &rule, scratch, pairs, MAX_PAIRS, MAX_PAIRS, poll);
+		nmarked = select_marked(&marks, at, code, n, marked_at, mark);
+		found = cxm_retention(marked_at, mark, nmarked, &clock, &rule, scratch, pairs, MAX_PAIRS, MAX_PAIRS, poll);
 
 		for (int64_t cohort = -2; cohort <= SPAN + 1; cohort++)
 		{
@@ -215,9 +234,9 @@ test_retention(void)
 		if (want > 1)
 		{
 			memset(pairs, 0x55, sizeof(pairs));
-			found = cxm_retention(at, code, n, &marks, &clock, &rule, scratch, pairs, 1, MAX_PAIRS, poll);
+			found = cxm_retention(marked_at, mark, nmarked, &clock, &rule, scratch, pairs, 1, MAX_PAIRS, poll);
 			wrong += found != want || memcmp(pairs, expected, sizeof(CxmPair)) != 0 || pairs[1].first != 0x55555555;
-			found = cxm_retention(at, code, n, &marks, &clock, &rule, scratch, pairs, 0, 1, poll);
+			found = cxm_retention(marked_at, mark, nmarked, &clock, &rule, scratch, pairs, 0, 1, poll);
 			wrong += found <= 1 || found > want;
 			cut++;
 		}
@@ -231,9 +250,7 @@ test_far_times(void)
 {
 	/* the first and the last microsecond that a timestamptz can be */
 	int64_t		at[] = {INT64_C(-211813488000000000), INT64_C(9223371331199999999)};
-	int32_t		code[] = {2, 2};
-	CxmMarkedCode large[1];
-	CxmCodeMarks marks = {0, {0}, 0, large};
+	uint8_t		mark[] = {3, 3};
 	CxmPeriodTable none = {{CXM_PERIOD_DAY, 1}, 0, 0, NULL, NULL, 0};
 	CxmPeriodClock clock = {&none, elsewhere, NULL};
 	CxmRetentionRule rule = {CXM_COHORTS_FIRST_EVER, false, INT64_MIN, INT64_MAX, INT64_MAX, 0, INT32_MAX};
@@ -241,19 +258,18 @@ test_far_times(void)
 	CxmPair		pairs[8];
 
 	hard = 0;
-	cxm_mark_codes(&marks, code, 1, CXM_MARK_START | CXM_MARK_RETURN);
-	check(cxm_retention(at, code, 2, &marks, &clock, &rule, scratch, pairs, 8, 8, poll) == 3 &&
+	check(cxm_retention(at, mark, 2, &clock, &rule, scratch, pairs, 8, 8, poll) == 3 &&
 			  pairs[2].first == -2451545 && pairs[2].second == 2451545 + 106751982,
 		  "days from one end of time to the other");
 	rule.length = DAY;
-	check(cxm_retention(at, code, 2, &marks, &clock, &rule, scratch, pairs, 8, 8, poll) == 3 && pairs[2].second == 2451545 + 106751982,
+	check(cxm_retention(at, mark, 2, &clock, &rule, scratch, pairs, 8, 8, poll) == 3 && pairs[2].second == 2451545 + 106751982,
 		  "and rolling ones");
 	rule.length = INT64_MAX / 2;
-	check(cxm_retention(at, code, 2, &marks, &clock, &rule, scratch, pairs, 8, 8, poll) == 3 && pairs[2].second == 2, "as long as half of it");
+	check(cxm_retention(at, mark, 2, &clock, &rule, scratch, pairs, 8, 8, poll) == 3 && pairs[2].second == 2, "as long as half of it");
 	rule.length = DAY;
 	rule.on_or_after = true;
 	polls = 0;
-	check(cxm_retention(at, code, 2, &marks, &clock, &rule, scratch, pairs, 8, 200000, poll) == 200001 && polls >= 3,
+	check(cxm_retention(at, mark, 2, &clock, &rule, scratch, pairs, 8, 200000, poll) == 200001 && polls >= 3,
 		  "too many pairs stop soon, and can be interrupted");
 }
 
@@ -276,6 +292,8 @@ test_active(void)
 		int64_t		periods[MAX_EVENTS];
 		CxmPair		pairs[2 * MAX_EVENTS];
 		size_t		n = (size_t) next_random(MAX_EVENTS + 1);
+		int64_t		marked_at[MAX_EVENTS];
+		uint8_t		mark[MAX_EVENTS];
 		size_t		nperiods;
 		size_t		npairs;
 		size_t		k = 0;
@@ -300,7 +318,7 @@ test_active(void)
 			if ((marks.all || code[i] == 1) && at[i] >= from && at[i] < to)
 				active[day_of(at[i]) + 2] = 1;
 
-		nperiods = cxm_active_periods(at, code, n, &marks, &clock, from, to, periods);
+		nperiods = cxm_active_periods(marked_at, select_marked(&marks, at, code, n, marked_at, mark), &clock, from, to, periods);
 		for (int64_t day = -2; day < SPAN + 2; day++)
 			if (active[day + 2])
 				wrong += k >= nperiods || periods[k++] != day;
