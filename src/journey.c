@@ -36,8 +36,12 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-/* first length of a state; a length that is a power of two leaves nothing of its chunk unused */
-#define FIRST_STATE		64
+/*
+ * Lengths of a state: powers of two, which leave nothing of a chunk unused. Each time that a state grows the executor
+ * copies it once more, so small ones take large steps.
+ */
+#define FIRST_STATE		128
+#define SECOND_STATE	512
 
 /* a buffer for more events than this is a giant, and given back when it is far too large for the next journey */
 #define GIANT			65536
@@ -200,27 +204,41 @@ sort_buffer(JourneyBuffer *buffer, size_t count)
 	pfree(events);
 }
 
-/* The events of a loose journey, in order */
-static size_t
-read_loose(const Bytes *bytes, JourneyBuffer *buffer)
+/* Bytes of an entry, where the value is a loose journey, and the number of its events; 0 where it is packed */
+static inline size_t
+open_loose(const Bytes *bytes, size_t *count)
 {
-	size_t		count = journey_count(bytes->start);
-	bool		in_order = true;
+	size_t		entry = journey_entry(bytes->start, bytes->size);
 
-	if (count > journey_room(bytes->size))
-		report_damaged("the length does not agree with the number of events");
+	if (entry > 0)
+	{
+		*count = journey_count(bytes->start);
+		if (unlikely(*count > (bytes->size - JOURNEY_HEADER) / entry))
+			report_damaged("the length does not agree with the number of events");
+	}
+	return entry;
+}
+
+/* The events of a loose journey, in order */
+static void
+read_loose(const Bytes *bytes, size_t entry, size_t count, JourneyBuffer *buffer)
+{
+	bool		in_order = true;
+	int64_t		at_before = PG_INT64_MIN;
+	int32_t		code_before = PG_INT32_MIN;
+
 	set_room(buffer, count);
 	for (size_t i = 0; i < count; i++)
 	{
-		buffer->at[i] = journey_loose_at(bytes->start, i);
-		buffer->code[i] = journey_loose_code(bytes->start, i);
-		if (i > 0 && in_order)
-			in_order = journey_compare_events(buffer->at[i - 1], buffer->code[i - 1],
-											  buffer->at[i], buffer->code[i]) <= 0;
+		if (i % STRIDE == STRIDE - 1)
+			CHECK_FOR_INTERRUPTS();
+		journey_get_loose(bytes->start, entry, i, &buffer->at[i], &buffer->code[i]);
+		in_order &= journey_compare_events(at_before, code_before, buffer->at[i], buffer->code[i]) <= 0;
+		at_before = buffer->at[i];
+		code_before = buffer->code[i];
 	}
 	if (!in_order)
 		sort_buffer(buffer, count);
-	return count;
 }
 
 static void
@@ -248,9 +266,10 @@ void
 cxm_journey_read(Datum journey, JourneyBuffer *buffer, JourneyEvents *events)
 {
 	Bytes		bytes = bytes_of(journey);
+	size_t		entry = open_loose(&bytes, &events->count);
 
-	if (unlikely(journey_is_loose(bytes.start, bytes.size)))
-		events->count = read_loose(&bytes, buffer);
+	if (unlikely(entry > 0))
+		read_loose(&bytes, entry, events->count, buffer);
 	else
 	{
 		JourneyView view;
@@ -280,16 +299,24 @@ cxm_journey_make(size_t count, const int64_t *at, const int32_t *code)
 	return PointerGetDatum(value);
 }
 
+static Datum
+pack(const Bytes *bytes, size_t entry, size_t count, JourneyBuffer *buffer)
+{
+	read_loose(bytes, entry, count, buffer);
+	return cxm_journey_make(count, buffer->at, buffer->code);
+}
+
 /* The bytes of a value in the packed form, and a view of them */
 static Bytes
 packed_bytes(Datum journey, JourneyBuffer *buffer, JourneyView *view)
 {
 	Bytes		bytes = bytes_of(journey);
+	size_t		count;
+	size_t		entry = open_loose(&bytes, &count);
 
-	if (unlikely(journey_is_loose(bytes.start, bytes.size)))
+	if (unlikely(entry > 0))
 	{
-		size_t		count = read_loose(&bytes, buffer);
-		Datum		packed = cxm_journey_make(count, buffer->at, buffer->code);
+		Datum		packed = pack(&bytes, entry, count, buffer);
 
 		free_bytes(&bytes);
 		bytes = bytes_of(packed);
@@ -485,125 +512,160 @@ in_aggregate(FunctionCallInfo fcinfo)
 	return fcinfo->context != NULL && (IsA(fcinfo->context, AggState) || IsA(fcinfo->context, WindowAggState));
 }
 
-/* The bytes of a state that can be changed in place, or NULL */
-static inline uint8_t *
-loose_state(const struct varlena *state)
+/* How a state holds its entries, and for how many it has room; 0 where it is packed, or not to be changed in place */
+static inline size_t
+loose_state(const struct varlena *state, size_t *room)
 {
-	if (likely(VARATT_IS_4B_U(state) && journey_is_loose((const uint8_t *) VARDATA(state), VARSIZE(state) - VARHDRSZ)))
-		return (uint8_t *) VARDATA(state);
-	return NULL;
+	size_t		entry = VARATT_IS_4B_U(state) ?
+		journey_entry((const uint8_t *) VARDATA(state), VARSIZE(state) - VARHDRSZ) : 0;
+
+	if (likely(entry == JOURNEY_NARROW))
+		*room = (VARSIZE(state) - VARHDRSZ - JOURNEY_HEADER) / JOURNEY_NARROW;
+	else if (entry == JOURNEY_WIDE)
+		*room = (VARSIZE(state) - VARHDRSZ - JOURNEY_HEADER) / JOURNEY_WIDE;
+	return entry;
 }
 
-/* Put all events of a value behind those of a loose one, which has room for them */
+/* Put all events of a value behind those of a loose one, which has room for them, and whose entries they fit */
 static void
-put_all(uint8_t *loose, const Bytes *bytes)
+put_all(uint8_t *loose, size_t entry, const Bytes *bytes)
 {
 	size_t		count = journey_count(loose);
+	size_t		more;
+	size_t		from = open_loose(bytes, &more);
+	JourneyView view;
+	int64_t		at;
+	int32_t		code;
 
-	if (journey_is_loose(bytes->start, bytes->size))
+	if (from == 0)
 	{
-		size_t		more = journey_count(bytes->start);
-
-		memcpy(loose + JOURNEY_HEADER + count * JOURNEY_LOOSE_EVENT, bytes->start + JOURNEY_HEADER,
-			   more * JOURNEY_LOOSE_EVENT);
-		count += more;
-	}
-	else
-	{
-		JourneyView view;
-
 		open_bytes(bytes, &view);
-		for (size_t i = 0; i < view.count; i++)
-		{
-			if (i % STRIDE == STRIDE - 1)
-				CHECK_FOR_INTERRUPTS();
-			journey_put_loose(loose, count++, journey_at(&view, i), journey_code(&view, i));
-		}
+		more = view.count;
 	}
-	journey_store32(loose + 4, (uint32_t) count);
+	for (size_t i = 0; i < more; i++)
+	{
+		if (i % STRIDE == STRIDE - 1)
+			CHECK_FOR_INTERRUPTS();
+		if (from == 0)
+		{
+			at = journey_at(&view, i);
+			code = journey_code(&view, i);
+		}
+		else
+			journey_get_loose(bytes->start, from, i, &at, &code);
+		journey_put_loose(loose, entry, count + i, at, code);
+	}
+	journey_store32(loose + 4, (uint32_t) (count + more));
 }
 
-/* How many events a value has; for a loose one, whether they are there, too */
 static size_t
 count_of(const Bytes *bytes)
 {
+	size_t		count;
 	JourneyView view;
 
-	if (journey_is_loose(bytes->start, bytes->size))
-	{
-		if (journey_count(bytes->start) > journey_room(bytes->size))
-			report_damaged("the length does not agree with the number of events");
-		return journey_count(bytes->start);
-	}
+	if (open_loose(bytes, &count) > 0)
+		return count;
 	open_bytes(bytes, &view);
 	return view.count;
 }
 
+/* Would all events of a value fit narrow entries under this header? */
+static bool
+fits_narrow(const uint8_t *header, const Bytes *bytes)
+{
+	size_t		count;
+	size_t		entry = open_loose(bytes, &count);
+	JourneyView view;
+
+	if (entry == 0)
+	{
+		open_bytes(bytes, &view);
+		return view.count == 0 ||
+			(view.code_shift < 2 && journey_is_narrow(header, view.first, 0) &&
+			 journey_is_narrow(header, journey_at(&view, view.count - 1), 0));
+	}
+	if (entry == JOURNEY_WIDE)
+		return count == 0;
+	if (journey_load64(header + 8) == journey_load64(bytes->start + 8))
+		return true;
+	for (size_t i = 0; i < count; i++)
+	{
+		int64_t		at;
+		int32_t		code;
+
+		journey_get_loose(bytes->start, entry, i, &at, &code);
+		if (!journey_is_narrow(header, at, code))
+			return false;
+	}
+	return true;
+}
+
+/* The time that narrow entries of a value would start at; false where it has no events */
+static bool
+start_of(const Bytes *bytes, int64_t *start)
+{
+	size_t		count;
+	size_t		entry = open_loose(bytes, &count);
+	JourneyView view;
+	int32_t		code;
+
+	if (entry == JOURNEY_NARROW)
+		*start = (int64_t) (journey_load64(bytes->start + 8) + JOURNEY_REACH_BACK);
+	else if (entry == JOURNEY_WIDE && count > 0)
+		journey_get_loose(bytes->start, entry, 0, start, &code);
+	else if (entry == 0)
+	{
+		open_bytes(bytes, &view);
+		count = view.count;
+		*start = view.first;
+	}
+	return count > 0;
+}
+
 /*
- * A loose copy of a state with room for more events. It is made in the context of the call: the executor copies
- * what is not the state it knows into the context of the aggregate, and frees the state that was there.
+ * A loose copy of a state with room for more events and with the header that was chosen. It is made in the context of
+ * the call: the executor copies what is not the state it knows into the context of the aggregate, and frees the one
+ * that was there.
  */
 static struct varlena *
-grow_state(struct varlena *state, size_t more)
+grow_state(const Bytes *state, uint64 more, size_t entry, int64_t start)
 {
-	Bytes		bytes = bytes_of(PointerGetDatum(state));
-	uint64		count = (uint64) count_of(&bytes) + more;
-	uint64		least = VARHDRSZ + JOURNEY_HEADER + count * JOURNEY_LOOSE_EVENT;
-	uint64		size = Min(pg_nextpower2_64(Max(least, FIRST_STATE)), MaxAllocSize);
+	uint64		count = (uint64) count_of(state) + more;
+	uint64		least = VARHDRSZ + JOURNEY_HEADER + count * entry;
+	uint64		size = least <= FIRST_STATE ? FIRST_STATE : least <= SECOND_STATE ? SECOND_STATE : pg_nextpower2_64(least);
 	struct varlena *grown;
+	uint8_t    *loose;
 
 	if (least > MaxAllocSize)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("a journey of %llu events is too large to be built", (unsigned long long) count),
 				 errdetail("While it is built it would take %llu bytes, %d an event; a value takes at most %llu.",
-						   (unsigned long long) least, JOURNEY_LOOSE_EVENT, (unsigned long long) MaxAllocSize),
-				 errhint("Build a journey for each period, and put them together with \"+\" where one value is wanted.")));
-	grown = palloc((Size) size);
+						   (unsigned long long) least, (int) entry, (unsigned long long) MaxAllocSize),
+				 errhint("Build a journey for each period, or leave out events that no question is about.")));
+	size = Min(size, MaxAllocSize);
+	/* zeroed, since all of it is copied, and written where a hash table spills */
+	grown = palloc0((Size) size);
 	SET_VARSIZE(grown, (Size) size);
-	cxm_journey_write_loose((uint8_t *) VARDATA(grown));
-	put_all((uint8_t *) VARDATA(grown), &bytes);
-	free_bytes(&bytes);
+	loose = (uint8_t *) VARDATA(grown);
+	journey_start_loose(loose, entry, start);
+	put_all(loose, entry, state);
 	return grown;
 }
 
-/* One event more */
-Datum
-cxm_journey_append(PG_FUNCTION_ARGS)
+/* One event more, of an ordinary value */
+static Datum
+insert_event(Datum journey, JourneyBuffer *buffer, TimestampTz at, int32 code)
 {
-	TimestampTz at = PG_GETARG_TIMESTAMPTZ(1);
-	int32		code = PG_GETARG_INT32(2);
-	JourneyBuffer *buffer;
+	Bytes		bytes = bytes_of(journey);
 	JourneyEvents events;
 	size_t		place;
 
-	check_at(at);
-	if (likely(in_aggregate(fcinfo)))
-	{
-		struct varlena *state = (struct varlena *) PG_GETARG_POINTER(0);
-		uint8_t    *loose = loose_state(state);
-		size_t		count;
-
-		if (unlikely(loose == NULL || journey_count(loose) >= journey_room(VARSIZE(state) - VARHDRSZ)))
-		{
-			state = grow_state(state, 1);
-			loose = (uint8_t *) VARDATA(state);
-		}
-		count = journey_count(loose);
-		journey_put_loose(loose, count, at, code);
-		journey_store32(loose + 4, (uint32_t) (count + 1));
-		PG_RETURN_POINTER(state);
-	}
-
-	buffer = own_buffer(fcinfo);
-	{
-		Bytes		bytes = bytes_of(PG_GETARG_DATUM(0));
-
-		/* read below; the room for one more is made first, since making room forgets */
-		set_room(buffer, count_of(&bytes) + 1);
-		free_bytes(&bytes);
-	}
-	cxm_journey_read(PG_GETARG_DATUM(0), buffer, &events);
+	/* the room for one more is made first, since making room forgets */
+	set_room(buffer, count_of(&bytes) + 1);
+	cxm_journey_read(PointerGetDatum(bytes.copy != NULL ? bytes.copy : DatumGetPointer(journey)), buffer, &events);
+	free_bytes(&bytes);
 	for (place = events.count; place > 0; place--)
 		if (journey_compare_events(buffer->at[place - 1], buffer->code[place - 1], at, code) <= 0)
 			break;
@@ -614,37 +676,79 @@ cxm_journey_append(PG_FUNCTION_ARGS)
 	return cxm_journey_make(events.count + 1, buffer->at, buffer->code);
 }
 
+/* One event more */
+Datum
+cxm_journey_append(PG_FUNCTION_ARGS)
+{
+	TimestampTz at = PG_GETARG_TIMESTAMPTZ(1);
+	int32		code = PG_GETARG_INT32(2);
+	struct varlena *state;
+	uint8_t    *loose;
+	size_t		room = 0;
+	size_t		entry;
+	size_t		count;
+
+	check_at(at);
+	if (unlikely(!in_aggregate(fcinfo)))
+		return insert_event(PG_GETARG_DATUM(0), own_buffer(fcinfo), at, code);
+
+	state = (struct varlena *) PG_GETARG_POINTER(0);
+	loose = (uint8_t *) VARDATA(state);
+	entry = loose_state(state, &room);
+	if (unlikely(entry == 0 || journey_count(loose) >= room ||
+				 (entry == JOURNEY_NARROW && !journey_is_narrow(loose, at, code))))
+	{
+		Bytes		bytes = bytes_of(PointerGetDatum(state));
+		int64_t		start = at;
+		uint8_t		header[JOURNEY_HEADER];
+
+		start_of(&bytes, &start);
+		journey_start_loose(header, JOURNEY_NARROW, start);
+		entry = fits_narrow(header, &bytes) && journey_is_narrow(header, at, code) ? JOURNEY_NARROW : JOURNEY_WIDE;
+		state = grow_state(&bytes, 1, entry, start);
+		loose = (uint8_t *) VARDATA(state);
+		free_bytes(&bytes);
+	}
+	count = journey_count(loose);
+	journey_put_loose(loose, entry, count, at, code);
+	journey_store32(loose + 4, (uint32_t) (count + 1));
+	PG_RETURN_POINTER(state);
+}
+
 /* All events of both */
 Datum
 cxm_journey_add(PG_FUNCTION_ARGS)
 {
-	struct varlena *a = (struct varlena *) PG_GETARG_POINTER(0);
+	struct varlena *state = (struct varlena *) PG_GETARG_POINTER(0);
 	Bytes		b = bytes_of(PG_GETARG_DATUM(1));
+	bool		is_state = in_aggregate(fcinfo);
+	size_t		room = 0;
+	size_t		entry = is_state ? loose_state(state, &room) : 0;
 	size_t		more = count_of(&b);
+	Bytes		a;
 	Datum		sum;
 
-	if (in_aggregate(fcinfo))
+	if (entry == 0 || journey_count((const uint8_t *) VARDATA(state)) + more > room ||
+		(entry == JOURNEY_NARROW && !fits_narrow((const uint8_t *) VARDATA(state), &b)))
 	{
-		uint8_t    *loose = loose_state(a);
+		uint8_t		header[JOURNEY_HEADER];
+		int64_t		start = 0;
 
-		if (loose == NULL || journey_count(loose) + more > journey_room(VARSIZE(a) - VARHDRSZ))
-			a = grow_state(a, more);
-		put_all((uint8_t *) VARDATA(a), &b);
-		sum = PointerGetDatum(a);
+		a = bytes_of(PG_GETARG_DATUM(0));
+		if (!start_of(&a, &start))
+			start_of(&b, &start);
+		journey_start_loose(header, JOURNEY_NARROW, start);
+		entry = fits_narrow(header, &a) && fits_narrow(header, &b) ? JOURNEY_NARROW : JOURNEY_WIDE;
+		state = grow_state(&a, more, entry, start);
+		free_bytes(&a);
 	}
-	else
-	{
-		JourneyBuffer *buffer = own_buffer(fcinfo);
-		Bytes		loose;
-
-		a = grow_state(a, more);
-		put_all((uint8_t *) VARDATA(a), &b);
-		loose = bytes_of(PointerGetDatum(a));
-		more = read_loose(&loose, buffer);
-		pfree(a);
-		sum = cxm_journey_make(more, buffer->at, buffer->code);
-	}
+	put_all((uint8_t *) VARDATA(state), entry, &b);
 	free_bytes(&b);
+	if (is_state)
+		PG_RETURN_POINTER(state);
+	a = bytes_of(PointerGetDatum(state));
+	sum = pack(&a, entry, count_of(&a), own_buffer(fcinfo));
+	pfree(state);
 	PG_RETURN_DATUM(sum);
 }
 
@@ -653,12 +757,419 @@ Datum
 cxm_journey_pack(PG_FUNCTION_ARGS)
 {
 	Bytes		bytes = bytes_of(PG_GETARG_DATUM(0));
-	JourneyBuffer *buffer;
 	size_t		count;
+	size_t		entry = open_loose(&bytes, &count);
 
-	if (!journey_is_loose(bytes.start, bytes.size))
+	if (entry == 0)
 		PG_RETURN_DATUM(PG_GETARG_DATUM(0));
-	buffer = own_buffer(fcinfo);
-	count = read_loose(&bytes, buffer);
-	return cxm_journey_make(count, buffer->at, buffer->code);
+	PG_RETURN_DATUM(pack(&bytes, entry, count, own_buffer(fcinfo)));
+}
+
+/*--------------------------------------------------------------------------------------------------------
+ * Difference and order
+ *--------------------------------------------------------------------------------------------------------
+ */
+
+PG_FUNCTION_INFO_V1(cxm_journey_subtract);
+PG_FUNCTION_INFO_V1(cxm_journey_eq);
+PG_FUNCTION_INFO_V1(cxm_journey_ne);
+PG_FUNCTION_INFO_V1(cxm_journey_lt);
+PG_FUNCTION_INFO_V1(cxm_journey_le);
+PG_FUNCTION_INFO_V1(cxm_journey_gt);
+PG_FUNCTION_INFO_V1(cxm_journey_ge);
+PG_FUNCTION_INFO_V1(cxm_journey_cmp);
+PG_FUNCTION_INFO_V1(cxm_journey_hash);
+PG_FUNCTION_INFO_V1(cxm_journey_hash_extended);
+
+/* The events of the first without those of the second, as often as they are there */
+Datum
+cxm_journey_subtract(PG_FUNCTION_ARGS)
+{
+	JourneyBuffer *buffer = own_buffer(fcinfo);
+	JourneyBuffer other = {.context = CurrentMemoryContext};
+	JourneyView b;
+	Bytes		bytes = packed_bytes(PG_GETARG_DATUM(1), &other, &b);
+	JourneyEvents a;
+	size_t		kept = 0;
+	size_t		taken = 0;
+	Datum		difference;
+
+	cxm_journey_read(PG_GETARG_DATUM(0), buffer, &a);
+	for (size_t i = 0; i < a.count; i++)
+	{
+		int			order = taken == b.count ? -1 :
+			journey_compare_events(a.at[i], a.code[i], journey_at(&b, taken), journey_code(&b, taken));
+
+		if (i % STRIDE == STRIDE - 1)
+			CHECK_FOR_INTERRUPTS();
+		if (order > 0)
+			break;
+		if (order == 0)
+			taken++;
+		else
+		{
+			buffer->at[kept] = a.at[i];
+			buffer->code[kept++] = a.code[i];
+		}
+	}
+	if (taken < b.count)
+	{
+		char		text[JOURNEY_EVENT_TEXT];
+
+		cxm_journey_format(journey_at(&b, taken), journey_code(&b, taken), text);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("event %s cannot be taken away: the journey does not have it, or not as often", text),
+				 errhint("Take away only what was added.")));
+	}
+	difference = cxm_journey_make(kept, buffer->at, buffer->code);
+	free_bytes(&bytes);
+	if (other.at != NULL)
+	{
+		pfree(other.at);
+		pfree(other.code);
+	}
+	PG_RETURN_DATUM(difference);
+}
+
+/* Both arguments, packed; the caller frees them */
+static void
+both_packed(FunctionCallInfo fcinfo, Bytes *a, JourneyView *view_a, Bytes *b, JourneyView *view_b)
+{
+	/* what is packed on the way is a copy, so one buffer is enough */
+	*a = packed_bytes(PG_GETARG_DATUM(0), own_buffer(fcinfo), view_a);
+	*b = packed_bytes(PG_GETARG_DATUM(1), own_buffer(fcinfo), view_b);
+}
+
+static bool
+is_equal(FunctionCallInfo fcinfo)
+{
+	JourneyView view_a;
+	JourneyView view_b;
+	Bytes		a;
+	Bytes		b;
+	bool		equal;
+
+	both_packed(fcinfo, &a, &view_a, &b, &view_b);
+	equal = a.size == b.size && memcmp(a.start, b.start, a.size) == 0;
+	free_bytes(&a);
+	free_bytes(&b);
+	return equal;
+}
+
+/* By the events, the earliest first, each by time and code; where one journey is the beginning of the other, it is less */
+static int
+compare(FunctionCallInfo fcinfo)
+{
+	JourneyView view_a;
+	JourneyView view_b;
+	Bytes		a;
+	Bytes		b;
+	size_t		common;
+	int			order = 0;
+
+	both_packed(fcinfo, &a, &view_a, &b, &view_b);
+	common = Min(view_a.count, view_b.count);
+	if (a.size != b.size || memcmp(a.start, b.start, a.size) != 0)
+	{
+		for (size_t i = 0; i < common && order == 0; i++)
+		{
+			if (i % STRIDE == STRIDE - 1)
+				CHECK_FOR_INTERRUPTS();
+			order = journey_compare_events(journey_at(&view_a, i), journey_code(&view_a, i),
+										   journey_at(&view_b, i), journey_code(&view_b, i));
+		}
+		if (order == 0)
+			order = view_a.count < view_b.count ? -1 : 1;
+	}
+	free_bytes(&a);
+	free_bytes(&b);
+	return order;
+}
+
+Datum
+cxm_journey_eq(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(is_equal(fcinfo));
+}
+
+Datum
+cxm_journey_ne(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(!is_equal(fcinfo));
+}
+
+Datum
+cxm_journey_lt(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare(fcinfo) < 0);
+}
+
+Datum
+cxm_journey_le(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare(fcinfo) <= 0);
+}
+
+Datum
+cxm_journey_gt(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare(fcinfo) > 0);
+}
+
+Datum
+cxm_journey_ge(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(compare(fcinfo) >= 0);
+}
+
+Datum
+cxm_journey_cmp(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(compare(fcinfo));
+}
+
+Datum
+cxm_journey_hash(PG_FUNCTION_ARGS)
+{
+	JourneyView view;
+	Bytes		bytes = packed_bytes(PG_GETARG_DATUM(0), own_buffer(fcinfo), &view);
+	Datum		hash = hash_any(bytes.start, (int) bytes.size);
+
+	free_bytes(&bytes);
+	PG_RETURN_DATUM(hash);
+}
+
+Datum
+cxm_journey_hash_extended(PG_FUNCTION_ARGS)
+{
+	JourneyView view;
+	Bytes		bytes = packed_bytes(PG_GETARG_DATUM(0), own_buffer(fcinfo), &view);
+	Datum		hash = hash_any_extended(bytes.start, (int) bytes.size, (uint64) PG_GETARG_INT64(1));
+
+	free_bytes(&bytes);
+	PG_RETURN_DATUM(hash);
+}
+
+/*--------------------------------------------------------------------------------------------------------
+ * Reading
+ *--------------------------------------------------------------------------------------------------------
+ */
+
+PG_FUNCTION_INFO_V1(cxm_journey_count);
+PG_FUNCTION_INFO_V1(cxm_journey_first_at);
+PG_FUNCTION_INFO_V1(cxm_journey_last_at);
+PG_FUNCTION_INFO_V1(cxm_journey_duration);
+PG_FUNCTION_INFO_V1(cxm_journey_slice);
+PG_FUNCTION_INFO_V1(cxm_journey_filter_codes);
+PG_FUNCTION_INFO_V1(cxm_journey_events);
+
+/* Number of events, and the first and the last time, which are set only where there are events */
+static size_t
+ends_of(FunctionCallInfo fcinfo, TimestampTz *first, TimestampTz *last)
+{
+	JourneyView view;
+	Bytes		bytes = packed_bytes(PG_GETARG_DATUM(0), own_buffer(fcinfo), &view);
+
+	if (view.count > 0)
+	{
+		*first = view.first;
+		*last = journey_at(&view, view.count - 1);
+	}
+	free_bytes(&bytes);
+	return view.count;
+}
+
+Datum
+cxm_journey_count(PG_FUNCTION_ARGS)
+{
+	TimestampTz first;
+	TimestampTz last;
+
+	PG_RETURN_INT64((int64) ends_of(fcinfo, &first, &last));
+}
+
+/* Time of the first event; NULL where there is none */
+Datum
+cxm_journey_first_at(PG_FUNCTION_ARGS)
+{
+	TimestampTz first;
+	TimestampTz last;
+
+	if (ends_of(fcinfo, &first, &last) == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(first);
+}
+
+/* Time of the last event; NULL where there is none */
+Datum
+cxm_journey_last_at(PG_FUNCTION_ARGS)
+{
+	TimestampTz first;
+	TimestampTz last;
+
+	if (ends_of(fcinfo, &first, &last) == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(last);
+}
+
+/* From the first to the last event, in days of 24 hours and a time, as the difference of two times is */
+Datum
+cxm_journey_duration(PG_FUNCTION_ARGS)
+{
+	TimestampTz first;
+	TimestampTz last;
+	int64		usecs;
+	Interval   *duration;
+
+	if (ends_of(fcinfo, &first, &last) == 0)
+		PG_RETURN_NULL();
+	if (pg_sub_s64_overflow(last, first, &usecs))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("the duration of a journey is out of the range of interval")));
+	duration = palloc0(sizeof(Interval));
+	duration->day = (int32) (usecs / USECS_PER_DAY);
+	duration->time = usecs % USECS_PER_DAY;
+	PG_RETURN_INTERVAL_P(duration);
+}
+
+/* How many events are before a time, or at it, too */
+static size_t
+events_until(const JourneyView *view, TimestampTz at, bool inclusive)
+{
+	if (!inclusive)
+		return cxm_journey_bisect(view, at);
+	return at == DT_NOEND ? view->count : cxm_journey_bisect(view, at + 1);
+}
+
+/* The events in a range of time */
+Datum
+cxm_journey_slice(PG_FUNCTION_ARGS)
+{
+	SliceState *state = fcinfo->flinfo->fn_extra;
+	RangeType  *range = PG_GETARG_RANGE_P(1);
+	RangeBound	lower;
+	RangeBound	upper;
+	bool		is_empty;
+	JourneyView view;
+	Bytes		bytes;
+	size_t		from;
+	size_t		to;
+	Datum		slice;
+
+	if (state == NULL)
+	{
+		state = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, sizeof(SliceState));
+		state->buffer = cxm_journey_buffer(fcinfo->flinfo->fn_mcxt);
+		state->range = lookup_type_cache(RangeTypeGetOid(range), TYPECACHE_RANGE_INFO);
+		fcinfo->flinfo->fn_extra = state;
+	}
+	range_deserialize(state->range, range, &lower, &upper, &is_empty);
+	bytes = packed_bytes(PG_GETARG_DATUM(0), state->buffer, &view);
+	from = is_empty || lower.infinite ? 0 : events_until(&view, DatumGetTimestampTz(lower.val), !lower.inclusive);
+	to = is_empty ? 0 : upper.infinite ? view.count : events_until(&view, DatumGetTimestampTz(upper.val), upper.inclusive);
+	/* bytes whose times do not ascend are found out when they are decoded */
+	to = Max(from, to);
+	set_room(state->buffer, to - from);
+	decode(&view, from, to, state->buffer->at, state->buffer->code);
+	free_bytes(&bytes);
+	slice = cxm_journey_make(to - from, state->buffer->at, state->buffer->code);
+	PG_RETURN_DATUM(slice);
+}
+
+static int
+compare_codes(const void *a, const void *b)
+{
+	int32		x = *(const int32 *) a;
+	int32		y = *(const int32 *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* The events whose code is one of an array */
+Datum
+cxm_journey_filter_codes(PG_FUNCTION_ARGS)
+{
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(1);
+	int			ncodes = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	int32	   *codes;
+	bool		is_wanted[256] = {false};
+	JourneyBuffer *buffer = own_buffer(fcinfo);
+	JourneyView view;
+	Bytes		bytes;
+	size_t		kept = 0;
+	Datum		filtered;
+
+	if (array_contains_nulls(array))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("a code to filter by must not be NULL"),
+				 errhint("Remove it with array_remove(codes, NULL).")));
+	codes = palloc(Max(ncodes, 1) * sizeof(int32));
+	memcpy(codes, ARR_DATA_PTR(array), ncodes * sizeof(int32));
+	qsort(codes, ncodes, sizeof(int32), compare_codes);
+	for (int i = 0; i < ncodes; i++)
+		if (codes[i] >= 0 && codes[i] <= 255)
+			is_wanted[codes[i]] = true;
+
+	bytes = packed_bytes(PG_GETARG_DATUM(0), buffer, &view);
+	set_room(buffer, view.count);
+	for (size_t i = 0; i < view.count; i++)
+	{
+		int32		code = journey_code(&view, i);
+
+		if (i % STRIDE == STRIDE - 1)
+			CHECK_FOR_INTERRUPTS();
+		if (code >= 0 && code <= 255 ? is_wanted[code] :
+			bsearch(&code, codes, ncodes, sizeof(int32), compare_codes) != NULL)
+		{
+			buffer->at[kept] = journey_at(&view, i);
+			buffer->code[kept++] = code;
+		}
+	}
+	free_bytes(&bytes);
+	pfree(codes);
+	PG_FREE_IF_COPY(array, 1);
+	filtered = cxm_journey_make(kept, buffer->at, buffer->code);
+	PG_RETURN_DATUM(filtered);
+}
+
+/* One row an event, in order; nothing but the packed bytes is kept from row to row */
+Datum
+cxm_journey_events(PG_FUNCTION_ARGS)
+{
+	FuncCallContext *rows;
+	const JourneyView *view;
+
+	if (SRF_IS_FIRSTCALL())
+	{
+		MemoryContext before;
+		JourneyView *opened;
+		JourneyBuffer buffer = {0};
+
+		rows = SRF_FIRSTCALL_INIT();
+		before = MemoryContextSwitchTo(rows->multi_call_memory_ctx);
+		if (get_call_result_type(fcinfo, NULL, &rows->tuple_desc) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "unexpected result type");
+		rows->tuple_desc = BlessTupleDesc(rows->tuple_desc);
+		buffer.context = CurrentMemoryContext;
+		opened = palloc(sizeof(JourneyView));
+		/* a copy of our own: the argument need not outlive the call */
+		cxm_journey_view(PointerGetDatum(PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(0))), &buffer, opened);
+		rows->user_fctx = opened;
+		MemoryContextSwitchTo(before);
+	}
+	rows = SRF_PERCALL_SETUP();
+	view = rows->user_fctx;
+	if (rows->call_cntr < view->count)
+	{
+		Datum		values[2];
+		bool		nulls[2] = {false, false};
+
+		values[0] = TimestampTzGetDatum(journey_at(view, (size_t) rows->call_cntr));
+		values[1] = Int32GetDatum(journey_code(view, (size_t) rows->call_cntr));
+		SRF_RETURN_NEXT(rows, HeapTupleGetDatum(heap_form_tuple(rows->tuple_desc, values, nulls)));
+	}
+	SRF_RETURN_DONE(rows);
 }

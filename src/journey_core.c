@@ -106,11 +106,11 @@ cxm_journey_check(const JourneyView *view, JourneyPoll poll, size_t *event)
 	if (view->count == 0)
 		return view->first != 0 || view->unit != JOURNEY_DAY || view->code_shift != 0 || view->bits != 0 ?
 			"an empty journey has a header of its own" : NULL;
-	if (journey_offset(view, 0) != 0)
+	if (view->bits > 0 && journey_offset(view, 0) != 0)
 		return "the first time is not that of the first event";
 	for (size_t i = 0; i < view->count; i++)
 	{
-		uint64_t	next_offset = journey_offset(view, i);
+		uint64_t	next_offset = view->bits == 0 ? 0 : journey_offset(view, i);
 		int32_t		next_code = journey_code(view, i);
 
 		*event = i;
@@ -352,14 +352,6 @@ cxm_journey_write(const JourneyShape *shape, const int64_t *at, const int32_t *c
 		*b.to++ = (uint8_t) b.pending;
 		b.pending >>= 8;
 	}
-}
-
-void
-cxm_journey_write_loose(uint8_t *bytes)
-{
-	memset(bytes, 0, JOURNEY_HEADER);
-	bytes[0] = JOURNEY_VERSION;
-	bytes[1] = JOURNEY_LOOSE;
 }
 
 /*--------------------------------------------------------------------------------------------------------

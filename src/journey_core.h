@@ -25,9 +25,12 @@
  * One multiset has one packed form, so equal values have equal bytes: events are in order, the unit is the
  * largest that divides all offsets, codes are as narrow as the widest of them allows, and so are offsets.
  *
- * A loose journey is what an aggregate builds: the same header with JOURNEY_LOOSE and otherwise only the number
- * of events, then room for events of 12 bytes (time, code) in the order of arrival. It has no second life: the
- * final function packs it, and the functions of the type take it where a partial aggregate hands it on.
+ * A loose journey is what an aggregate builds: the same header, with JOURNEY_LOOSE in the flags and the bytes of an
+ * entry in the third byte, then room for entries in the order of arrival. A narrow entry is 8 bytes: the time less
+ * the one in the header, shifted by 16 bits, and a code below 65536; entries sort as numbers. Where a time or a code
+ * does not fit, all entries are made wide: 8 bytes of time and 4 of code. A small state is what makes an aggregate
+ * over many groups fast, since each row of it waits for memory. A loose journey has no second life: the final function
+ * packs it, and the functions of the type take it where a partial aggregate hands it on.
  *
  * Copyright (c) 2026, cxm developers
  */
@@ -45,9 +48,11 @@
 /* bytes in front of the codes */
 #define JOURNEY_HEADER		16
 
-/* flag of a journey that is not packed, and the bytes of an event in it */
+/* flag of a journey that is not packed, the bytes of its entries, and how far back a narrow one reaches: a year */
 #define JOURNEY_LOOSE		0x80
-#define JOURNEY_LOOSE_EVENT 12
+#define JOURNEY_NARROW		8
+#define JOURNEY_WIDE		12
+#define JOURNEY_REACH_BACK	(UINT64_C(1) << 45)
 
 /* the times that a timestamptz can have, the end excluded */
 #define JOURNEY_MIN_AT		INT64_C(-211813488000000000)
@@ -168,8 +173,8 @@ journey_code(const JourneyView *v, size_t i)
 
 /*
  * Offset of event i in units. The 8 bytes that end with the last bit of the offset are loaded: they begin in the
- * header at the earliest, so no room is needed behind the value. The shift to the right is that of 64 - bits,
- * but 0 where there are no bits, for which the unit is 0.
+ * header at the earliest, so no room is needed behind the value. Where offsets have no bits it means nothing, and
+ * journey_at() multiplies it by 0.
  */
 static inline uint64_t
 journey_offset(const JourneyView *v, size_t i)
@@ -194,39 +199,64 @@ journey_count(const uint8_t *bytes)
 	return journey_load32(bytes + 4);
 }
 
-/* May bytes of this length be a loose journey? */
-static inline bool
-journey_is_loose(const uint8_t *bytes, size_t size)
+/* Bytes of an entry of a loose journey; 0 where these bytes are no loose journey */
+static inline size_t
+journey_entry(const uint8_t *bytes, size_t size)
 {
-	return size >= JOURNEY_HEADER && bytes[0] == JOURNEY_VERSION && bytes[1] == JOURNEY_LOOSE;
+	uint32_t	start = size < JOURNEY_HEADER ? 0 : journey_load32(bytes);
+
+	if (start == (JOURNEY_VERSION | JOURNEY_LOOSE << 8 | JOURNEY_NARROW << 16))
+		return JOURNEY_NARROW;
+	return start == (JOURNEY_VERSION | JOURNEY_LOOSE << 8 | JOURNEY_WIDE << 16) ? JOURNEY_WIDE : 0;
 }
 
-/* Events that loose bytes of this length have room for */
-static inline size_t
-journey_room(size_t size)
+/* Header of a loose journey without events, the first of which is to be at this time */
+static inline void
+journey_start_loose(uint8_t *bytes, size_t entry, int64_t at)
 {
-	return (size - JOURNEY_HEADER) / JOURNEY_LOOSE_EVENT;
+	journey_store32(bytes, (uint32_t) (JOURNEY_VERSION | JOURNEY_LOOSE << 8 | entry << 16));
+	journey_store32(bytes + 4, 0);
+	journey_store64(bytes + 8, entry == JOURNEY_WIDE ? 0 : (uint64_t) at - JOURNEY_REACH_BACK);
+}
+
+/* Would an event fit a narrow entry of a journey that was started at some time? */
+static inline bool
+journey_is_narrow(const uint8_t *bytes, int64_t at, int32_t code)
+{
+	return ((uint64_t) at - journey_load64(bytes + 8)) >> 48 == 0 && (uint32_t) code <= 0xFFFF;
+}
+
+/* Put an event that fits into the entry i */
+static inline void
+journey_put_loose(uint8_t *bytes, size_t entry, size_t i, int64_t at, int32_t code)
+{
+	uint8_t    *p = bytes + JOURNEY_HEADER + i * entry;
+
+	if (entry == JOURNEY_NARROW)
+		journey_store64(p, ((uint64_t) at - journey_load64(bytes + 8)) << 16 | (uint32_t) code);
+	else
+	{
+		journey_store64(p, (uint64_t) at);
+		journey_store32(p + 8, (uint32_t) code);
+	}
 }
 
 static inline void
-journey_put_loose(uint8_t *bytes, size_t i, int64_t at, int32_t code)
+journey_get_loose(const uint8_t *bytes, size_t entry, size_t i, int64_t *at, int32_t *code)
 {
-	uint8_t    *p = bytes + JOURNEY_HEADER + i * JOURNEY_LOOSE_EVENT;
+	const uint8_t *p = bytes + JOURNEY_HEADER + i * entry;
+	uint64_t	x = journey_load64(p);
 
-	journey_store64(p, (uint64_t) at);
-	journey_store32(p + 8, (uint32_t) code);
-}
-
-static inline int64_t
-journey_loose_at(const uint8_t *bytes, size_t i)
-{
-	return (int64_t) journey_load64(bytes + JOURNEY_HEADER + i * JOURNEY_LOOSE_EVENT);
-}
-
-static inline int32_t
-journey_loose_code(const uint8_t *bytes, size_t i)
-{
-	return (int32_t) journey_load32(bytes + JOURNEY_HEADER + i * JOURNEY_LOOSE_EVENT + 8);
+	if (entry == JOURNEY_NARROW)
+	{
+		*at = (int64_t) (journey_load64(bytes + 8) + (x >> 16));
+		*code = (int32_t) (x & 0xFFFF);
+	}
+	else
+	{
+		*at = (int64_t) x;
+		*code = (int32_t) journey_load32(p + 8);
+	}
 }
 
 /* Less than 0, 0, or more than 0 as the first event is before, equal to or after the second */
@@ -264,9 +294,6 @@ extern void cxm_journey_measure(size_t count, const int64_t *at, const int32_t *
 								JourneyShape *shape);
 extern void cxm_journey_write(const JourneyShape *shape, const int64_t *at, const int32_t *code, JourneyPoll poll,
 							  uint8_t *bytes);
-
-/* Header of a loose journey without events */
-extern void cxm_journey_write_loose(uint8_t *bytes);
 
 /* One event as text, its length without the final zero; and back, where NULL or what is wrong at *text is returned */
 extern size_t cxm_journey_format(int64_t at, int32_t code, char *text);
