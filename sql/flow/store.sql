@@ -59,6 +59,8 @@ BEGIN
     PERFORM cxm.check_week_start(week_start);
 
     PERFORM cxm.create_tables();
+    PERFORM cxm.add_journey_triggers(p.relid)
+    FROM unnest(ARRAY['cx.event', 'cx.feedback', 'cx.purchase']) AS k(record_table) CROSS JOIN pg_partition_tree(k.record_table::regclass) AS p;
     INSERT INTO cx.store (version, time_zone, week_start) VALUES (cxm.version(), v_zone, week_start);
     FOREACH v_parent IN ARRAY ARRAY['event', 'feedback', 'purchase'] LOOP
         PERFORM cxm.make_early_partition(v_parent);
@@ -110,6 +112,7 @@ BEGIN
                   DETAIL = 'Store version 0.1.0 is the first.';
     END IF;
 
+    PERFORM cxm.restore_journeys();
     PERFORM cxm.create_views();
 
     -- DROP EXTENSION ... CASCADE takes the triggers along; without them answers would come in and alert nobody
@@ -189,6 +192,8 @@ AS $$
         ('writer', 'SELECT, INSERT', '{identity_change}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{source,profile,identifier,link,match,match_run,rejection}'),
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{message,event,feedback,purchase,trait}'),
+        ('writer', 'SELECT, INSERT', '{journey_code_entry}'),
+        ('writer', 'INSERT', '{journey_delta}'),
         ('writer', 'SELECT', '{delivery_channel}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{delivery,delivery_event}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{conversation,conversation_message,conversation_participant,conversation_event}'),
@@ -383,6 +388,13 @@ BEGIN
         RETURN NEXT;
     END IF;
 
+    table_name := 'cx.journey';
+    problem := 'journey is not what the records say';
+    SELECT count(*) INTO row_count FROM cxm.journey_check();
+    IF row_count > 0 THEN
+        RETURN NEXT;
+    END IF;
+
     FOREACH table_name IN ARRAY ARRAY['event', 'feedback', 'purchase', 'traits'] LOOP
         EXECUTE format('SELECT count(*) FROM cx.message AS m WHERE m.kind = %L AND NOT EXISTS (SELECT FROM cx.%I AS r WHERE r.%I = m.record_id%s)',
                        table_name,
@@ -399,4 +411,4 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.store_check() IS
-'Looks through the whole store for what no constraint guards: references that lead nowhere, unknown metrics, profiles that differ from what the links say, messages without a record. A row a problem with the number of rows; no rows when the store is sound.';
+'Looks through the whole store for what no constraint guards: references that lead nowhere, unknown metrics, profiles that differ from what the links say, journeys that differ from the records, messages without a record. A row a problem with the number of rows; no rows when the store is sound.';
