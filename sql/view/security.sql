@@ -32,6 +32,7 @@ IF pg_catalog.current_setting('server_version_num')::integer >= 150000 THEN
     ALTER VIEW cx.conversation_workload SET (security_invoker = true);
     ALTER VIEW cx.current_consent SET (security_invoker = true);
     ALTER VIEW cx.invitation_outcome SET (security_invoker = true);
+    ALTER VIEW cx.non_response SET (security_invoker = true);
     ALTER VIEW cx.quota_status SET (security_invoker = true);
     ALTER VIEW cx.review_ask_audit SET (security_invoker = true);
     ALTER VIEW cx.referral_pair SET (security_invoker = true);
