@@ -1,6 +1,6 @@
 -- Retention, lifecycle and stickiness reports: what they show is what a plain look at the records gives
 BEGIN;
-SELECT plan(54);
+SELECT plan(56);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -179,6 +179,15 @@ SELECT throws_ok($$SELECT * FROM cxm.retention_report('visit', 'visit', breakdow
 SELECT throws_ok($$SELECT * FROM cxm.retention_report('visit', 'visit', during => '(,2024-01-01)')$$, '22023', 'the range of a report must have a beginning', 'a range without beginning');
 SELECT throws_ok($$SELECT * FROM cxm.retention_report('visit', 'visit', time_zone => 'Mars/Olympus')$$, '22023', NULL, 'an unknown zone');
 SELECT throws_ok($$SELECT * FROM cxm.activity_report('visit', 'week', 'month')$$, '22023', 'a month does not consist of whole weeks', 'weeks are no parts of months');
+
+---- rights
+
+CREATE ROLE cxm_test_reader;
+SELECT cxm.grant_store('cxm_test_reader');
+SET LOCAL ROLE cxm_test_reader;
+SELECT lives_ok('SELECT * FROM cx.retention_monthly', 'a reader of the store reads the view');
+SELECT lives_ok($$SELECT * FROM cxm.retention_report('visit', 'visit', breakdown => 'trait:tier')$$, 'and asks for a report');
+RESET ROLE;
 
 SELECT * FROM finish();
 ROLLBACK;
