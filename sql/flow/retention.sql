@@ -24,6 +24,11 @@ BEGIN
         RAISE EXCEPTION 'number of periods must not be negative: %', coalesce(number_of_periods::text, 'NULL')
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    IF number_of_periods > 100000 THEN
+        RAISE EXCEPTION 'a report of % periods is too long', number_of_periods
+            USING ERRCODE = 'program_limit_exceeded',
+                  HINT = 'Use longer periods.';
+    END IF;
     IF NOT isfinite(as_of) THEN
         RAISE EXCEPTION 'as_of must be finite, not %', as_of USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -246,8 +251,10 @@ BEGIN
 
     RETURN QUERY
     WITH counted AS MATERIALIZED (
-        SELECT * FROM cxm.retention_counts(cxm.step_codes(start_step), cxm.step_codes(return_step), v_periods.period, v_periods.time_zone, v_periods.week_start,
-                                           v_periods.during, periods, cohorts, criterion, rolling, v_periods.as_of, breakdown)
+        -- values by number, since NULL is one of them
+        SELECT c.*, dense_rank() OVER (ORDER BY c.value) AS group_id
+        FROM cxm.retention_counts(cxm.step_codes(start_step), cxm.step_codes(return_step), v_periods.period, v_periods.time_zone, v_periods.week_start,
+                                  v_periods.during, periods, cohorts, criterion, rolling, v_periods.as_of, breakdown) AS c
     ), period_of AS (
         SELECT n.number, s.starts_at, s.ends_at,
                s.starts_at >= coalesce(lower(v_periods.during), '-infinity') AND s.ends_at <= coalesce(upper(v_periods.during), 'infinity') AS whole
@@ -257,28 +264,28 @@ BEGIN
                    cxm.period_start(n.number + 1, v_periods.period, v_periods.time_zone, v_periods.week_start) AS ends_at) AS s
         WHERE s.starts_at <= v_periods.as_of
     ), cell AS (
-        SELECT g.value, c.number AS cohort, c.starts_at, k.number, c.whole,
+        SELECT g.group_id, g.value, c.number AS cohort, c.starts_at, k.number, c.whole,
                CASE WHEN rolling IS NULL THEN p.starts_at ELSE c.starts_at + make_interval(secs => extract(epoch FROM rolling) * k.number) END AS begins_at,
                CASE WHEN rolling IS NULL THEN p.ends_at ELSE c.ends_at + make_interval(secs => extract(epoch FROM rolling) * (k.number + 1)) END AS ends_at
-        FROM (SELECT DISTINCT t.value FROM counted AS t WHERE breakdown IS NOT NULL UNION ALL SELECT NULL WHERE breakdown IS NULL) AS g
+        FROM (SELECT t.group_id, t.value FROM counted AS t UNION SELECT 1, NULL WHERE breakdown IS NULL) AS g
         CROSS JOIN period_of AS c
         CROSS JOIN generate_series(0, periods) AS k (number)
         LEFT JOIN period_of AS p ON rolling IS NULL AND p.number = c.number + k.number
         WHERE c.number <= v_periods.last_period
     ), filled AS (
-        SELECT c.value, c.cohort, c.starts_at, coalesce(s.customers, 0) AS cohort_size, c.number, coalesce(n.customers, 0) AS customers,
+        SELECT c.group_id, c.value, c.cohort, c.starts_at, coalesce(s.customers, 0) AS cohort_size, c.number, coalesce(n.customers, 0) AS customers,
                c.whole AND c.ends_at <= v_periods.as_of AS complete
         FROM cell AS c
-        LEFT JOIN counted AS s ON s.value IS NOT DISTINCT FROM c.value AND s.cohort = c.cohort AND s.number = -1
-        LEFT JOIN counted AS n ON n.value IS NOT DISTINCT FROM c.value AND n.cohort = c.cohort AND n.number = c.number
+        LEFT JOIN counted AS s ON s.group_id = c.group_id AND s.cohort = c.cohort AND s.number = -1
+        LEFT JOIN counted AS n ON n.group_id = c.group_id AND n.cohort = c.cohort AND n.number = c.number
         WHERE c.begins_at <= v_periods.as_of
     )
     SELECT f.value, (f.starts_at AT TIME ZONE v_periods.time_zone)::date, f.starts_at, f.cohort_size, f.number, f.customers,
            f.customers::double precision / nullif(f.cohort_size, 0),
-           f.customers::double precision / nullif(lag(f.customers) OVER (PARTITION BY f.value, f.cohort ORDER BY f.number), 0),
+           f.customers::double precision / nullif(lag(f.customers) OVER (PARTITION BY f.group_id, f.cohort ORDER BY f.number), 0),
            f.complete
     FROM filled AS f
-    ORDER BY f.value, f.cohort, f.number;
+    ORDER BY f.group_id, f.cohort, f.number;
 END
 $$;
 
@@ -354,7 +361,7 @@ BEGIN
     v_codes := cxm.step_codes(step);
 
     RETURN QUERY
-    WITH counted AS MATERIALIZED (
+    WITH counted AS (
         SELECT NULL::text AS value, c.first AS number, c.second AS state, c.count AS customers
         FROM (
             SELECT cxm.count_pairs(cxm.lifecycle_periods(j.journey, v_codes, v_periods.period, v_periods.time_zone, v_periods.week_start, v_periods.during, v_periods.as_of)) AS counts
@@ -371,22 +378,26 @@ BEGIN
             GROUP BY j.value
         ) AS q
         CROSS JOIN LATERAL cxm.pair_counts(q.counts) AS c
+    ), grouped AS MATERIALIZED (
+        SELECT c.*, dense_rank() OVER (ORDER BY c.value) AS group_id FROM counted AS c
     )
-    SELECT g.value, (s.starts_at AT TIME ZONE v_periods.time_zone)::date, s.starts_at, s.ends_at,
+    SELECT w.value, (s.starts_at AT TIME ZONE v_periods.time_zone)::date, s.starts_at, s.ends_at,
            w.born + w.back + w.risen, w.born, w.back, w.risen, w.asleep, s.ends_at <= v_periods.as_of
-    FROM (SELECT DISTINCT t.value FROM counted AS t WHERE breakdown IS NOT NULL UNION ALL SELECT NULL WHERE breakdown IS NULL) AS g
-    CROSS JOIN generate_series(v_periods.first_period, v_periods.last_period) AS n (number)
-    CROSS JOIN LATERAL (
-        SELECT cxm.period_start(n.number, v_periods.period, v_periods.time_zone, v_periods.week_start) AS starts_at,
-               cxm.period_start(n.number + 1, v_periods.period, v_periods.time_zone, v_periods.week_start) AS ends_at) AS s
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(c.customers) FILTER (WHERE c.state = 0), 0)::bigint AS born,
+    FROM (
+        SELECT g.group_id, g.value, n.number,
+               coalesce(sum(c.customers) FILTER (WHERE c.state = 0), 0)::bigint AS born,
                coalesce(sum(c.customers) FILTER (WHERE c.state = 1), 0)::bigint AS back,
                coalesce(sum(c.customers) FILTER (WHERE c.state = 2), 0)::bigint AS risen,
                coalesce(sum(c.customers) FILTER (WHERE c.state = 3), 0)::bigint AS asleep
-        FROM counted AS c
-        WHERE c.value IS NOT DISTINCT FROM g.value AND c.number = n.number) AS w
-    ORDER BY g.value, n.number;
+        FROM (SELECT t.group_id, t.value FROM grouped AS t UNION SELECT 1, NULL WHERE breakdown IS NULL) AS g
+        CROSS JOIN generate_series(v_periods.first_period, v_periods.last_period) AS n (number)
+        LEFT JOIN grouped AS c ON c.group_id = g.group_id AND c.number = n.number
+        GROUP BY g.group_id, g.value, n.number
+    ) AS w
+    CROSS JOIN LATERAL (
+        SELECT cxm.period_start(w.number, v_periods.period, v_periods.time_zone, v_periods.week_start) AS starts_at,
+               cxm.period_start(w.number + 1, v_periods.period, v_periods.time_zone, v_periods.week_start) AS ends_at) AS s
+    ORDER BY w.group_id, w.number;
 END
 $$;
 
@@ -418,7 +429,7 @@ BEGIN
     v_codes := cxm.step_codes(step);
 
     RETURN QUERY
-    WITH counted AS MATERIALIZED (
+    WITH counted AS (
         SELECT NULL::text AS value, cardinality(cxm.active_periods(j.journey, v_codes, v_periods.period, v_periods.time_zone, v_periods.week_start, v_periods.during, v_periods.as_of)) AS n, count(*) AS customers
         FROM cxm.journeys() AS j
         WHERE breakdown IS NULL
@@ -428,17 +439,19 @@ BEGIN
         FROM cxm.journeys_by(coalesce(breakdown, 'touchpoint'), v_codes) AS j
         WHERE breakdown IS NOT NULL
         GROUP BY 1, 2
+    ), grouped AS MATERIALIZED (
+        SELECT c.*, dense_rank() OVER (ORDER BY c.value) AS group_id FROM counted AS c
     ), filled AS (
-        SELECT g.value, n.n, coalesce(c.customers, 0) AS customers,
-               sum(coalesce(c.customers, 0)) OVER (PARTITION BY g.value ORDER BY n.n DESC) AS at_least,
-               sum(coalesce(c.customers, 0)) OVER (PARTITION BY g.value) AS all_of_them
-        FROM (SELECT DISTINCT t.value FROM counted AS t WHERE breakdown IS NOT NULL UNION ALL SELECT NULL WHERE breakdown IS NULL) AS g
+        SELECT g.group_id, g.value, n.n, coalesce(c.customers, 0) AS customers,
+               sum(coalesce(c.customers, 0)) OVER (PARTITION BY g.group_id ORDER BY n.n DESC) AS at_least,
+               sum(coalesce(c.customers, 0)) OVER (PARTITION BY g.group_id) AS all_of_them
+        FROM (SELECT t.group_id, t.value FROM grouped AS t UNION SELECT 1, NULL WHERE breakdown IS NULL) AS g
         CROSS JOIN generate_series(1, v_periods.last_period - v_periods.first_period + 1) AS n (n)
-        LEFT JOIN counted AS c ON c.value IS NOT DISTINCT FROM g.value AND c.n = n.n
+        LEFT JOIN grouped AS c ON c.group_id = g.group_id AND c.n = n.n
     )
     SELECT f.value, f.n, f.customers, (f.customers / nullif(f.all_of_them, 0))::double precision, f.at_least::bigint, (f.at_least / nullif(f.all_of_them, 0))::double precision
     FROM filled AS f
-    ORDER BY f.value, f.n;
+    ORDER BY f.group_id, f.n;
 END
 $$;
 
