@@ -216,6 +216,9 @@ SELECT cxm.retention_periods('{2026-03-02T00:00:00Z 1,200000-03-02T00:00:00Z 1}'
 SELECT cxm.retention_periods('{2026-03-02T00:00:00Z 1,250000-03-02T00:00:00Z 1}', '{1}', '{1}', 'hour', 'UTC');
 SELECT cxm.active_periods('{2026-03-02T00:00:00Z 1,250000-03-02T00:00:00Z 1}', '{1}', 'hour', 'UTC');
 SELECT cxm.lifecycle_periods('{2026-03-02T00:00:00Z 1}', '{1}', 'day', 'Nowhere');
+-- more pairs than an array has room for; with a limit there are few
+SELECT cxm.retention_periods(j, NULL, NULL, 'hour', 'UTC', cohorts => 'recurring') FROM (SELECT cxm.journey_agg(timestamptz '2020-01-01 00:00+00' + i * interval '1 hour', 1) FROM generate_series(1, 20000) AS i) AS v (j);
+SELECT cardinality(cxm.retention_periods(j, NULL, NULL, 'hour', 'UTC', cohorts => 'recurring', periods => 3)) FROM (SELECT cxm.journey_agg(timestamptz '2020-01-01 00:00+00' + i * interval '1 hour', 1) FROM generate_series(1, 20000) AS i) AS v (j);
 
 -- arguments that change from row to row are taken from each row
 SELECT period, zone, start, cxm.retention_periods('{2026-03-01T23:30:00Z 1,2026-03-02T00:30:00Z 2,2026-03-09T12:00:00Z 1}', start, NULL, period, zone, cohorts => cohorts)
