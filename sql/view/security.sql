@@ -18,6 +18,7 @@ IF pg_catalog.current_setting('server_version_num')::integer >= 150000 THEN
     ALTER VIEW cx.journey_code SET (security_invoker = true);
     ALTER VIEW cx.touchpoint_scorecard SET (security_invoker = true);
     ALTER VIEW cx.journey_dropoff SET (security_invoker = true);
+    ALTER VIEW cx.retention_monthly SET (security_invoker = true);
     ALTER VIEW cx.score_at_step SET (security_invoker = true);
     ALTER VIEW cx.profile_trait SET (security_invoker = true);
     ALTER VIEW cx.customer_360 SET (security_invoker = true);
