@@ -97,14 +97,14 @@ SET max_parallel_workers_per_gather = 0;
 CREATE UNLOGGED TABLE by_customer AS SELECT * FROM bench_event ORDER BY customer, at;
 CREATE INDEX ON by_customer (customer);
 VACUUM (ANALYZE, FREEZE) by_customer;
-SET enable_hashagg = off;
+SET enable_hashagg = off; SET enable_indexonlyscan = off;
 SELECT public.compare('rows by customer: journey_agg / count(*)', replace(:'build', 'bench_event', 'by_customer'), replace(:'count', 'bench_event', 'by_customer'), 2, :runs);
 CREATE UNLOGGED TABLE unordered AS SELECT * FROM bench_event ORDER BY customer, hashint8extended(extract(epoch FROM at)::bigint, code);
 CREATE INDEX ON unordered (customer);
 VACUUM (ANALYZE, FREEZE) unordered;
 SELECT public.compare('times in no order / in order', replace(:'build', 'bench_event', 'unordered'), replace(:'build', 'bench_event', 'by_customer'), NULL, :runs);
 DROP TABLE unordered;
-RESET enable_hashagg;
+RESET enable_hashagg; RESET enable_indexonlyscan;
 
 -- merging: what a profile of two identifiers costs, and a day's events that come to what is there
 CREATE UNLOGGED TABLE halves AS SELECT customer, cxm.slice(journey, '(,2026-02-15)') AS a, cxm.slice(journey, '[2026-02-15,)') AS b FROM bench_journey;
