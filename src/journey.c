@@ -733,6 +733,15 @@ cxm_journey_add(PG_FUNCTION_ARGS)
 	Bytes		a;
 	Datum		sum;
 
+	/* the first one stays packed, for most groups of a rollup have no other */
+	if (is_state && entry == 0 && journey_entry(b.start, b.size) == 0)
+	{
+		a = bytes_of(PG_GETARG_DATUM(0));
+		if (count_of(&a) == 0)
+			PG_RETURN_DATUM(b.copy != NULL ? PointerGetDatum(b.copy) : PG_GETARG_DATUM(1));
+		free_bytes(&a);
+	}
+
 	if (entry == 0 || journey_count((const uint8_t *) VARDATA(state)) + more > room ||
 		(entry == JOURNEY_NARROW && !fits_narrow((const uint8_t *) VARDATA(state), &b)))
 	{
