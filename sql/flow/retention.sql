@@ -326,6 +326,58 @@ $$;
 COMMENT ON FUNCTION cxm.retention_curve(text, text, text, integer, tstzrange, text, integer, text, text, interval, timestamptz, text) IS
 'Retention over all cohorts of cxm.retention_report(), a row for each number of periods: the mean of the cohorts whose period of that number is complete. cohorts_counted: those with customers; cohort_size, customers: their sums; weighted_mean: of the shares, each cohort by its size (customers / cohort_size); simple_mean: each cohort alike. Both 0 to 1, NULL without customers. Arguments and errors as in the report.';
 
+CREATE FUNCTION cxm.retention_customers(
+    start_step text,
+    return_step text,
+    cohort_at timestamptz,
+    number integer,
+    came_back boolean DEFAULT true,
+    period text DEFAULT 'month',
+    during tstzrange DEFAULT NULL,
+    time_zone text DEFAULT NULL,
+    week_start integer DEFAULT NULL,
+    cohorts text DEFAULT 'first_ever',
+    criterion text DEFAULT 'on',
+    rolling interval DEFAULT NULL,
+    as_of timestamptz DEFAULT now())
+RETURNS TABLE (profile_id bigint)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_periods record;
+    v_start_codes integer[] := cxm.step_codes(start_step);
+    v_return_codes integer[] := cxm.step_codes(return_step);
+    v_cohort integer;
+BEGIN
+    v_periods := cxm.report_periods(period, time_zone, week_start, NULL, as_of, number);
+    v_cohort := cxm.period_number(cohort_at, period, v_periods.time_zone, v_periods.week_start);
+    IF v_cohort IS NULL OR came_back IS NULL THEN
+        RAISE EXCEPTION '% must not be NULL', CASE WHEN came_back IS NULL THEN 'came_back' ELSE 'cohort_at' END
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+
+    RETURN QUERY
+    SELECT r.profile_id
+    FROM (
+        SELECT j.profile_id, cxm.retention_periods(j.journey, v_start_codes, v_return_codes, v_periods.period, v_periods.time_zone, v_periods.week_start, during, number, cohorts, criterion, rolling, v_periods.as_of) AS pairs
+        FROM cxm.journeys() AS j
+        OFFSET 0
+    ) AS r
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE r.pairs[i][2] = -1) > 0 AS is_in, count(*) FILTER (WHERE r.pairs[i][2] = number) > 0 AS is_back
+        FROM generate_subscripts(r.pairs, 1) AS s (i)
+        WHERE r.pairs[i][1] = v_cohort
+    ) AS c
+    WHERE c.is_in AND c.is_back = came_back
+    ORDER BY r.profile_id;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.retention_customers(text, text, timestamptz, integer, boolean, text, tstzrange, text, integer, text, text, interval, timestamptz) IS
+'Who they are, that cxm.retention_report() counts: the customers (profile_id) of one cohort who came back in the period of a number, or with came_back = false those who did not. cohort_at: any time in the period of the cohort, such as starts_at of the report. Other arguments and errors as in the report, but during NULL is all time; error 22004: cohort_at or came_back is NULL.';
+
 ---- Lifecycle
 
 CREATE FUNCTION cxm.lifecycle_report(

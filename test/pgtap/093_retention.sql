@@ -1,6 +1,6 @@
 -- Retention, lifecycle and stickiness reports: what they show is what a plain look at the records gives
 BEGIN;
-SELECT plan(56);
+SELECT plan(60);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -114,6 +114,18 @@ SELECT is((SELECT sum(cohort_size) FROM cxm.retention_report('visit', NULL, peri
 CREATE TEMPORARY TABLE before AS SELECT * FROM cxm.retention_report('visit', 'visit', 'week', 8, '[2024-01-01,2024-12-01)', as_of => '2024-12-31');
 SELECT cxm.fold_journey_range(-9223372036854775808, 9223372036854775807) > 0 AS folded;
 SELECT bag_eq('TABLE before', $$SELECT * FROM cxm.retention_report('visit', 'visit', 'week', 8, '[2024-01-01,2024-12-01)', as_of => '2024-12-31')$$, 'folding changes no answer');
+
+-- who they are
+SELECT is_empty($$SELECT * FROM cxm.retention_report('visit', 'purchase', 'month', 4, '[2024-01-15,2025-01-01)', cohorts => 'recurring', as_of => '2024-12-31') AS r
+    WHERE customers <> (SELECT count(*) FROM cxm.retention_customers('visit', 'purchase', r.starts_at, r.number, during => '[2024-01-15,2025-01-01)', cohorts => 'recurring', as_of => '2024-12-31'))
+       OR cohort_size - customers <> (SELECT count(*) FROM cxm.retention_customers('visit', 'purchase', r.starts_at, r.number, false, during => '[2024-01-15,2025-01-01)', cohorts => 'recurring', as_of => '2024-12-31'))$$,
+    'those who came back and those who did not are as many as the report says');
+SELECT bag_eq($$SELECT profile_id FROM cxm.retention_customers('visit', 'visit', '2024-03-09 12:00+00', 2, false, 'week', time_zone => 'UTC', as_of => '2024-12-31')$$,
+    $$WITH f AS (SELECT profile_id, min(at) AS since FROM recorded WHERE step = 'visit' GROUP BY 1)
+      SELECT f.profile_id FROM f WHERE f.since >= '2024-03-04' AND f.since < '2024-03-11'
+      AND NOT EXISTS (SELECT 1 FROM recorded AS r WHERE r.profile_id = f.profile_id AND r.step = 'visit' AND r.at >= '2024-03-18' AND r.at < '2024-03-25')$$, 'the lost ones by name');
+SELECT throws_ok($$SELECT * FROM cxm.retention_customers('visit', 'visit', NULL, 2)$$, '22004', 'cohort_at must not be NULL', 'of which cohort?');
+SELECT throws_ok($$SELECT * FROM cxm.retention_customers('visit', 'visit', now(), -1)$$, '22023', NULL, 'no number less than 0');
 
 ---- periods that are not over
 
