@@ -1030,7 +1030,8 @@ cxm_funnel_rows_level(PG_FUNCTION_ARGS)
 	sorted = MemoryContextAllocHuge(scratch, ((Size) header.nrows + 1) * sizeof(Row));
 	masks = MemoryContextAllocHuge(scratch, ((Size) header.nrows + 1) * mask);
 	table_mask = pg_nextpower2_32(Max(2 * Min(header.nrows, PG_UINT32_MAX / 4), 2)) - 1;
-	table = MemoryContextAllocExtended(scratch, ((Size) table_mask + 1) * sizeof(uint32), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	table = MemoryContextAllocExtended(scratch, ((Size) table_mask + 1) * sizeof(uint32),
+									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 
 	/* rows with the same conditions are of one class; those without any are class 0 */
 	for (uint32 i = 0; i < header.nrows; i++)

@@ -339,7 +339,8 @@ fill_lists(const FunnelPlan *plan, int nlists, const int32_t *const *codes, cons
 
 /*
  * A plan for events that are codes. Step i, from 0, is fulfilled by any of ncodes[i] codes; exclusion x concerns
- * nexcluded[x] codes on the way from step from[x] to step to[x], counted from 1. memory has cxm_funnel_plan_size() bytes.
+ * nexcluded[x] codes on the way from step from[x] to step to[x], counted from 1. memory has cxm_funnel_plan_size()
+ * bytes.
  */
 FunnelPlan *
 cxm_funnel_plan_codes(void *memory, unsigned mode, int64_t within, int nsteps, const int32_t *const *codes,
@@ -1305,8 +1306,8 @@ find_strict(const FunnelPlan *plan, FunnelWork *w, size_t count, const int64_t *
 
 /* The times of a strict chain: as many of the first group's events as can be, then all of each group */
 static void
-follow_strict(const FunnelPlan *plan, FunnelWork *w, size_t count, const int64_t *at, const uint32_t *class, Found found,
-			  int64_t *times)
+follow_strict(const FunnelPlan *plan, FunnelWork *w, size_t count, const int64_t *at, const uint32_t *class,
+			  Found found, int64_t *times)
 {
 	size_t		begin = find_time(count, at, found.first);
 	size_t		second = read_group(plan, w, count, at, class, begin);
@@ -1564,8 +1565,8 @@ cxm_funnel_times(const FunnelPlan *plan, FunnelWork *work, size_t count, const i
 /*--------------------------------------------------------------------------------------------------------
  * Plain plans
  *
- * Every event fulfils one step at most and nothing but chains counts, as in nearly every funnel that people ask for. Codes
- * are looked at first; times are decoded only of events that matter.
+ * Every event fulfils one step at most and nothing but chains counts, as in nearly every funnel that people ask for.
+ * Codes are looked at first; times are decoded only of events that matter.
  *--------------------------------------------------------------------------------------------------------
  */
 
