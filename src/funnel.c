@@ -348,9 +348,9 @@ read_exclusion(JsonbIterator **it, Sets *sets, int nsteps, int32 *from, int32 *t
 			if (!has_codes)
 				break;
 		}
-		else if (token == WJB_VALUE && length == 4 && memcmp(key, "from", 4) == 0)
+		else if (length == 4 && memcmp(key, "from", 4) == 0)
 			*from = read_number(&value, "from");
-		else if (token == WJB_VALUE && length == 2 && memcmp(key, "to", 2) == 0)
+		else if (length == 2 && memcmp(key, "to", 2) == 0)
 			*to = read_number(&value, "to");
 		else
 			ereport(ERROR,
@@ -1014,6 +1014,7 @@ cxm_funnel_rows_level(PG_FUNCTION_ARGS)
 	const char *rows = rows_of(state);
 	MemoryContext scratch;
 	MemoryContext old;
+	void	   *memory;
 	FunnelPlan *plan;
 	FunnelWork *work;
 	Row		   *sorted;
@@ -1086,9 +1087,8 @@ cxm_funnel_rows_level(PG_FUNCTION_ARGS)
 		class[i] = sorted[i].class;
 	}
 
-	plan = cxm_funnel_plan_rows(MemoryContextAllocHuge(scratch,
-													   cxm_funnel_plan_rows_size((int) header.nsteps, nmasks, masks, mask)),
-								header.mode, header.within, (int) header.nsteps, nmasks, masks, mask);
+	memory = MemoryContextAllocHuge(scratch, cxm_funnel_plan_rows_size((int) header.nsteps, nmasks, masks, mask));
+	plan = cxm_funnel_plan_rows(memory, header.mode, header.within, (int) header.nsteps, nmasks, masks, mask);
 	work = cxm_funnel_work(MemoryContextAllocHuge(scratch, cxm_funnel_work_size(plan, n, false)), plan, n, false);
 	level = cxm_funnel_level(plan, work, n, at, class, cxm_journey_poll);
 	MemoryContextSwitchTo(old);
