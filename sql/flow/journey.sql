@@ -188,7 +188,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION cxm.journeys(tstzrange, bigint[]) IS
-'The journeys of customers as of the caller''s snapshot: a row for each profile that stands today and has records (events, purchases, feedback; during, when given), with what all its identifiers did. Codes are those of cx.journey_code. profile_ids: only those profiles, by any id that they ever had; NULL = all. Exact and fresh: what is committed is in it, folded or not, and what was corrected or deleted is not. Error 22023 when something went that had never come, which is so when triggers were off while records were written: CALL cxm.rebuild_journeys().';
+'The journeys of customers as of the caller''s snapshot: a row for each profile that stands today and has records (events, purchases, feedback; during, when given), with what all its identifiers did. Codes are those of cx.journey_code. profile_ids: only those profiles, by any id that they ever had; NULL = all. Exact and fresh: what is committed is in it, folded or not, and what was corrected or deleted is not. Error 22023 when something went that had never come, which is so when triggers were off while records were written: the next run of cxm.fold_journeys() mends that.';
 
 CREATE FUNCTION cxm.journey_of(profile_id bigint, during tstzrange DEFAULT NULL) RETURNS cxm.journey
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -297,11 +297,19 @@ BEGIN
         SELECT coalesce(sum(n.n), 0) INTO v_rows FROM net AS n;
     END IF;
     RETURN v_rows;
+EXCEPTION
+    -- something went that had never come: one such identifier must not keep all others from being folded
+    WHEN invalid_parameter_value THEN
+        RAISE WARNING 'journeys of identifiers above % up to % are built anew: %', after, upto, SQLERRM
+            USING HINT = 'Triggers were off while records were written, or tables of journeys were changed by hand.';
+        SELECT count(*) INTO v_rows FROM cx.journey_delta AS d WHERE d.identifier_id > after AND d.identifier_id <= upto;
+        PERFORM cxm.rebuild_journey_range(after, upto);
+        RETURN v_rows;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.fold_journey_range(bigint, bigint) IS
-'Folds what came and went at the identifiers above after up to upto into cx.journey, in the caller''s transaction; returns the number of rows of cx.journey_delta that are folded. Waits while others fold.';
+'Folds what came and went at the identifiers above after up to upto into cx.journey, in the caller''s transaction; returns the number of rows of cx.journey_delta that are folded. Where something went that had never come, which is so when triggers were off, they are built anew, with a warning. Waits while others fold.';
 
 CREATE FUNCTION cxm.journey_delta_bound(after bigint, max_rows integer) RETURNS bigint
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
