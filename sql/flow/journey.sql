@@ -40,24 +40,35 @@ $$;
 COMMENT ON FUNCTION cxm.journey_step(integer) IS
 'Full name of the step that a code in journeys stands for, such as view@shop, purchase or feedback:nps@checkout; NULL when no step has that code.';
 
+CREATE FUNCTION cxm.codes_seen(step text) RETURNS integer[]
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN ARRAY(SELECT DISTINCT e.code
+                 FROM cx.journey_code_entry AS e
+                 LEFT JOIN cx.event_type AS y ON y.event_type_id = e.event_type_id
+                 LEFT JOIN cx.touchpoint AS t ON t.touchpoint_id = e.touchpoint_id
+                 CROSS JOIN LATERAL (VALUES (CASE e.kind WHEN 'event' THEN y.key ELSE e.kind END),
+                                            (CASE e.kind WHEN 'event' THEN 'event:' || y.key WHEN 'feedback' THEN 'feedback:' || e.metric END),
+                                            ('')) AS n(name)
+                 WHERE codes_seen.step <> '' AND codes_seen.step IN (n.name, n.name || '@' || t.key)
+                 ORDER BY e.code);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.codes_seen(text) IS
+'The codes in journeys that a step stands for, as cxm.journey_codes() has them; {} also for a name that is not known.';
+
 CREATE FUNCTION cxm.journey_codes(step text) RETURNS integer[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_codes integer[];
+    v_codes integer[] := coalesce(cxm.codes_seen(journey_codes.step), '{}');
 BEGIN
-    SELECT array_agg(DISTINCT e.code ORDER BY e.code) INTO v_codes
-    FROM cx.journey_code_entry AS e
-    LEFT JOIN cx.event_type AS y ON y.event_type_id = e.event_type_id
-    LEFT JOIN cx.touchpoint AS t ON t.touchpoint_id = e.touchpoint_id
-    CROSS JOIN LATERAL (VALUES (CASE e.kind WHEN 'event' THEN y.key ELSE e.kind END),
-                               (CASE e.kind WHEN 'event' THEN 'event:' || y.key WHEN 'feedback' THEN 'feedback:' || e.metric END),
-                               ('')) AS n(name)
-    WHERE journey_codes.step <> '' AND journey_codes.step IN (n.name, n.name || '@' || t.key);
-
     -- what is known but has not happened has no code
-    IF v_codes IS NULL AND NOT coalesce(journey_codes.step <> '' AND EXISTS (
+    IF v_codes = '{}' AND NOT coalesce(journey_codes.step <> '' AND EXISTS (
         SELECT
         FROM (
             SELECT y.key FROM cx.event_type AS y
@@ -76,7 +87,7 @@ BEGIN
             MESSAGE = format('no step of journeys is called %s', coalesce('"' || left(journey_codes.step, 100) || '"', 'NULL')),
             HINT = 'A step is an event type (a key of cx.event_type), purchase, feedback or feedback:METRIC, each with or without @TOUCHPOINT (a key of cx.touchpoint), or @TOUCHPOINT alone. cx.journey_code has those that have happened.';
     END IF;
-    RETURN coalesce(v_codes, '{}');
+    RETURN v_codes;
 END
 $$;
 
