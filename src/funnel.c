@@ -348,9 +348,9 @@ read_exclusion(JsonbIterator **it, Sets *sets, int nsteps, int32 *from, int32 *t
 			if (!has_codes)
 				break;
 		}
-		else if (token == WJB_VALUE && length == 4 && memcmp(key, "from", 4) == 0)
+		else if (length == 4 && memcmp(key, "from", 4) == 0)
 			*from = read_number(&value, "from");
-		else if (token == WJB_VALUE && length == 2 && memcmp(key, "to", 2) == 0)
+		else if (length == 2 && memcmp(key, "to", 2) == 0)
 			*to = read_number(&value, "to");
 		else
 			ereport(ERROR,
@@ -661,8 +661,10 @@ static int
 level_of(FunctionCallInfo fcinfo, bool from_array)
 {
 	FunnelState *state = get_state(fcinfo, from_array);
+	FunnelWork *work;
 	JourneyView view;
 	Size		count;
+	int			level;
 
 	cxm_journey_view(PG_GETARG_DATUM(ARG_JOURNEY), state->buffer, &view);
 	if (likely(state->plan->is_plain && view.bits <= JOURNEY_MAX_BITS))
@@ -671,13 +673,19 @@ level_of(FunctionCallInfo fcinfo, bool from_array)
 	if (count == 0)
 		return 0;
 	set_work(state, count, false);
-	return cxm_funnel_level(state->plan, state->work, count, state->at, state->class, cxm_journey_poll);
+	work = state->work;
+	/* a search that an interrupt ends leaves its memory as nobody may find it */
+	state->work = NULL;
+	level = cxm_funnel_level(state->plan, work, count, state->at, state->class, cxm_journey_poll);
+	state->work = work;
+	return level;
 }
 
 static Datum
 times_of(FunctionCallInfo fcinfo, bool from_array)
 {
 	FunnelState *state = get_state(fcinfo, from_array);
+	FunnelWork *work;
 	JourneyView view;
 	Size		count;
 	int			level;
@@ -691,7 +699,10 @@ times_of(FunctionCallInfo fcinfo, bool from_array)
 	set_work(state, count, true);
 	if (state->times == NULL)
 		state->times = MemoryContextAllocHuge(state->plan_context, (Size) state->plan->nsteps * sizeof(int64));
-	level = cxm_funnel_times(state->plan, state->work, count, state->at, state->class, state->times, cxm_journey_poll);
+	work = state->work;
+	state->work = NULL;
+	level = cxm_funnel_times(state->plan, work, count, state->at, state->class, state->times, cxm_journey_poll);
+	state->work = work;
 	if (level == 0)
 		return PointerGetDatum(construct_empty_array(TIMESTAMPTZOID));
 	elements = palloc((Size) level * sizeof(Datum));
@@ -1003,6 +1014,7 @@ cxm_funnel_rows_level(PG_FUNCTION_ARGS)
 	const char *rows = rows_of(state);
 	MemoryContext scratch;
 	MemoryContext old;
+	void	   *memory;
 	FunnelPlan *plan;
 	FunnelWork *work;
 	Row		   *sorted;
@@ -1075,8 +1087,8 @@ cxm_funnel_rows_level(PG_FUNCTION_ARGS)
 		class[i] = sorted[i].class;
 	}
 
-	plan = cxm_funnel_plan_rows(MemoryContextAllocHuge(scratch, cxm_funnel_plan_rows_size((int) header.nsteps, nmasks)),
-								header.mode, header.within, (int) header.nsteps, nmasks, masks, mask);
+	memory = MemoryContextAllocHuge(scratch, cxm_funnel_plan_rows_size((int) header.nsteps, nmasks, masks, mask));
+	plan = cxm_funnel_plan_rows(memory, header.mode, header.within, (int) header.nsteps, nmasks, masks, mask);
 	work = cxm_funnel_work(MemoryContextAllocHuge(scratch, cxm_funnel_work_size(plan, n, false)), plan, n, false);
 	level = cxm_funnel_level(plan, work, n, at, class, cxm_journey_poll);
 	MemoryContextSwitchTo(old);

@@ -23,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* groups of simultaneous events between two calls of the caller's poll function */
+/* events between two calls of the caller's poll function */
 #define POLL_EVERY		4096
 
 /* arrays in one block of memory begin at addresses that suit every type */
@@ -398,10 +398,21 @@ cxm_funnel_plan_codes(void *memory, unsigned mode, int64_t within, int nsteps, c
 	return plan;
 }
 
-size_t
-cxm_funnel_plan_rows_size(int nsteps, size_t nmasks)
+/* Conditions that hold, in all masks */
+static size_t
+count_conditions(size_t nmasks, const uint8_t *masks, size_t mask_size)
 {
-	return lists_size(nsteps, 0, nmasks, nmasks * (size_t) nsteps, 0);
+	size_t		all = 0;
+
+	for (size_t i = 0; i < nmasks * mask_size; i++)
+		all += (size_t) __builtin_popcount(masks[i]);
+	return all;
+}
+
+size_t
+cxm_funnel_plan_rows_size(int nsteps, size_t nmasks, const uint8_t *masks, size_t mask_size)
+{
+	return lists_size(nsteps, 0, nmasks, count_conditions(nmasks, masks, mask_size), 0);
 }
 
 /*
@@ -413,7 +424,8 @@ cxm_funnel_plan_rows(void *memory, unsigned mode, int64_t within, int nsteps, si
 					 size_t mask_size)
 {
 	Block		block = {memory, 0};
-	FunnelPlan *plan = plan_init(&block, mode, within, nsteps, 0, false, nmasks, nmasks * (size_t) nsteps, 0);
+	FunnelPlan *plan = plan_init(&block, mode, within, nsteps, 0, false, nmasks,
+								 count_conditions(nmasks, masks, mask_size), 0);
 	uint32_t	n = 0;
 
 	plan->nclasses = (uint32_t) nmasks;
@@ -531,6 +543,18 @@ cxm_funnel_work(void *memory, const FunnelPlan *plan, size_t count, bool times)
  *--------------------------------------------------------------------------------------------------------
  */
 
+/* So much was done that an interrupt may be due */
+static void
+poll_now_and_then(FunnelWork *w, size_t events)
+{
+	w->polled += events;
+	if (w->polled >= POLL_EVERY)
+	{
+		w->polled = 0;
+		w->poll();
+	}
+}
+
 /* No searches by a number that was used already */
 static void
 next_round(const FunnelPlan *plan, FunnelWork *w)
@@ -579,6 +603,7 @@ match_step(const FunnelPlan *plan, FunnelWork *w, int32_t step)
 					c = before;
 				}
 			}
+			poll_now_and_then(w, (size_t) (w->match_hi - w->match_lo) / 16);
 			for (int32_t other = w->match_lo; other <= w->match_hi; other++)
 				if (w->match[other] == c)
 					w->queue[queued++] = other;
@@ -676,17 +701,6 @@ compare_steps(const void *a, const void *b)
 	int32_t		y = *(const int32_t *) b;
 
 	return (x > y) - (x < y);
-}
-
-static void
-poll_now_and_then(FunnelWork *w, size_t events)
-{
-	w->polled += events;
-	if (w->polled >= POLL_EVERY)
-	{
-		w->polled = 0;
-		w->poll();
-	}
 }
 
 /*

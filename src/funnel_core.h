@@ -94,7 +94,7 @@ extern FunnelPlan *cxm_funnel_plan_codes(void *memory, unsigned mode, int64_t wi
 									 const int32_t *const *codes, const uint32_t *ncodes, int nexclusions,
 									 const int32_t *const *excluded, const uint32_t *nexcluded,
 									 const int32_t *from, const int32_t *to, bool cut);
-extern size_t cxm_funnel_plan_rows_size(int nsteps, size_t nmasks);
+extern size_t cxm_funnel_plan_rows_size(int nsteps, size_t nmasks, const uint8_t *masks, size_t mask_size);
 extern FunnelPlan *cxm_funnel_plan_rows(void *memory, unsigned mode, int64_t within, int nsteps,
 									size_t nmasks, const uint8_t *masks, size_t mask_size);
 

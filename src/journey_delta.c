@@ -290,7 +290,7 @@ find_any(const Step *step, int32 *code)
 	while (!is_found && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		Datum		values[lengthof(names)];
-		bool		nulls[lengthof(names)];
+		bool		nulls[lengthof(names)] = {false};
 		Step		other;
 
 		for (size_t i = 0; i < lengthof(names); i++)
@@ -427,8 +427,10 @@ write_rows(Rows *rows)
 		if (insert_many == NULL)
 			insert_many = prepare("INSERT INTO cx.journey_delta (identifier_id, at, code, weight) "
 								  "SELECT pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4)", 4, types);
-		values[0] = PointerGetDatum(construct_array(rows->identifiers, rows->n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-		values[1] = PointerGetDatum(construct_array(rows->times, rows->n, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+		values[0] = PointerGetDatum(construct_array(rows->identifiers, rows->n, INT8OID, 8, FLOAT8PASSBYVAL,
+													TYPALIGN_DOUBLE));
+		values[1] = PointerGetDatum(construct_array(rows->times, rows->n, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL,
+													TYPALIGN_DOUBLE));
 		values[2] = PointerGetDatum(construct_array(rows->codes, rows->n, INT4OID, 4, true, TYPALIGN_INT));
 		values[3] = PointerGetDatum(construct_array(rows->weights, rows->n, INT2OID, 2, true, TYPALIGN_SHORT));
 		result = SPI_execute_plan(insert_many, values, NULL, false, 0);
@@ -566,7 +568,8 @@ take_away_all(Relation relation, Kind kind)
 					 "SELECT r.identifier_id, r.occurred_at, cxm.journey_code('%s', %s, %s, r.touchpoint_id), -1 "
 					 "FROM ONLY %s AS r WHERE r.identifier_id IS NOT NULL",
 					 kind_names[kind], kind == EVENT ? "r.event_type_id" : "NULL", kind == FEEDBACK ? "r.metric" : "NULL",
-					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)), RelationGetRelationName(relation)));
+					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
+												RelationGetRelationName(relation)));
 	plan = SPI_prepare(query.data, 0, NULL);
 	if (plan == NULL)
 		elog(ERROR, "a statement cannot be prepared: %s", query.data);

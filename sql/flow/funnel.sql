@@ -44,25 +44,6 @@ $$;
 COMMENT ON FUNCTION cxm.funnel_exclusion_codes(jsonb) IS
 'Exclusions of a report, [{"step": name, "from": 1, "to": 2}, ...], as cxm.funnel() takes them, with codes for names. NULL is none. Error 22023 for another shape, 42704 for an unknown name.';
 
-CREATE FUNCTION cxm.funnel_value(breakdown text) RETURNS text
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN CASE
-        WHEN breakdown IN ('kind', 'metric', 'currency') THEN format('r.%I', breakdown)
-        WHEN breakdown IN ('touchpoint', 'location', 'product', 'employee') THEN format('(SELECT k.key FROM cx.%1$I AS k WHERE k.%2$I = r.%2$I)', breakdown, breakdown || '_id')
-        WHEN breakdown = 'source' THEN '(SELECT k.source FROM cx.source AS k WHERE k.source_id = r.source_id)'
-        WHEN breakdown = 'region' THEN '(SELECT k.region FROM cx.location AS k WHERE k.location_id = r.location_id)'
-        WHEN breakdown = 'category' THEN '(SELECT k.category FROM cx.product AS k WHERE k.product_id = r.product_id)'
-        WHEN breakdown ~ '^property:.' THEN format('r.properties ->> %L', substr(breakdown, 10))
-    END;
-END
-$$;
-
-COMMENT ON FUNCTION cxm.funnel_value(text) IS
-'The SQL expression for what funnels are broken down by, over a record r; NULL for what cannot be one.';
-
 ---- Customers
 
 CREATE FUNCTION cxm.funnel_customers(
@@ -91,6 +72,7 @@ DECLARE
     v_steps jsonb;
     v_exclusions jsonb;
     v_value text;
+    v_join text;
     v_step integer := 0;
     v_codes integer[];
     v_step_codes integer[];
@@ -132,12 +114,30 @@ BEGIN
         RETURN;
     END IF;
 
-    v_value := cxm.funnel_value(breakdown);
-    IF v_value IS NULL THEN
+    CASE
+        WHEN breakdown IN ('kind', 'metric', 'currency') THEN
+            v_value := format('r.%I', breakdown);
+            v_join := '';
+        WHEN breakdown IN ('touchpoint', 'location', 'product', 'employee') THEN
+            v_value := 'k.key';
+            v_join := format('LEFT JOIN cx.%1$I AS k ON k.%2$I = r.%2$I', breakdown, breakdown || '_id');
+        WHEN breakdown = 'source' THEN
+            v_value := 'k.source';
+            v_join := 'LEFT JOIN cx.source AS k ON k.source_id = r.source_id';
+        WHEN breakdown = 'region' THEN
+            v_value := 'k.region';
+            v_join := 'LEFT JOIN cx.location AS k ON k.location_id = r.location_id';
+        WHEN breakdown = 'category' THEN
+            v_value := 'k.category';
+            v_join := 'LEFT JOIN cx.product AS k ON k.product_id = r.product_id';
+        WHEN breakdown ~ '^property:.' THEN
+            v_value := format('r.properties ->> %L', substr(breakdown, 10));
+            v_join := '';
+        ELSE
         RAISE EXCEPTION 'a funnel cannot be broken down by "%"', breakdown
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'It can be by touchpoint, location, region, product, category, employee, source, kind, metric, currency, property:NAME of the records, or trait:NAME of the customers.';
-    END IF;
+    END CASE;
     attribution := coalesce(attribution, 'first');
     IF attribution ~ '^step [1-9][0-9]{0,6}$' THEN
         v_step := substr(attribution, 6)::integer;
@@ -152,23 +152,26 @@ BEGIN
     SELECT coalesce(array_agg(DISTINCT c::integer), '{}') INTO v_step_codes FROM jsonb_array_elements(v_steps) AS s, jsonb_array_elements_text(s) AS c;
     SELECT v_step_codes || array_agg(DISTINCT c::integer) INTO v_codes FROM jsonb_array_elements(v_exclusions) AS x, jsonb_array_elements_text(x -> 'codes') AS c;
     v_record := format($query$
-        SELECT p.canonical_id AS profile_id, r.at, c.code, %s AS value
-        FROM (SELECT 'event' AS kind, e.occurred_at AS at, e.identifier_id, e.event_type_id, NULL::text AS metric, NULL::text AS currency, e.touchpoint_id, e.location_id, e.product_id, e.employee_id, e.source_id, e.properties
+        SELECT p.canonical_id AS profile_id, r.at, r.code, %s AS value
+        FROM (SELECT 'event' AS kind, e.occurred_at AS at, e.identifier_id, c.code, NULL::text AS metric, NULL::text AS currency, e.touchpoint_id, e.location_id, e.product_id, e.employee_id, e.source_id, e.properties
               FROM cx.event AS e
+              JOIN cx.journey_code AS c ON c.kind = 'event' AND c.event_type_id = e.event_type_id AND c.touchpoint_id IS NOT DISTINCT FROM e.touchpoint_id
               UNION ALL
-              SELECT 'purchase', b.occurred_at, b.identifier_id, NULL, NULL, b.currency, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, b.source_id, b.properties
+              SELECT 'purchase', b.occurred_at, b.identifier_id, c.code, NULL, b.currency, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, b.source_id, b.properties
               FROM cx.purchase AS b
+              JOIN cx.journey_code AS c ON c.kind = 'purchase' AND coalesce(c.touchpoint_id, 0) = coalesce(b.touchpoint_id, 0)
               UNION ALL
-              SELECT 'feedback', f.occurred_at, f.identifier_id, NULL, f.metric, NULL, f.touchpoint_id, f.location_id, f.product_id, f.employee_id, f.source_id, f.properties
-              FROM cx.feedback AS f) AS r
+              SELECT 'feedback', f.occurred_at, f.identifier_id, c.code, f.metric, NULL, f.touchpoint_id, f.location_id, f.product_id, f.employee_id, f.source_id, f.properties
+              FROM cx.feedback AS f
+              JOIN cx.journey_code AS c ON c.kind = 'feedback' AND c.metric = f.metric AND c.touchpoint_id IS NOT DISTINCT FROM f.touchpoint_id) AS r
         JOIN cx.identifier AS i ON i.identifier_id = r.identifier_id
         JOIN cx.profile AS p ON p.profile_id = i.profile_id
-        JOIN cx.journey_code AS c ON c.kind = r.kind AND coalesce(c.event_type_id, 0) = coalesce(r.event_type_id, 0)
-                                 AND coalesce(c.metric, '') = coalesce(r.metric, '') AND coalesce(c.touchpoint_id, 0) = coalesce(r.touchpoint_id, 0)
-        WHERE ($4 IS NULL OR r.at <@ $4)
-          AND ($5 IS NULL OR p.canonical_id IN (SELECT o.canonical_id FROM cx.profile AS o WHERE o.profile_id = ANY ($5)))
-          AND %s$query$,
-        v_value, CASE WHEN mode ~ '\mstrict(_order)?\M' THEN 'true' ELSE 'c.code = ANY ($6)' END);
+        %s
+        WHERE %s%s%s$query$,
+        v_value, v_join,
+        CASE WHEN mode ~ '\mstrict(_order)?\M' THEN 'true' ELSE 'r.code = ANY ($6)' END,
+        CASE WHEN during IS NOT NULL THEN ' AND r.at <@ $4' ELSE '' END,
+        CASE WHEN profile_ids IS NOT NULL THEN ' AND p.canonical_id IN (SELECT o.canonical_id FROM cx.profile AS o WHERE o.profile_id = ANY ($5))' ELSE '' END);
 
     IF attribution IN ('first', 'last') THEN
         RETURN QUERY EXECUTE format($query$
@@ -199,21 +202,25 @@ BEGIN
     INTO v_exclusions FROM jsonb_array_elements(v_exclusions) AS x;
     v_journey := CASE v_step
         WHEN 0 THEN 'SELECT r.profile_id, r.value, cxm.journey_agg(r.at, 2 * r.code + 1) AS journey FROM record AS r GROUP BY 1, 2'
-        ELSE format($query$
-            SELECT r.profile_id, v.value, cxm.journey_agg(r.at, 2 * r.code + CASE WHEN r.value IS NOT DISTINCT FROM v.value THEN 1 ELSE 0 END) AS journey
-            FROM record AS r
-            JOIN (SELECT DISTINCT a.profile_id, b.value
-                  FROM (SELECT DISTINCT x.profile_id FROM record AS x) AS a
-                  LEFT JOIN record AS b ON b.profile_id = a.profile_id AND $1 -> %s @> to_jsonb(2 * b.code + 1)) AS v ON v.profile_id = r.profile_id
-            GROUP BY 1, 2$query$, v_step - 1)
+        ELSE $query$
+            -- of the whole journey, the records with the value are put in anew; who never came to the step has no value
+            SELECT v.profile_id, CASE WHEN v.somebody THEN v.value END AS value,
+                   CASE WHEN v.somebody THEN v.whole OPERATOR(cxm.-) v.even OPERATOR(cxm.+) v.odd ELSE v.whole END AS journey
+            FROM (SELECT r.*, bool_or(r.is_there) OVER w AS somebody, cxm.rollup(r.even) OVER w AS whole, row_number() OVER w AS n
+                  FROM (SELECT x.profile_id, x.value, bool_or(x.code = ANY ($9)) AS is_there,
+                               cxm.journey_agg(x.at, 2 * x.code) AS even, cxm.journey_agg(x.at, 2 * x.code + 1) AS odd
+                        FROM record AS x GROUP BY 1, 2) AS r
+                  WINDOW w AS (PARTITION BY r.profile_id)) AS v
+            WHERE v.is_there OR (NOT v.somebody AND v.n = 1)$query$
         END;
     RETURN QUERY EXECUTE format($query$
-        WITH record AS MATERIALIZED (%s
+        WITH record AS (%s
         )
         SELECT c.profile_id, c.value, cardinality(c.times), c.times
         FROM (SELECT j.profile_id, j.value, cxm.funnel_times(j.journey, $1, $2, $3, $7, $8) AS times FROM (%s) AS j) AS c
         WHERE cardinality(c.times) > 0$query$, v_record, v_journey)
-        USING v_steps, within, mode, during, profile_ids, v_codes, v_exclusions, on_exclusion;
+        USING v_steps, within, mode, during, profile_ids, v_codes, v_exclusions, on_exclusion,
+              CASE WHEN v_step > 0 THEN cxm.funnel_codes(steps[v_step]) END;
 END
 $$;
 

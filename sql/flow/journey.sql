@@ -40,24 +40,35 @@ $$;
 COMMENT ON FUNCTION cxm.journey_step(integer) IS
 'Full name of the step that a code in journeys stands for, such as view@shop, purchase or feedback:nps@checkout; NULL when no step has that code.';
 
+CREATE FUNCTION cxm.codes_seen(step text) RETURNS integer[]
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN ARRAY(SELECT DISTINCT e.code
+                 FROM cx.journey_code_entry AS e
+                 LEFT JOIN cx.event_type AS y ON y.event_type_id = e.event_type_id
+                 LEFT JOIN cx.touchpoint AS t ON t.touchpoint_id = e.touchpoint_id
+                 CROSS JOIN LATERAL (VALUES (CASE e.kind WHEN 'event' THEN y.key ELSE e.kind END),
+                                            (CASE e.kind WHEN 'event' THEN 'event:' || y.key WHEN 'feedback' THEN 'feedback:' || e.metric END),
+                                            ('')) AS n(name)
+                 WHERE codes_seen.step <> '' AND codes_seen.step IN (n.name, n.name || '@' || t.key)
+                 ORDER BY e.code);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.codes_seen(text) IS
+'The codes in journeys that a step stands for, as cxm.journey_codes() has them; {} also for a name that is not known.';
+
 CREATE FUNCTION cxm.journey_codes(step text) RETURNS integer[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_codes integer[];
+    v_codes integer[] := coalesce(cxm.codes_seen(journey_codes.step), '{}');
 BEGIN
-    SELECT array_agg(DISTINCT e.code ORDER BY e.code) INTO v_codes
-    FROM cx.journey_code_entry AS e
-    LEFT JOIN cx.event_type AS y ON y.event_type_id = e.event_type_id
-    LEFT JOIN cx.touchpoint AS t ON t.touchpoint_id = e.touchpoint_id
-    CROSS JOIN LATERAL (VALUES (CASE e.kind WHEN 'event' THEN y.key ELSE e.kind END),
-                               (CASE e.kind WHEN 'event' THEN 'event:' || y.key WHEN 'feedback' THEN 'feedback:' || e.metric END),
-                               ('')) AS n(name)
-    WHERE journey_codes.step <> '' AND journey_codes.step IN (n.name, n.name || '@' || t.key);
-
     -- what is known but has not happened has no code
-    IF v_codes IS NULL AND NOT coalesce(journey_codes.step <> '' AND EXISTS (
+    IF v_codes = '{}' AND NOT coalesce(journey_codes.step <> '' AND EXISTS (
         SELECT
         FROM (
             SELECT y.key FROM cx.event_type AS y
@@ -76,7 +87,7 @@ BEGIN
             MESSAGE = format('no step of journeys is called %s', coalesce('"' || left(journey_codes.step, 100) || '"', 'NULL')),
             HINT = 'A step is an event type (a key of cx.event_type), purchase, feedback or feedback:METRIC, each with or without @TOUCHPOINT (a key of cx.touchpoint), or @TOUCHPOINT alone. cx.journey_code has those that have happened.';
     END IF;
-    RETURN coalesce(v_codes, '{}');
+    RETURN v_codes;
 END
 $$;
 
@@ -188,7 +199,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION cxm.journeys(tstzrange, bigint[]) IS
-'The journeys of customers as of the caller''s snapshot: a row for each profile that stands today and has records (events, purchases, feedback; during, when given), with what all its identifiers did. Codes are those of cx.journey_code. profile_ids: only those profiles, by any id that they ever had; NULL = all. Exact and fresh: what is committed is in it, folded or not, and what was corrected or deleted is not. Error 22023 when something went that had never come, which is so when triggers were off while records were written: CALL cxm.rebuild_journeys().';
+'The journeys of customers as of the caller''s snapshot: a row for each profile that stands today and has records (events, purchases, feedback; during, when given), with what all its identifiers did. Codes are those of cx.journey_code. profile_ids: only those profiles, by any id that they ever had; NULL = all. Exact and fresh: what is committed is in it, folded or not, and what was corrected or deleted is not. Error 22023 when something went that had never come, which is so when triggers were off while records were written: the next run of cxm.fold_journeys() mends that.';
 
 CREATE FUNCTION cxm.journey_of(profile_id bigint, during tstzrange DEFAULT NULL) RETURNS cxm.journey
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -297,11 +308,19 @@ BEGIN
         SELECT coalesce(sum(n.n), 0) INTO v_rows FROM net AS n;
     END IF;
     RETURN v_rows;
+EXCEPTION
+    -- something went that had never come: one such identifier must not keep all others from being folded
+    WHEN invalid_parameter_value THEN
+        RAISE WARNING 'journeys of identifiers above % up to % are built anew: %', after, upto, SQLERRM
+            USING HINT = 'Triggers were off while records were written, or tables of journeys were changed by hand.';
+        SELECT count(*) INTO v_rows FROM cx.journey_delta AS d WHERE d.identifier_id > after AND d.identifier_id <= upto;
+        PERFORM cxm.rebuild_journey_range(after, upto);
+        RETURN v_rows;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.fold_journey_range(bigint, bigint) IS
-'Folds what came and went at the identifiers above after up to upto into cx.journey, in the caller''s transaction; returns the number of rows of cx.journey_delta that are folded. Waits while others fold.';
+'Folds what came and went at the identifiers above after up to upto into cx.journey, in the caller''s transaction; returns the number of rows of cx.journey_delta that are folded. Where something went that had never come, which is so when triggers were off, they are built anew, with a warning. Waits while others fold.';
 
 CREATE FUNCTION cxm.journey_delta_bound(after bigint, max_rows integer) RETURNS bigint
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE

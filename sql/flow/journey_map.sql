@@ -38,19 +38,9 @@ CREATE FUNCTION cxm.stage_codes(steps text[]) RETURNS integer[]
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_step text;
-    v_codes integer[] := '{}';
 BEGIN
-    FOREACH v_step IN ARRAY steps LOOP
-        BEGIN
-            v_codes := v_codes || cxm.journey_codes(v_step);
-        EXCEPTION
-            -- what a catalogue has lost since must not take the whole map along
-            WHEN undefined_object THEN NULL;
-        END;
-    END LOOP;
-    RETURN v_codes;
+    -- what a catalogue has lost since must not take the whole map along
+    RETURN ARRAY(SELECT DISTINCT c.code FROM unnest(steps) AS s(step) CROSS JOIN LATERAL unnest(cxm.codes_seen(s.step)) AS c(code) ORDER BY c.code);
 END
 $$;
 

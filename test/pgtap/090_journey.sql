@@ -1,8 +1,8 @@
 -- Journeys in the store: what cxm.journeys() shows is what a plain look at the records gives, whatever became of them
 BEGIN;
-SELECT plan(71);
+SELECT plan(75);
 SET LOCAL timezone = 'UTC';
-SET LOCAL client_min_messages = warning;
+SET LOCAL client_min_messages = error;
 
 -- the records of every customer by the names of their steps, without codes, deltas or journeys
 CREATE VIEW pg_temp.recorded AS
@@ -156,6 +156,17 @@ SELECT is((SELECT c.row_count FROM cxm.store_check() AS c WHERE c.table_name = '
 SELECT cxm.rebuild_journey_range(-9223372036854775808, 9223372036854775807) > 0 AS mended \gset
 SELECT pg_temp.is_right('building anew mends it');
 SELECT is_empty('SELECT * FROM cxm.journey_check()', 'for good');
+
+---- what went and had never come
+
+ALTER TABLE cx.event DISABLE TRIGGER journey_insert;
+INSERT INTO cx.event (occurred_at, event_type_id, identifier_id) SELECT '2026-05-05', min(event_type_id), min(identifier_id) FROM cx.event;
+ALTER TABLE cx.event ENABLE TRIGGER journey_insert;
+DELETE FROM cx.event WHERE occurred_at = '2026-05-05';
+SELECT throws_ok('SELECT count(*) FROM cxm.journeys()', '22023', NULL, 'is no journey');
+SELECT isnt_empty('SELECT * FROM cxm.journey_check()', 'the check finds it, and does not fail');
+SELECT cmp_ok(pg_temp.fold(), '>', 0::bigint, 'folding goes on');
+SELECT pg_temp.is_right('and mends it');
 
 ---- codes, directly
 

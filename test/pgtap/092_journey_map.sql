@@ -1,6 +1,6 @@
 -- The journey map: drop-off, touchpoints and scores at steps, against a plain restatement over the records
 BEGIN;
-SELECT plan(26);
+SELECT plan(31);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -152,6 +152,31 @@ SELECT results_eq($$SELECT s.answers, round(s.score::numeric, 6), round(s.lower:
       CROSS JOIN cxm.nps_interval(x.r) AS i$$, 'NPS with its interval');
 SELECT throws_ok($$SELECT * FROM cxm.score_at_step('nsp')$$, '42704', NULL, 'an unknown metric');
 SELECT throws_ok($$SELECT * FROM cxm.score_at_step('nps', '1 month')$$, '22023', NULL, 'a time of no certain length');
+
+---- what is not asked for costs nothing
+
+CREATE FUNCTION pg_temp.relations(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE 'EXPLAIN (FORMAT JSON) ' || query INTO plan;
+    RETURN QUERY SELECT DISTINCT m[1] FROM regexp_matches(plan::text, '"Relation Name": "([a-z_0-9]+)"', 'g') AS m;
+END
+$$;
+SELECT is_empty($$SELECT r FROM pg_temp.relations('SELECT touchpoint, nps FROM cx.touchpoint_scorecard') AS r WHERE r ~ '^(journey|event|purchase)'$$, 'scores alone read no journeys, events or purchases');
+SELECT isnt_empty($$SELECT r FROM pg_temp.relations('SELECT touchpoint, median_wait_seconds FROM cx.touchpoint_scorecard') AS r WHERE r = 'journey'$$, 'waits do');
+
+---- by several processes
+
+CREATE TEMPORARY TABLE alone AS SELECT (SELECT jsonb_agg(d) FROM cx.journey_dropoff AS d) AS dropoff, (SELECT jsonb_agg(t ORDER BY t.touchpoint_id) FROM cx.touchpoint_scorecard AS t) AS scorecard,
+    (SELECT jsonb_agg(s) FROM cxm.score_at_step('rating') AS s) AS scores;
+SET LOCAL min_parallel_table_scan_size = 0;
+SET LOCAL parallel_setup_cost = 0;
+SET LOCAL parallel_tuple_cost = 0;
+SET LOCAL max_parallel_workers_per_gather = 2;
+SELECT is((SELECT jsonb_agg(d) FROM cx.journey_dropoff AS d), (SELECT dropoff FROM alone), 'the same drop-off');
+SELECT is((SELECT jsonb_agg(t ORDER BY t.touchpoint_id) FROM cx.touchpoint_scorecard AS t), (SELECT scorecard FROM alone), 'the same touchpoints');
+SELECT is((SELECT jsonb_agg(s) FROM cxm.score_at_step('rating') AS s), (SELECT scores FROM alone), 'the same scores');
 
 SELECT * FROM finish();
 ROLLBACK;

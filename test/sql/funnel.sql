@@ -157,6 +157,7 @@ SELECT cxm.funnel('{}', ARRAY[1, 2], '1 day', 'default', '[{"codes": 1, "from": 
 SELECT cxm.funnel('{}', ARRAY[1, 2], '1 day', 'default', '[{"codes": 1, "from": 0}]');
 SELECT cxm.funnel('{}', ARRAY[1, 2], '1 day', 'default', '[{"codes": 1, "to": 3}]');
 SELECT cxm.funnel('{}', ARRAY[1, 2], '1 day', 'default', '[{"codes": 1, "til": 2}]');
+SELECT cxm.funnel('{}', ARRAY[1, 2], '1 day', 'default', '[{"codes": 1, "from": {}}]');
 SELECT cxm.funnel('{}', ARRAY[1, 2], '1 day', 'strict', '[{"codes": 1}]');
 SELECT cxm.funnel('{}', ARRAY[1, 2, 3], '1 day', 'any_order', '[{"codes": 1, "from": 2}]');
 SELECT cxm.funnel('{}', ARRAY[1, 2], '1 day', 'default', '[]', 'drop');

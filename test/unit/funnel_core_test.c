@@ -160,8 +160,8 @@ longest(bool cleanly)
 }
 
 /*
- * Entries, a time and a step each, in the order of time and step, are read until one interrupts; step 0 is an event that
- * fulfils none. Entries of one time and step are alike: of several, all but one are repeats.
+ * Entries, a time and a step each, in the order of time and step, are read until one interrupts; step 0 is an event
+ * that fulfils none. Entries of one time and step are alike: of several, all but one are repeats.
  */
 static void
 read_entries(void)
@@ -234,7 +234,8 @@ attempts(Answer *answer)
 			if (attempt.level >= k->from[x])
 				for (int y = 0; y < k->n; y++)
 					if (seen[y] && (k->excluded[y] >> x & 1) && k->at[y] > attempt.t[k->from[x] - 1] &&
-						(attempt.level >= k->to[x] ? k->at[y] < attempt.t[k->to[x] - 1] : k->at[y] - attempt.t[0] <= k->within))
+						(attempt.level >= k->to[x] ? k->at[y] < attempt.t[k->to[x] - 1] :
+						 k->at[y] - attempt.t[0] <= k->within))
 						is_void = true;
 		if (!is_void && is_better(&attempt, answer))
 			*answer = attempt;
@@ -318,7 +319,8 @@ any_order(Answer *answer)
 			for (int m = most(0, k->at[e], k->at[y], 0); a.level < m;)
 				a.t[a.level++] = k->at[y];
 		for (int y = 0; y < k->n && !k->cut; y++)
-			if (k->excluded[y] && k->at[y] > k->at[e] && k->at[y] <= end && (a.level < k->nsteps || k->at[y] < a.t[a.level - 1]))
+			if (k->excluded[y] && k->at[y] > k->at[e] && k->at[y] <= end &&
+				(a.level < k->nsteps || k->at[y] < a.t[a.level - 1]))
 				is_void = true;
 		if (!is_void && is_better(&a, answer))
 			*answer = a;
@@ -704,7 +706,8 @@ long_journeys(void)
 			steps[other] = kept;
 		}
 		plan = cxm_funnel_plan_codes(malloc(cxm_funnel_plan_size(n, ncodes, 0, NULL)), modes[round % 3],
-									 1000000 * (int64_t) next_random(2000), n, codes, ncodes, 0, NULL, NULL, NULL, NULL, false);
+									 1000000 * (int64_t) next_random(2000), n, codes, ncodes,
+									 0, NULL, NULL, NULL, NULL, false);
 		work = cxm_funnel_work(malloc(cxm_funnel_work_size(plan, count, false)), plan, count, false);
 		plain = malloc(cxm_funnel_plain_size(plan));
 		for (size_t i = 0; i < count; i++)
@@ -795,7 +798,8 @@ bench(void)
 			ncodes[s] = 1;
 		}
 		plan = cxm_funnel_plan_codes(malloc(cxm_funnel_plan_size(funnels[f].nsteps, ncodes, 0, NULL)), funnels[f].mode,
-									 INT64_C(7) * 86400 * 1000000, funnels[f].nsteps, codes, ncodes, 0, NULL, NULL, NULL, NULL, false);
+									 INT64_C(7) * 86400 * 1000000, funnels[f].nsteps, codes, ncodes,
+									 0, NULL, NULL, NULL, NULL, false);
 		work = cxm_funnel_work(malloc(cxm_funnel_work_size(plan, EVENTS, false)), plan, EVENTS, false);
 		plain = malloc(cxm_funnel_plain_size(plan));
 		for (int run = 0; run < RUNS; run++)
