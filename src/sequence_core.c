@@ -787,7 +787,7 @@ finish:
 }
 
 uint64_t
-cxm_sequence_count(const SequenceMachine *machine, const SequenceEvents *events, bool only_first, void *scratch,
+cxm_sequence_count(const SequenceMachine *machine, const SequenceEvents *events, bool only_first, void *memory,
 				   JourneyPoll poll, uint64_t *work)
 {
 	uint64_t	spent = 0;
@@ -802,7 +802,7 @@ cxm_sequence_count(const SequenceMachine *machine, const SequenceEvents *events,
 			matches += machine->exists[symbol_of(events, i)];
 	}
 	else if (machine->words > 1 || machine->pattern->comparisons > 0)
-		matches = count_any(machine, events, only_first, scratch, poll, &spent);
+		matches = count_any(machine, events, only_first, memory, poll, &spent);
 	else if (events->bytes == NULL)
 		matches = only_first ? count_untimed(machine, events, true, true, poll, &spent) :
 			count_untimed(machine, events, true, false, poll, &spent);

@@ -119,13 +119,13 @@ extern size_t cxm_sequence_scratch_size(const SequenceMachine *machine, size_t e
  * asked for. work, where not NULL, is how many words and comparisons it took.
  */
 extern uint64_t cxm_sequence_count(const SequenceMachine *machine, const SequenceEvents *events, bool only_first,
-								   void *scratch, JourneyPoll poll, uint64_t *work);
+								   void *memory, JourneyPoll poll, uint64_t *work);
 
 /*
  * The longest beginning of the pattern that occurs, by conditions taken, the earliest one of those: the events,
  * from 0, that take its conditions, into taken, which has room for one an element. How many they are is returned.
  */
 extern size_t cxm_sequence_trace(const SequenceMachine *machine, const SequenceEvents *events, size_t *taken,
-								 void *scratch, JourneyPoll poll, uint64_t *work);
+								 void *memory, JourneyPoll poll, uint64_t *work);
 
 #endif							/* SEQUENCE_CORE_H */
