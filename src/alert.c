@@ -11,10 +11,13 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/xact.h"
 #include "alert.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "direct.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
@@ -22,6 +25,7 @@
 #include "miscadmin.h"
 #include "notifier.h"
 #include "rows.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -39,6 +43,9 @@ extern PGDLLEXPORT Datum cxm_alerts_enabled(PG_FUNCTION_ARGS);
 
 /* more alerts than this in one statement come as one summary, so that a bulk load floods nobody */
 #define MAX_TOLD 100
+
+/* more alerts than this are written by one statement */
+#define MAX_SINGLE 16
 
 /* answers in one row of cx.rejection */
 #define MAX_REJECTED 10000
@@ -120,6 +127,8 @@ typedef struct Evaluation
 	/* of one attempt */
 	int64		only;			/* rule to try, or -1 for all of them together */
 	bool		in_subtransaction;
+	bool		is_connected;	/* to SPI */
+	bool		by_statement;	/* write no single rows */
 	Matches		found;
 	Telling		telling;
 	ArrayBuildState *follow_ups;
@@ -234,8 +243,18 @@ begin_subtransaction(Evaluation *e)
 	BeginInternalSubTransaction(NULL);
 	e->in_subtransaction = true;
 	MemoryContextSwitchTo(old);
+}
+
+static void
+connect_spi(Evaluation *e)
+{
+	MemoryContext old = CurrentMemoryContext;
+
+	if (e->is_connected)
+		return;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+	e->is_connected = true;
 	MemoryContextSwitchTo(old);
 }
 
@@ -412,6 +431,7 @@ run_with_arrays(Evaluation *e, SPIPlanPtr *plan, const char *sql, const Matches 
 	int			dims[1] = {(int) n};
 	int			lbs[1] = {1};
 
+	connect_spi(e);
 	for (Size i = 0; i < n; i++)
 	{
 		Datum		row[N_ALERT];
@@ -628,6 +648,7 @@ open_follow_ups(Evaluation *e)
 
 	if (e->follow_ups == NULL)
 		return;
+	connect_spi(e);
 	ids = makeArrayResult(e->follow_ups, e->outer);
 	run_plan(kept_plan(&plan, "SELECT cxm.try_open_follow_ups($1)", 1, types), &ids, NULL, SPI_OK_SELECT);
 }
@@ -650,31 +671,111 @@ note_alert(Evaluation *e, int64 alert_id, const Match *match)
 		note_follow_up(e, alert_id);
 }
 
+/* cx.alert as the store makes it */
+typedef enum AlertColumn
+{
+	ALERT_ID, ALERT_RULE_ID, ALERT_RULE_VERSION, ALERT_KIND, ALERT_FEEDBACK_ID, ALERT_KEY, ALERT_OCCURRED_AT,
+	ALERT_IDENTIFIER_ID, ALERT_METRIC, ALERT_SCORE, ALERT_FACTS, ALERT_SEVERITY, ALERT_CHANNEL, ALERT_OWNER,
+	ALERT_RAISED_AT, ALERT_RAISED_XID, ALERT_STATE, ALERT_LIMIT_KEY, ALERT_HELD_UNTIL, ALERT_RELEASED_AT,
+	ALERT_CLAIMED_AT, ALERT_CLAIMED_BY, ALERT_CLAIM_EXPIRES_AT, ALERT_ACKNOWLEDGED_AT, ALERT_ACKNOWLEDGED_BY,
+	ALERT_NOTE
+} AlertColumn;
+
+static const CxmColumn alert_columns[] =
+{
+	[ALERT_ID] = {"alert_id", INT8OID},
+	[ALERT_RULE_ID] = {"rule_id", INT4OID},
+	[ALERT_RULE_VERSION] = {"rule_version", INT4OID},
+	[ALERT_KIND] = {"kind", TEXTOID},
+	[ALERT_FEEDBACK_ID] = {"feedback_id", INT8OID},
+	[ALERT_KEY] = {"key", TEXTOID},
+	[ALERT_OCCURRED_AT] = {"occurred_at", TIMESTAMPTZOID},
+	[ALERT_IDENTIFIER_ID] = {"identifier_id", INT8OID},
+	[ALERT_METRIC] = {"metric", TEXTOID},
+	[ALERT_SCORE] = {"score", INT2OID},
+	[ALERT_FACTS] = {"facts", JSONBOID},
+	[ALERT_SEVERITY] = {"severity", TEXTOID},
+	[ALERT_CHANNEL] = {"channel", TEXTOID},
+	[ALERT_OWNER] = {"owner", TEXTOID},
+	[ALERT_RAISED_AT] = {"raised_at", TIMESTAMPTZOID},
+	[ALERT_RAISED_XID] = {"raised_xid", XID8OID},
+	[ALERT_STATE] = {"state", TEXTOID},
+	[ALERT_LIMIT_KEY] = {"limit_key", TEXTOID},
+	[ALERT_HELD_UNTIL] = {"held_until", TIMESTAMPTZOID},
+	[ALERT_RELEASED_AT] = {"released_at", TIMESTAMPTZOID},
+	[ALERT_CLAIMED_AT] = {"claimed_at", TIMESTAMPTZOID},
+	[ALERT_CLAIMED_BY] = {"claimed_by", TEXTOID},
+	[ALERT_CLAIM_EXPIRES_AT] = {"claim_expires_at", TIMESTAMPTZOID},
+	[ALERT_ACKNOWLEDGED_AT] = {"acknowledged_at", TIMESTAMPTZOID},
+	[ALERT_ACKNOWLEDGED_BY] = {"acknowledged_by", TEXTOID},
+	[ALERT_NOTE] = {"note", TEXTOID}
+};
+
+static CxmTable alerts = {
+	.name = "alert", .columns = alert_columns, .ncolumns = lengthof(alert_columns), .is_inserted_into = true
+};
+
+/* the columns that the values of a match go to */
+static const AlertColumn columns_of_match[N_ALERT] =
+{
+	[P_RULE_ID] = ALERT_RULE_ID,
+	[P_FEEDBACK_ID] = ALERT_FEEDBACK_ID,
+	[P_OCCURRED_AT] = ALERT_OCCURRED_AT,
+	[P_IDENTIFIER_ID] = ALERT_IDENTIFIER_ID,
+	[P_METRIC] = ALERT_METRIC,
+	[P_SCORE] = ALERT_SCORE,
+	[P_RULE_VERSION] = ALERT_RULE_VERSION,
+	[P_SEVERITY] = ALERT_SEVERITY,
+	[P_CHANNEL] = ALERT_CHANNEL,
+	[P_OWNER] = ALERT_OWNER
+};
+
+/*
+ * Write alerts one by one, without a statement; false when that cannot be.
+ * An answer that has an alert already makes it fail, and then all is written
+ * by statements, which leave such an answer out.
+ */
+static bool
+write_single(Evaluation *e, const Matches *plain)
+{
+	Relation	relation;
+
+	if (e->by_statement || plain->n > MAX_SINGLE)
+		return false;
+	relation = cxm_table_open(&alerts, get_namespace_oid("cx", true), RowExclusiveLock, ACL_INSERT | ACL_SELECT);
+	if (relation == NULL)
+		return false;
+	for (Size i = 0; i < plain->n; i++)
+	{
+		Datum		values[N_ALERT];
+		bool		nulls[N_ALERT];
+		CxmNewRow	row = {0};
+
+		alert_values(e, &plain->all[i], values, nulls);
+		for (int param = 0; param < N_ALERT; param++)
+		{
+			cxm_set_column(&row, columns_of_match[param], values[param]);
+			row.nulls[columns_of_match[param]] = nulls[param];
+		}
+		cxm_table_insert(&alerts, relation, &row);
+		note_alert(e, DatumGetInt64(row.values[ALERT_ID]), &plain->all[i]);
+	}
+	relation_close(relation, NoLock);
+	CommandCounterIncrement();
+	return true;
+}
+
 /* Alerts of rules that nothing else has a say in */
 static void
 write_plain(Evaluation *e, const Matches *plain)
 {
-	static SPIPlanPtr plan_one = NULL;
-	static SPIPlanPtr plan_many = NULL;
+	static SPIPlanPtr plan = NULL;
 	Size		place = 0;
 
-	if (plain->n == 0)
+	if (plain->n == 0 || write_single(e, plain))
 		return;
-	if (plain->n == 1)
-	{
-		Datum		values[N_ALERT];
-		bool		nulls[N_ALERT];
-		char		blanks[N_ALERT];
-
-		alert_values(e, &plain->all[0], values, nulls);
-		for (int i = 0; i < N_ALERT; i++)
-			blanks[i] = nulls[i] ? 'n' : ' ';
-		run_plan(kept_plan(&plan_one, ALERT_INTO "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)" ALERT_CONFLICT, N_ALERT, alert_types),
-				 values, blanks, SPI_OK_INSERT_RETURNING);
-	}
-	else
-		run_with_arrays(e, &plan_many, ALERT_INTO "SELECT * FROM " TEN_ARRAYS ALERT_CONFLICT, plain,
-						alert_values, alert_types, SPI_OK_INSERT_RETURNING);
+	run_with_arrays(e, &plan, ALERT_INTO "SELECT * FROM " TEN_ARRAYS ALERT_CONFLICT, plain,
+					alert_values, alert_types, SPI_OK_INSERT_RETURNING);
 
 	/* the rows come back in the order in which they went in, less those that were there already */
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -786,7 +887,7 @@ evaluate(Evaluation *e)
  * with nothing of it written.
  */
 static ErrorData *
-try_rules(Evaluation *e, int64 only)
+try_rules(Evaluation *e, int64 only, bool by_statement)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -794,6 +895,8 @@ try_rules(Evaluation *e, int64 only)
 
 	e->only = only;
 	e->in_subtransaction = false;
+	e->is_connected = false;
+	e->by_statement = by_statement;
 	memset(&e->found, 0, sizeof(Matches));
 	memset(&e->telling, 0, sizeof(Telling));
 	e->follow_ups = NULL;
@@ -802,7 +905,8 @@ try_rules(Evaluation *e, int64 only)
 		evaluate(e);
 		if (e->in_subtransaction)
 		{
-			SPI_finish();
+			if (e->is_connected)
+				SPI_finish();
 			ReleaseCurrentSubTransaction();
 		}
 	}
@@ -969,7 +1073,7 @@ try_one_by_one(Evaluation *e)
 	find_concerned(e);
 	for (uint32 i = 0; i < e->rules->n; i++)
 	{
-		ErrorData  *failure = e->concerned[i] ? try_rules(e, i) : NULL;
+		ErrorData  *failure = e->concerned[i] ? try_rules(e, i, true) : NULL;
 		ErrorData  *problem = failure != NULL ? try_record(e, i, failure) : NULL;
 
 		if (problem == NULL)
@@ -1043,7 +1147,8 @@ cxm_feedback_alert(PG_FUNCTION_ARGS)
 	}
 	else
 	{
-		if (try_rules(&e, -1) != NULL)
+		/* what is changed may have its alerts already */
+		if (try_rules(&e, -1, e.old_rows != NULL) != NULL && try_rules(&e, -1, true) != NULL)
 			try_one_by_one(&e);
 	}
 

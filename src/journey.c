@@ -396,8 +396,12 @@ cxm_journey_in(PG_FUNCTION_ARGS)
 			text = skip_space(text + 1);
 		}
 	}
-	if (why == NULL && *skip_space(text) != '\0')
-		why = "Nothing comes behind the closing brace.";
+	if (why == NULL)
+	{
+		text = skip_space(text);
+		if (*text != '\0')
+			why = "Nothing comes behind the closing brace.";
+	}
 	if (why != NULL)
 		ereturn(fcinfo->context, (Datum) 0,
 				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
@@ -475,7 +479,8 @@ cxm_journey_recv(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 				 errmsg("invalid binary form of type %s", "cxm.journey"),
-				 errdetail("Event %zu of %zu: %s.", Min(event + 1, view.count), view.count, why)));
+				 event < view.count ? errdetail("Event %zu of %zu: %s.", event + 1, view.count, why) :
+				 errdetail("Of %zu events: %s.", view.count, why)));
 	PG_RETURN_POINTER(value);
 }
 
@@ -727,6 +732,15 @@ cxm_journey_add(PG_FUNCTION_ARGS)
 	size_t		more = count_of(&b);
 	Bytes		a;
 	Datum		sum;
+
+	/* the first one stays packed, for most groups of a rollup have no other */
+	if (is_state && entry == 0 && journey_entry(b.start, b.size) == 0)
+	{
+		a = bytes_of(PG_GETARG_DATUM(0));
+		if (count_of(&a) == 0)
+			PG_RETURN_DATUM(b.copy != NULL ? PointerGetDatum(b.copy) : PG_GETARG_DATUM(1));
+		free_bytes(&a);
+	}
 
 	if (entry == 0 || journey_count((const uint8_t *) VARDATA(state)) + more > room ||
 		(entry == JOURNEY_NARROW && !fits_narrow((const uint8_t *) VARDATA(state), &b)))

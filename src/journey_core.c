@@ -102,12 +102,10 @@ cxm_journey_check(const JourneyView *view, JourneyPoll poll, size_t *event)
 	bool		is_largest_unit = view->unit == JOURNEY_DAY;
 	uint64_t	used = (uint64_t) view->count * (uint64_t) view->bits;
 
-	*event = 0;
+	*event = view->count;
 	if (view->count == 0)
 		return view->first != 0 || view->unit != JOURNEY_DAY || view->code_shift != 0 || view->bits != 0 ?
 			"an empty journey has a header of its own" : NULL;
-	if (view->bits > 0 && journey_offset(view, 0) != 0)
-		return "the first time is not that of the first event";
 	for (size_t i = 0; i < view->count; i++)
 	{
 		uint64_t	next_offset = view->bits == 0 ? 0 : journey_offset(view, i);
@@ -118,6 +116,8 @@ cxm_journey_check(const JourneyView *view, JourneyPoll poll, size_t *event)
 			poll();
 		if (next_offset < offset || (next_offset == offset && next_code < code))
 			return "it is before the event in front of it";
+		if (i == 0 && next_offset != 0)
+			return "its time is not the first one";
 		if (next_offset > limit)
 			return "its time is out of range";
 		if (!is_largest_unit)
@@ -126,7 +126,7 @@ cxm_journey_check(const JourneyView *view, JourneyPoll poll, size_t *event)
 		code = next_code;
 		codes |= (uint32_t) code;
 	}
-	*event = 0;
+	*event = view->count;
 	if (!is_largest_unit)
 		return "a larger unit of time divides all gaps";
 	if (bits_of(offset) != view->bits)

@@ -276,7 +276,7 @@ extern const char *cxm_journey_open(const uint8_t *bytes, size_t size, JourneyVi
 
 /*
  * Check what cxm_journey_open() does not: order, range, and that this is the one packed form of its events. NULL, or
- * what is wrong, and with which event, from 0.
+ * what is wrong, and with which event, from 0; their number where it is wrong with all of them.
  */
 extern const char *cxm_journey_check(const JourneyView *view, JourneyPoll poll, size_t *event);
 

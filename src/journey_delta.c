@@ -511,6 +511,13 @@ next_record(Tuplestorestate *store, int pointer, TupleTableSlot *slot, const Col
 	return true;
 }
 
+static bool
+is_same_record(const Record *a, const Record *b)
+{
+	return a->has_identifier == b->has_identifier && a->identifier == b->identifier && a->at == b->at
+		&& memcmp(&a->step, &b->step, sizeof(Step)) == 0;
+}
+
 /* Rows that came count, rows that went count against; what an UPDATE left as it was does neither */
 static void
 add_rows(Rows *rows, const TriggerData *trigger, const Columns *columns, TupleTableSlot *slot)
@@ -532,7 +539,7 @@ add_rows(Rows *rows, const TriggerData *trigger, const Columns *columns, TupleTa
 			has_new = next_record(came, came_pointer, slot, columns, &new_record);
 		if (has_old)
 			has_old = next_record(went, went_pointer, slot, columns, &old_record);
-		is_same = has_new && has_old && memcmp(&new_record, &old_record, sizeof(Record)) == 0;
+		is_same = has_new && has_old && is_same_record(&new_record, &old_record);
 		if (has_old && !is_same)
 			add_row(rows, &old_record, -1);
 		if (has_new && !is_same)

@@ -15,11 +15,16 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
+#include "direct.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "notifier.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -141,15 +146,11 @@ cxm_get_notify_mode(PG_FUNCTION_ARGS)
 
 /* posting */
 
+/* more than this are written by one statement */
+#define MAX_SINGLE 16
+
 #define POST_COLUMNS \
 	"INSERT INTO cx.outbox AS o (channel, payload, sent_at, held) "
-
-static Statement post_one = {
-	POST_COLUMNS
-	"VALUES ($1, $2, CASE WHEN $3 THEN pg_catalog.clock_timestamp() END, $4) "
-	"RETURNING o.outbox_id, o.payload",
-	4, {TEXTOID, JSONBOID, BOOLOID, BOOLOID}, NULL
-};
 
 static Statement post_many = {
 	POST_COLUMNS
@@ -159,48 +160,100 @@ static Statement post_many = {
 	4, {TEXTOID, JSONBARRAYOID, BOOLOID, BOOLOID}, NULL
 };
 
+/* cx.outbox as the store makes it */
+typedef enum OutboxColumn
+{
+	OUTBOX_ID, OUTBOX_CHANNEL, OUTBOX_PAYLOAD, OUTBOX_CREATED_AT, OUTBOX_POSTED_XID, OUTBOX_HELD, OUTBOX_SENT_AT
+} OutboxColumn;
+
+static const CxmColumn outbox_columns[] =
+{
+	[OUTBOX_ID] = {"outbox_id", INT8OID},
+	[OUTBOX_CHANNEL] = {"channel", TEXTOID},
+	[OUTBOX_PAYLOAD] = {"payload", JSONBOID},
+	[OUTBOX_CREATED_AT] = {"created_at", TIMESTAMPTZOID},
+	[OUTBOX_POSTED_XID] = {"posted_xid", XID8OID},
+	[OUTBOX_HELD] = {"held", BOOLOID},
+	[OUTBOX_SENT_AT] = {"sent_at", TIMESTAMPTZOID}
+};
+
+static CxmTable outbox = {
+	.name = "outbox", .columns = outbox_columns, .ncolumns = lengthof(outbox_columns), .is_inserted_into = true
+};
+
+/* who sends what one call posts */
+typedef struct Posting
+{
+	const char *channel;
+	CxmNotifyMode mode;
+	bool		is_direct;
+} Posting;
+
+static void
+give_to_sender(const Posting *posting, int64 outbox_id, Datum payload)
+{
+	if (posting->is_direct)
+	{
+		Jsonb	   *json = DatumGetJsonbP(payload);
+
+		notify(posting->channel, outbox_id, JsonbToCString(NULL, &json->root, VARSIZE(json)));
+	}
+	else if (posting->mode != CXM_NOTIFY_OFF)
+		cxm_posted(outbox_id);
+}
+
+static bool
+post_single(const Posting *posting, const Datum *payloads, int n)
+{
+	Relation	relation;
+
+	if (n > MAX_SINGLE)
+		return false;
+	relation = cxm_table_open(&outbox, get_namespace_oid("cx", true), RowExclusiveLock, ACL_INSERT | ACL_SELECT);
+	if (relation == NULL)
+		return false;
+	for (int i = 0; i < n; i++)
+	{
+		CxmNewRow	row = {0};
+
+		cxm_set_column(&row, OUTBOX_CHANNEL, CStringGetTextDatum(posting->channel));
+		cxm_set_column(&row, OUTBOX_PAYLOAD, payloads[i]);
+		cxm_set_column(&row, OUTBOX_HELD, BoolGetDatum(posting->mode == CXM_NOTIFY_OFF));
+		if (posting->is_direct)
+			cxm_set_column(&row, OUTBOX_SENT_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+		cxm_table_insert(&outbox, relation, &row);
+		give_to_sender(posting, DatumGetInt64(row.values[OUTBOX_ID]), payloads[i]);
+	}
+	relation_close(relation, NoLock);
+	CommandCounterIncrement();
+	return true;
+}
+
 /*
  * A full queue would make the writer's COMMIT fail, so what does not fit
  * waits in the outbox, for the worker where there is one.
  */
-static void
-post(const char *channel, Statement *statement, Datum payloads)
-{
-	CxmNotifyMode mode = mode_in_force();
-	bool		is_direct = mode == CXM_NOTIFY_DIRECT && cxm_notify_queue_usage() < CXM_FULLEST_QUEUE;
-	Datum		args[4];
-	uint64		n;
-
-	SPI_connect();
-	args[0] = CStringGetTextDatum(channel);
-	args[1] = payloads;
-	args[2] = BoolGetDatum(is_direct);
-	args[3] = BoolGetDatum(mode == CXM_NOTIFY_OFF);
-	n = run(statement, args);
-	for (uint64 i = 0; i < n; i++)
-	{
-		int64		outbox_id = DatumGetInt64(value_of(i, 1));
-
-		if (is_direct)
-		{
-			Jsonb	   *payload = DatumGetJsonbP(value_of(i, 2));
-
-			notify(channel, outbox_id, JsonbToCString(NULL, &payload->root, VARSIZE(payload)));
-		}
-		else if (mode != CXM_NOTIFY_OFF)
-			cxm_posted(outbox_id);
-	}
-	SPI_finish();
-}
-
 void
 cxm_post_notifications(const char *channel, const Datum *payloads, int n)
 {
-	if (n == 1)
-		post(channel, &post_one, payloads[0]);
-	else if (n > 1)
-		post(channel, &post_many,
-			 PointerGetDatum(construct_array((Datum *) payloads, n, JSONBOID, -1, false, TYPALIGN_INT)));
+	Posting		posting = {.channel = channel, .mode = mode_in_force()};
+	Datum		args[4];
+	uint64		nposted;
+
+	if (n == 0)
+		return;
+	posting.is_direct = posting.mode == CXM_NOTIFY_DIRECT && cxm_notify_queue_usage() < CXM_FULLEST_QUEUE;
+	if (post_single(&posting, payloads, n))
+		return;
+	SPI_connect();
+	args[0] = CStringGetTextDatum(channel);
+	args[1] = PointerGetDatum(construct_array(unconstify(Datum *, payloads), n, JSONBOID, -1, false, TYPALIGN_INT));
+	args[2] = BoolGetDatum(posting.is_direct);
+	args[3] = BoolGetDatum(posting.mode == CXM_NOTIFY_OFF);
+	nposted = run(&post_many, args);
+	for (uint64 i = 0; i < nposted; i++)
+		give_to_sender(&posting, DatumGetInt64(value_of(i, 1)), value_of(i, 2));
+	SPI_finish();
 }
 
 /*

@@ -188,7 +188,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION cxm.journeys(tstzrange, bigint[]) IS
-'The journeys of customers as of the caller''s snapshot: a row for each profile that stands today and has records (events, purchases, feedback; during, when given), with what all its identifiers did. Codes are those of cx.journey_code. profile_ids: only those profiles, by any id that they ever had; NULL = all. Exact and fresh: what is committed is in it, folded or not, and what was corrected or deleted is not. Error 22000 when something went that had never come, which is so when triggers were off while records were written: CALL cxm.rebuild_journeys().';
+'The journeys of customers as of the caller''s snapshot: a row for each profile that stands today and has records (events, purchases, feedback; during, when given), with what all its identifiers did. Codes are those of cx.journey_code. profile_ids: only those profiles, by any id that they ever had; NULL = all. Exact and fresh: what is committed is in it, folded or not, and what was corrected or deleted is not. Error 22023 when something went that had never come, which is so when triggers were off while records were written: CALL cxm.rebuild_journeys().';
 
 CREATE FUNCTION cxm.journey_of(profile_id bigint, during tstzrange DEFAULT NULL) RETURNS cxm.journey
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -235,6 +235,8 @@ LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 SET work_mem = '64MB'
+-- in order of the identifiers, which is that of the pages
+SET enable_hashagg = off
 AS $$
 DECLARE
     v_rows bigint;
@@ -242,37 +244,58 @@ DECLARE
 BEGIN
     PERFORM cxm.lock_journeys();
 
-    WITH gone AS (
-        DELETE FROM cx.journey_delta AS d
-        WHERE d.identifier_id > after AND d.identifier_id <= upto
-        RETURNING d.identifier_id, d.at, d.code, d.weight
-    ), net AS MATERIALIZED (
-        SELECT g.identifier_id, count(*) AS n, bool_or(g.weight < 0) AS is_less,
-               cxm.journey_agg(g.at, g.code) FILTER (WHERE g.weight > 0) AS came,
-               cxm.journey_agg(g.at, g.code) FILTER (WHERE g.weight < 0) AS went
-        FROM gone AS g
-        GROUP BY g.identifier_id
-    ), base AS MATERIALIZED (
-        -- rows are found once, and stay where they are: nobody else writes them
-        SELECT n.identifier_id, n.is_less, n.came, n.went, j.ctid AS place
-        FROM net AS n
-        LEFT JOIN cx.journey AS j ON j.identifier_id = n.identifier_id
-    ), folded AS (
-        UPDATE cx.journey AS j
-        SET journey = CASE WHEN b.is_less THEN j.journey OPERATOR(cxm.+) b.came OPERATOR(cxm.-) b.went ELSE j.journey OPERATOR(cxm.+) b.came END
-        FROM base AS b
-        WHERE j.ctid = b.place
-    ), added AS (
-        INSERT INTO cx.journey (identifier_id, journey)
-        SELECT b.identifier_id, CASE WHEN b.is_less THEN b.came OPERATOR(cxm.-) b.went ELSE b.came END
-        FROM base AS b
-        WHERE b.place IS NULL
-    )
-    SELECT coalesce(sum(n.n), 0), array_agg(n.identifier_id) FILTER (WHERE n.is_less)
-    INTO v_rows, v_less
-    FROM net AS n;
+    -- mostly nothing went, and then it is half the work; what goes between the two statements is left to the next run
+    IF EXISTS (SELECT FROM cx.journey_delta AS d WHERE d.identifier_id > after AND d.identifier_id <= upto AND d.weight < 0) THEN
+        WITH gone AS (
+            DELETE FROM cx.journey_delta AS d
+            WHERE d.identifier_id > after AND d.identifier_id <= upto
+            RETURNING d.identifier_id, d.at, d.code, d.weight
+        ), net AS MATERIALIZED (
+            SELECT g.identifier_id, count(*) AS n, bool_or(g.weight < 0) AS is_less,
+                   cxm.journey_agg(g.at, g.code) FILTER (WHERE g.weight > 0) AS came,
+                   cxm.journey_agg(g.at, g.code) FILTER (WHERE g.weight < 0) AS went
+            FROM gone AS g
+            GROUP BY g.identifier_id
+        ), folded AS (
+            UPDATE cx.journey AS j
+            SET journey = j.journey OPERATOR(cxm.+) n.came OPERATOR(cxm.-) n.went
+            FROM net AS n
+            WHERE j.identifier_id = n.identifier_id
+            RETURNING j.identifier_id
+        ), added AS (
+            INSERT INTO cx.journey (identifier_id, journey)
+            SELECT n.identifier_id, n.came OPERATOR(cxm.-) n.went
+            FROM net AS n
+            WHERE NOT EXISTS (SELECT FROM folded AS f WHERE f.identifier_id = n.identifier_id)
+        )
+        SELECT coalesce(sum(n.n), 0), array_agg(n.identifier_id) FILTER (WHERE n.is_less)
+        INTO v_rows, v_less
+        FROM net AS n;
 
-    DELETE FROM cx.journey AS j WHERE j.identifier_id = ANY (v_less) AND cxm.count(j.journey) = 0;
+        DELETE FROM cx.journey AS j WHERE j.identifier_id = ANY (v_less) AND cxm.count(j.journey) = 0;
+    ELSE
+        WITH gone AS (
+            DELETE FROM cx.journey_delta AS d
+            WHERE d.identifier_id > after AND d.identifier_id <= upto AND d.weight > 0
+            RETURNING d.identifier_id, d.at, d.code
+        ), net AS MATERIALIZED (
+            SELECT g.identifier_id, count(*) AS n, cxm.journey_agg(g.at, g.code) AS came
+            FROM gone AS g
+            GROUP BY g.identifier_id
+        ), folded AS (
+            UPDATE cx.journey AS j
+            SET journey = j.journey OPERATOR(cxm.+) n.came
+            FROM net AS n
+            WHERE j.identifier_id = n.identifier_id
+            RETURNING j.identifier_id
+        ), added AS (
+            INSERT INTO cx.journey (identifier_id, journey)
+            SELECT n.identifier_id, n.came
+            FROM net AS n
+            WHERE NOT EXISTS (SELECT FROM folded AS f WHERE f.identifier_id = n.identifier_id)
+        )
+        SELECT coalesce(sum(n.n), 0) INTO v_rows FROM net AS n;
+    END IF;
     RETURN v_rows;
 END
 $$;

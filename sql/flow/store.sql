@@ -208,6 +208,10 @@ AS $$
         ('writer', 'SELECT, INSERT, UPDATE', '{invitation,invitation_token,contact_clock,quota_stripe,referral_code,referral}'),
         ('writer', 'SELECT, INSERT, DELETE', '{quota_place,quota_excess}'),
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{survey_candidate}'),
+        -- enough to answer, not to read an answer
+        ('writer', 'SELECT', '{employee_wave,employee_question,employee_group}'),
+        ('writer', 'SELECT, DELETE', '{employee_ticket}'),
+        ('writer', 'INSERT', '{employee_answer}'),
         ('agent', 'UPDATE', '{alert}'),
         ('agent', 'INSERT, UPDATE', '{delivery,delivery_event}'),
         ('agent', 'INSERT, UPDATE', '{follow_up}'),
@@ -222,7 +226,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION cxm.store_privileges() IS
-'What cxm.grant_store() grants on the tables of schema cx, beyond SELECT on all of them for a reader and an agent.';
+'What cxm.grant_store() grants on the tables of schema cx, beyond SELECT for a reader and an agent on all of them but employee_answer and employee_ticket.';
 
 CREATE FUNCTION cxm.grant_store(role_name text, level text DEFAULT 'reader') RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -255,7 +259,13 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA cx TO %I', role_name);
 
     IF level IN ('reader', 'agent') THEN
-        EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA cx TO %I', role_name);
+        -- not what employees say before it is published
+        FOR v_privilege IN
+            SELECT c.relname AS table_name FROM pg_class AS c
+            WHERE c.relnamespace = 'cx'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname NOT IN ('employee_answer', 'employee_ticket')
+        LOOP
+            EXECUTE format('GRANT SELECT ON cx.%I TO %I', v_privilege.table_name, role_name);
+        END LOOP;
     END IF;
     FOR v_privilege IN SELECT p.privileges, p.table_name FROM cxm.store_privileges() AS p WHERE p.level = grant_store.level LOOP
         EXECUTE format('GRANT %s ON cx.%I TO %I', v_privilege.privileges, v_privilege.table_name, role_name);
@@ -267,7 +277,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.grant_store(text, text) IS
-'Gives a role what it needs in the store. reader: read every table and view; writer: send records by the ingest functions or by writing to attached tables, link, merge and unmerge, run matchings and decide on matches; agent: a reader who also claims and acknowledges alerts, and works on follow-ups and conversations; sender: claims deliveries with the addresses of customers, and says what became of them. Plain GRANTs, which the owner of the store can add to or revoke. Error on an unknown role or level.';
+'Gives a role what it needs in the store. reader: read every table and view but the answers and tickets of employees; writer: send records by the ingest functions or by writing to attached tables, link, merge and unmerge, run matchings and decide on matches; agent: a reader who also claims and acknowledges alerts, and works on follow-ups and conversations; sender: claims deliveries with the addresses of customers, and says what became of them. Plain GRANTs, which the owner of the store can add to or revoke. Error on an unknown role or level.';
 
 CREATE FUNCTION cxm.store_check(OUT table_name text, OUT problem text, OUT row_count bigint) RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL SAFE

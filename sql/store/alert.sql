@@ -245,7 +245,6 @@ CREATE UNIQUE INDEX alert_rule_key_key ON cx.alert (rule_id, key) WHERE key IS N
 CREATE INDEX alert_pending_idx ON cx.alert (alert_id) WHERE acknowledged_at IS NULL AND limit_key IS NULL;
 CREATE INDEX alert_held_until_idx ON cx.alert (held_until) WHERE held_until IS NOT NULL;
 CREATE INDEX alert_suppressed_idx ON cx.alert (rule_id, limit_key) WHERE limit_key IS NOT NULL;
-CREATE INDEX alert_raised_at_idx ON cx.alert USING brin (raised_at);
 CREATE INDEX alert_raised_xid_idx ON cx.alert (raised_xid);
 
 COMMENT ON TABLE cx.alert IS 'Alerts raised, once for a (rule, feedback) or (rule, key), in the transaction that wrote the feedback. It outlives the feedback row. What a throttle or storm cap suppressed is here too, in state suppressed.';

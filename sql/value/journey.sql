@@ -39,7 +39,7 @@ CREATE TYPE cxm.journey (
     SEND = cxm.journey_send,
     INTERNALLENGTH = VARIABLE,
     ALIGNMENT = int4,
-    STORAGE = external
+    STORAGE = main
 );
 
 COMMENT ON TYPE cxm.journey IS

@@ -1,6 +1,6 @@
 -- Journeys in the store: what cxm.journeys() shows is what a plain look at the records gives, whatever became of them
 BEGIN;
-SELECT plan(58);
+SELECT plan(71);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -156,6 +156,56 @@ SELECT is((SELECT c.row_count FROM cxm.store_check() AS c WHERE c.table_name = '
 SELECT cxm.rebuild_journey_range(-9223372036854775808, 9223372036854775807) > 0 AS mended \gset
 SELECT pg_temp.is_right('building anew mends it');
 SELECT is_empty('SELECT * FROM cxm.journey_check()', 'for good');
+
+---- codes, directly
+
+SELECT is(cxm.journey_code('event', (SELECT event_type_id FROM cx.event_type WHERE key = 'view')), cxm.journey_code('event', (SELECT event_type_id FROM cx.event_type WHERE key = 'view'), 'ignored'),
+          'a step has one code');
+SELECT throws_ok($$SELECT cxm.journey_code('visit', 1)$$, '22023', NULL, 'an unknown kind');
+SELECT throws_ok($$SELECT cxm.journey_code('event')$$, '22023', NULL, 'an event without its type');
+SELECT throws_ok($$SELECT cxm.journey_code(NULL)$$, '22023', NULL, 'NULL');
+SELECT throws_ok('CREATE TRIGGER x AFTER INSERT ON cx.metric FOR EACH STATEMENT EXECUTE FUNCTION cxm.journey_delta(''event''); INSERT INTO cx.metric (metric, family, scale_min, scale_max) VALUES (''x'', ''rating'', 1, 5)',
+                 '39P01', NULL, 'a trigger on something else');
+SELECT throws_ok($$SELECT cxm.add_journey_triggers('cx.metric')$$, '42809', NULL, 'which is not made either');
+
+---- rights: who sends records need not be able to read journeys
+
+CREATE ROLE cxm_test_writer;
+CREATE ROLE cxm_test_reader;
+SELECT cxm.grant_store('cxm_test_writer', 'writer'), cxm.grant_store('cxm_test_reader', 'reader');
+SET LOCAL ROLE cxm_test_writer;
+SELECT lives_ok($$SELECT cxm.track('never seen', '{"email": "ann@example.com"}', touchpoint => 'never seen')$$, 'a writer writes, also at a step that is new');
+SELECT throws_ok('SELECT count(*) FROM cxm.journeys()', '42501', NULL, 'and reads no journeys');
+RESET ROLE;
+SET LOCAL ROLE cxm_test_reader;
+SELECT ok((SELECT count(*) > 0 FROM cxm.journeys()) AND cxm.journey_codes('never seen') <> '{}' AND (SELECT count(*) = 0 FROM cxm.journey_check()), 'a reader reads them');
+SELECT throws_ok('SELECT cxm.fold_journey_range(1, 2)', '42501', NULL, 'and does not fold them');
+RESET ROLE;
+
+---- plans
+
+CREATE FUNCTION pg_temp.nodes(query text) RETURNS TABLE (node text, relation text) LANGUAGE plpgsql AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE 'EXPLAIN (FORMAT JSON) ' || query INTO plan;
+    RETURN QUERY
+    WITH RECURSIVE tree (item) AS (
+        SELECT (plan -> 0 -> 'Plan')::jsonb
+        UNION ALL
+        SELECT child FROM tree, jsonb_array_elements(tree.item -> 'Plans') AS child
+    )
+    SELECT item ->> 'Node Type', item ->> 'Relation Name' FROM tree;
+END
+$$;
+SET LOCAL enable_seqscan = off;
+SELECT is_empty($$SELECT * FROM pg_temp.nodes('SELECT * FROM cxm.journeys(NULL, ''{1}'')') WHERE node ~ 'Seq Scan'$$, 'one customer is found by indexes alone');
+RESET enable_seqscan;
+SET LOCAL min_parallel_table_scan_size = 0;
+SET LOCAL parallel_setup_cost = 0;
+SET LOCAL parallel_tuple_cost = 0;
+SELECT isnt_empty($$SELECT * FROM pg_temp.nodes('SELECT sum(cxm.count(journey)) FROM cxm.journeys()') WHERE node = 'Gather'$$, 'all customers by several processes');
+SELECT is_empty($$SELECT * FROM pg_temp.nodes('SELECT sum(cxm.count(journey)) FROM cxm.journeys(''[2026-01-01,2026-02-01)'')') WHERE node = 'Function Scan'$$, 'the function is gone from the plan');
 
 SELECT * FROM finish();
 ROLLBACK;

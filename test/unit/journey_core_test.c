@@ -316,7 +316,7 @@ test_refusals(void)
 		{7, 0x80, "the length does not agree with the number of events"},
 		{15, 0x7F, NULL},
 		{15, 0x80, "the first time is out of range"},
-		{18, 0x0D, "the first time is not that of the first event"},
+		{18, 0x0D, "its time is not the first one"},
 		{18, 0x08, NULL},
 		{18, 0x00, "a larger unit of time divides all gaps"},
 		{18, 0x1C, "there is something behind the last time"},

@@ -1,0 +1,79 @@
+/*
+ * src/direct.h
+ *		Single rows of the store's tables, read and written without a plan.
+ *
+ * Copyright (c) 2026, cxm developers
+ */
+#ifndef CXM_DIRECT_H
+#define CXM_DIRECT_H
+
+#include "access/relscan.h"
+#include "cxm.h"
+#include "executor/tuptable.h"
+#include "nodes/execnodes.h"
+#include "utils/rel.h"
+
+/* a column, as the store makes it */
+typedef struct CxmColumn
+{
+	const char *name;
+	Oid			type;
+} CxmColumn;
+
+#define CXM_MAX_COLUMNS 32
+#define CXM_MAX_KEY 5
+#define CXM_MAX_KEYS 2
+
+/* where rows are looked up: an index of exactly these columns, of integers and texts */
+typedef struct CxmKey
+{
+	int			n;
+	int			columns[CXM_MAX_KEY];	/* counted from 0 */
+	bool		(*has_where) (const List *predicate);	/* of a partial index: is it the one? */
+	bool		is_unique;
+} CxmKey;
+
+/* a table of schema cx; the first column has its number, by default */
+typedef struct CxmTable
+{
+	const char *name;
+	const CxmColumn *columns;
+	int			ncolumns;
+	int			nkeys;
+	CxmKey		keys[CXM_MAX_KEYS];
+	bool		is_inserted_into;
+	bool		is_updated;
+
+	/* what was found out about it, good until it changes */
+	struct CxmTable *next;		/* of all that were looked at */
+	MemoryContext context;
+	EState	   *estate;
+	ResultRelInfo *info;
+	ExprState **defaults;
+	Oid		   *indexes;		/* of info->ri_NumIndices */
+	Oid			relid;
+	Oid			index_of[CXM_MAX_KEYS];
+	bool		is_listed;
+	bool		is_known;
+	bool		is_plain;
+} CxmTable;
+
+/* a row to be inserted; columns that are not given get their defaults */
+typedef struct CxmNewRow
+{
+	Datum		values[CXM_MAX_COLUMNS];
+	bool		nulls[CXM_MAX_COLUMNS];
+	bool		is_given[CXM_MAX_COLUMNS];
+} CxmNewRow;
+
+extern Relation cxm_table_open(CxmTable *table, Oid schema, LOCKMODE lock, AclMode privileges);
+extern void cxm_table_insert(CxmTable *table, Relation relation, CxmNewRow *row);
+
+static inline void
+cxm_set_column(CxmNewRow *row, int column, Datum value)
+{
+	row->values[column] = value;
+	row->is_given[column] = true;
+}
+
+#endif							/* CXM_DIRECT_H */

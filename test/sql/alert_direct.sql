@@ -1,0 +1,108 @@
+-- What users put on cx.alert and cx.outbox holds for the single rows that are written without a statement, too.
+\set SHOW_CONTEXT never
+\pset null '(null)'
+SET client_min_messages = warning;
+SET timezone = 'UTC';
+SELECT cxm.create_store('UTC') IS NOT NULL AS made;
+SELECT cxm.add_alert_rule('unhappy', metric => 'nps', score_max => 6);
+SET cxm.notify_mode = off;
+
+CREATE FUNCTION pg_temp.written() RETURNS TABLE (alert_id bigint, feedback bigint, owner text, told bigint)
+LANGUAGE sql AS $$
+    SELECT a.alert_id, a.feedback_id, a.owner, (SELECT count(*) FROM cx.outbox AS o WHERE o.payload->>'alert_id' = a.alert_id::text)
+    FROM cx.alert AS a ORDER BY 1
+$$;
+
+-- an answer that has its alert already raises no other, and what comes with it is not lost; numbers may be left out
+INSERT INTO cx.feedback (feedback_id, metric, score, occurred_at) VALUES (1, 'nps', 0, '2020-01-01');
+INSERT INTO cx.feedback (feedback_id, metric, score, occurred_at) VALUES (1, 'nps', 0, '2020-01-02');
+INSERT INTO cx.feedback (feedback_id, metric, score, occurred_at) VALUES (1, 'nps', 0, '2020-01-03'), (2, 'nps', 1, '2020-01-03');
+SELECT feedback, told FROM pg_temp.written();
+SELECT count(*) FROM cx.rejection;
+
+-- many at once are written by one statement; each is told as one is
+TRUNCATE cx.alert, cx.outbox, cx.feedback RESTART IDENTITY;
+INSERT INTO cx.feedback (metric, score) SELECT 'nps', 0 FROM generate_series(1, 16);
+INSERT INTO cx.feedback (metric, score) SELECT 'nps', 0 FROM generate_series(1, 17);
+SELECT count(*), sum(told), min(feedback), max(feedback) FROM pg_temp.written();
+SELECT count(DISTINCT payload - 'alert_id' - 'feedback_id') FROM cx.outbox;
+SELECT count(*), count(DISTINCT (kind, severity, state, rule_version, raised_xid IS NOT NULL, raised_at IS NOT NULL)) FROM cx.alert;
+
+-- a trigger
+TRUNCATE cx.alert, cx.outbox, cx.feedback RESTART IDENTITY;
+CREATE FUNCTION public.to_anna() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.owner := 'anna'; RETURN NEW; END $$;
+CREATE TRIGGER to_anna BEFORE INSERT ON cx.alert FOR EACH ROW EXECUTE FUNCTION public.to_anna();
+INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0);
+SELECT * FROM pg_temp.written();
+ALTER TABLE cx.alert DISABLE TRIGGER to_anna;
+INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0);
+SELECT * FROM pg_temp.written();
+DROP TRIGGER to_anna ON cx.alert;
+DROP FUNCTION public.to_anna();
+
+-- a column with a default, and its going
+ALTER TABLE cx.alert ADD COLUMN region text DEFAULT 'north';
+INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0);
+SELECT alert_id, region FROM cx.alert WHERE alert_id = 3;
+ALTER TABLE cx.alert DROP COLUMN region;
+INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0);
+SELECT alert_id, feedback, told FROM pg_temp.written() WHERE alert_id = 4;
+
+-- another default, an index more
+ALTER TABLE cx.alert ALTER COLUMN owner SET DEFAULT 'nobody', ALTER COLUMN kind SET DEFAULT 'reply';
+CREATE INDEX alert_owner_idx ON cx.alert (owner);
+INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0);
+SELECT kind, owner FROM cx.alert WHERE alert_id = 5;
+SET enable_seqscan = off;
+SELECT count(*) FROM cx.alert WHERE owner IS NULL;
+RESET enable_seqscan;
+ALTER TABLE cx.alert ALTER COLUMN owner DROP DEFAULT, ALTER COLUMN kind SET DEFAULT 'answer';
+
+-- a constraint: the answer is kept, the refusal recorded, and tried again once the constraint has gone
+ALTER TABLE cx.alert ADD CONSTRAINT no_zero CHECK (score > 0) NOT VALID;
+INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0), ('nps', 1);
+SELECT count(*) FROM cx.feedback;
+SELECT count(*) FROM cx.alert WHERE alert_id > 5;
+SELECT kind, record, sqlstate FROM cx.rejection;
+ALTER TABLE cx.alert DROP CONSTRAINT no_zero;
+CALL cxm.replay_rejections();
+SELECT score FROM cx.alert WHERE feedback_id IN (6, 7) ORDER BY 1;
+ALTER TABLE cx.outbox ADD CONSTRAINT no_alerts CHECK (channel <> 'cxm_alert') NOT VALID;
+INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0);
+SELECT count(*) FROM cx.alert WHERE feedback_id = 8;
+SELECT kind, record, sqlstate FROM cx.rejection;
+ALTER TABLE cx.outbox DROP CONSTRAINT no_alerts;
+
+-- row security, for whom it holds
+TRUNCATE cx.alert, cx.outbox, cx.feedback, cx.rejection RESTART IDENTITY;
+CREATE ROLE regress_cxm_direct;
+SELECT cxm.grant_store('regress_cxm_direct', 'writer');
+ALTER TABLE cx.alert ENABLE ROW LEVEL SECURITY;
+SET ROLE regress_cxm_direct;
+INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0);
+RESET ROLE;
+SELECT count(*) FROM cx.alert;
+SELECT sqlstate FROM cx.rejection;
+CREATE POLICY all_rows ON cx.alert TO regress_cxm_direct USING (true) WITH CHECK (true);
+SET ROLE regress_cxm_direct;
+INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0);
+RESET ROLE;
+SELECT feedback, told FROM pg_temp.written();
+DROP POLICY all_rows ON cx.alert;
+ALTER TABLE cx.alert DISABLE ROW LEVEL SECURITY;
+SET ROLE regress_cxm_direct;
+INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0);
+RESET ROLE;
+SELECT feedback, told FROM pg_temp.written();
+
+-- the right to write it
+REVOKE INSERT ON cx.alert FROM regress_cxm_direct;
+SET ROLE regress_cxm_direct;
+INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0);
+RESET ROLE;
+SELECT count(*) FROM cx.alert;
+SELECT count(*) FROM cx.rejection WHERE sqlstate = '42501' AND record->'feedback_ids' = '[4]';
+
+DROP OWNED BY regress_cxm_direct;
+DROP ROLE regress_cxm_direct;
+DROP SCHEMA cx CASCADE;
