@@ -734,7 +734,6 @@ count_any(const SequenceMachine *machine, const SequenceEvents *events, bool onl
 	Run			run = {0};
 	uint64_t	matches = 0;
 	uint64_t	next_poll = POLL_WORK;
-	bool		any = false;
 	bool		passed;			/* the event at hand cannot be of the next match */
 
 	run.machine = machine;
@@ -752,7 +751,6 @@ count_any(const SequenceMachine *machine, const SequenceEvents *events, bool onl
 		}
 		if (!machine->exists[symbol_of(events, i)])
 			continue;
-		any = true;
 		passed = false;
 		while (machine->pattern->comparisons > 0 && !passed && compare_times(&run, i))
 		{
@@ -778,7 +776,7 @@ count_any(const SequenceMachine *machine, const SequenceEvents *events, bool onl
 			start_match(&run);
 		}
 	}
-	if (any ? ends_empty(&run) : only_first && machine->pattern->empty_from == 0)
+	if (ends_empty(&run))
 		matches++;
 
 finish:
@@ -800,6 +798,13 @@ cxm_sequence_count(const SequenceMachine *machine, const SequenceEvents *events,
 			matches = 1;
 		for (size_t i = 0; i < events->count && !only_first; i++)
 			matches += machine->exists[symbol_of(events, i)];
+	}
+	else if (machine->pattern->empty_from == 0)
+	{
+		/* it never holds where there is an event, and is complete where they are over */
+		matches = only_first;
+		for (size_t i = 0; i < events->count && matches == 0; i++)
+			matches = machine->exists[symbol_of(events, i)];
 	}
 	else if (machine->words > 1 || machine->pattern->comparisons > 0)
 		matches = count_any(machine, events, only_first, memory, poll, &spent);
