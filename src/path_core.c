@@ -215,8 +215,8 @@ add_sum(PathPair *pair, uint64_t high, uint64_t low)
 }
 
 /*
- * A table of many gaps lies in slow memory, so first all places are asked for, and then they are looked at: by that time
- * they have come.
+ * A table of many gaps lies in slow memory, so first all places are asked for, and then they are looked at: by that
+ * time they have come.
  */
 bool
 cxm_path_table_add(PathTable *table, const PathTransition *transitions, size_t n)

@@ -97,7 +97,10 @@ typedef struct SequenceEvents
 	const JourneyView *view;
 } SequenceEvents;
 
-/* Parse; elements has room for as many as the text has bytes. Where it is wrong, the byte, from 0, is told. */
+/*
+ * Parse; elements has room for as many as the text has bytes, or for SEQUENCE_MAX_ELEMENTS. Where it is wrong, the
+ * byte, from 0, is told.
+ */
 extern SequenceStatus cxm_sequence_parse(const char *text, size_t length, size_t conditions,
 										 SequenceElement *elements, SequencePattern *pattern, size_t *position);
 
