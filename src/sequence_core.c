@@ -735,6 +735,7 @@ count_any(const SequenceMachine *machine, const SequenceEvents *events, bool onl
 	uint64_t	matches = 0;
 	uint64_t	next_poll = POLL_WORK;
 	bool		passed;			/* the event at hand cannot be of the next match */
+	bool		is_short = machine->words == 1 && machine->pattern->exact == 0;
 
 	run.machine = machine;
 	run.events = events;
@@ -751,6 +752,16 @@ count_any(const SequenceMachine *machine, const SequenceEvents *events, bool onl
 		}
 		if (!machine->exists[symbol_of(events, i)])
 			continue;
+		/* nothing has begun, and this event begins nothing: most events are such */
+		if (is_short && run.scratch.active[0] == 1 && run.scratch.live[0] == 0 && (machine->times[0] & 1) == 0 &&
+			(machine->takes[symbol_of(events, i)] & 1) == 0)
+		{
+			run.scratch.came[0] = 0;
+			run.previous = i;
+			run.fresh = false;
+			run.work++;
+			continue;
+		}
 		passed = false;
 		while (machine->pattern->comparisons > 0 && !passed && compare_times(&run, i))
 		{
