@@ -436,14 +436,14 @@ cxm_journey_out(PG_FUNCTION_ARGS)
 	{
 		if (i % STRIDE == 0)
 			CHECK_FOR_INTERRUPTS();
-		if ((Size) text.len > MaxAllocSize - 2 * JOURNEY_EVENT_TEXT)
+		if ((Size) text.len > MaxAllocSize - JOURNEY_EVENT_TEXT - 2)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 					 errmsg("a journey of %zu events is too large for a text", view.count),
 					 errdetail("A text takes at most %llu bytes.", (unsigned long long) MaxAllocSize),
 					 errhint("Read it with cxm.events(), in binary form, or in parts with cxm.slice().")));
 		if (i > 0)
-			appendStringInfoCharMacro(&text, ',');
+			appendStringInfoChar(&text, ',');
 		enlargeStringInfo(&text, JOURNEY_EVENT_TEXT);
 		text.len += (int) cxm_journey_format(journey_at(&view, i), journey_code(&view, i), text.data + text.len);
 	}
@@ -638,7 +638,7 @@ grow_state(const Bytes *state, uint64 more, size_t entry, int64_t start)
 {
 	uint64		count = (uint64) count_of(state) + more;
 	uint64		least = VARHDRSZ + JOURNEY_HEADER + count * entry;
-	uint64		size = least <= FIRST_STATE ? FIRST_STATE : least <= SECOND_STATE ? SECOND_STATE : pg_nextpower2_64(least);
+	uint64		size = least <= FIRST_STATE ? FIRST_STATE : Max(pg_nextpower2_64(least), SECOND_STATE);
 	struct varlena *grown;
 	uint8_t    *loose;
 
@@ -871,7 +871,7 @@ is_equal(FunctionCallInfo fcinfo)
 	return equal;
 }
 
-/* By the events, the earliest first, each by time and code; where one journey is the beginning of the other, it is less */
+/* By the events, the earliest first, each by time and code; the beginning of a journey is less than the whole */
 static int
 compare(FunctionCallInfo fcinfo)
 {
@@ -1082,7 +1082,8 @@ cxm_journey_slice(PG_FUNCTION_ARGS)
 	range_deserialize(state->range, range, &lower, &upper, &is_empty);
 	bytes = packed_bytes(PG_GETARG_DATUM(0), state->buffer, &view);
 	from = is_empty || lower.infinite ? 0 : events_until(&view, DatumGetTimestampTz(lower.val), !lower.inclusive);
-	to = is_empty ? 0 : upper.infinite ? view.count : events_until(&view, DatumGetTimestampTz(upper.val), upper.inclusive);
+	to = is_empty ? 0 : upper.infinite ? view.count :
+		events_until(&view, DatumGetTimestampTz(upper.val), upper.inclusive);
 	/* bytes whose times do not ascend are found out when they are decoded */
 	to = Max(from, to);
 	set_room(state->buffer, to - from);

@@ -11,9 +11,9 @@
  * A kernel that needs few of the times opens a view instead and asks journey_code(), journey_at() (journey_core.h);
  * where view.code_shift is 0, which is the rule, view.codes are the codes, a byte each.
  *
- * Both give what is packed and what an aggregate has not packed yet, and raise data_corrupted (XX001) for bytes that are
- * no journey. What they give is good until the next call with the same buffer, and a view only in the memory context
- * of the call.
+ * Both take what is packed and what an aggregate has not packed yet, and raise data_corrupted (XX001) for bytes that
+ * are no journey. What they give is good until the next call with the same buffer, and a view only as long as the
+ * memory context of the call.
  *
  * Copyright (c) 2026, cxm developers
  */

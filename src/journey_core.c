@@ -186,7 +186,7 @@ cxm_journey_bisect(const JourneyView *view, int64_t at)
 	return low;
 }
 
-/* The first of the events from i on whose time is no whole number of units after the first; the divisor is a constant */
+/* On to the first event whose time is no whole number of units after the first; the divisor is a constant */
 #define SKIP_MULTIPLES(usecs) \
 	while (i < end && ((uint64_t) at[i] - first) % (usecs) == 0) \
 		i++
@@ -658,7 +658,7 @@ cxm_journey_parse(const char **text, int64_t *at, int32_t *code)
 	if (**text == '-' || **text == '+')
 		(*text)++;
 	value = parse_digits(text, 1, 10);
-	if (value < 0 || (**text >= '0' && **text <= '9') || value > (is_negative ? INT64_C(2147483648) : INT64_C(2147483647)))
+	if (value < 0 || (**text >= '0' && **text <= '9') || value > (int64_t) INT32_MAX + is_negative)
 	{
 		*text = start;
 		return "A code is a whole number from -2147483648 to 2147483647.";

@@ -189,7 +189,8 @@ cxm_zone_periods_cover(CxmZonePeriods *periods, int64_t first, int64_t last)
 		from = Min(from, table->start[0]);
 		to = Max(to, table->start[table->npieces]);
 	}
-	margin = Min((int64_t) (((uint64_t) to - (uint64_t) from) / 4), INT64_C(400) * 365 * USECS_PER_DAY) + 32 * USECS_PER_DAY;
+	margin = (int64_t) (((uint64_t) to - (uint64_t) from) / 4);
+	margin = Min(margin, INT64_C(400) * 365 * USECS_PER_DAY) + 32 * USECS_PER_DAY;
 	from = from < MIN_TIMESTAMP + margin ? MIN_TIMESTAMP : from - margin;
 	to = to > END_TIMESTAMP - margin ? END_TIMESTAMP : to + margin;
 

@@ -17,11 +17,13 @@
 #include "cxm.h"
 #include "journey.h"
 #include "miscadmin.h"
+#include "nodes/primnodes.h"
 #include "period.h"
 #include "retention_core.h"
 #include "rows.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rangetypes.h"
 #include "utils/timestamp.h"
@@ -47,12 +49,29 @@ PG_FUNCTION_INFO_V1(cxm_retention_flags_add);
 PG_FUNCTION_INFO_V1(cxm_retention_flags_combine);
 PG_FUNCTION_INFO_V1(cxm_retention_flags_final);
 
+/* most arguments that a function has after the journey */
+#define MAX_ARGUMENTS	11
+
+/* an argument as it was when the question was asked */
+typedef struct Argument
+{
+	bool		constant;		/* it is the same in every row */
+	bool		by_value;
+	int16		length;			/* of its type; -1 for a varlena */
+	bool		is_null;
+	Datum		value;			/* when by value */
+	Size		size;			/* when not: bytes, without a varlena's header */
+	Size		room;
+	char	   *bytes;
+} Argument;
+
 /* a question about journeys, and room to answer it */
 typedef struct Question
 {
 	MemoryContext context;
 	bool		asked;
-	bool		stable;			/* the arguments are the same for every row */
+	int			narguments;		/* those after the journey */
+	Argument	arguments[MAX_ARGUMENTS];
 	CxmCodeMarks marks;
 	size_t		large_room;
 	CxmZonePeriods periods;
@@ -76,6 +95,7 @@ typedef struct Question
  *--------------------------------------------------------------------------------------------------------
  */
 
+/* The question that a function keeps from row to row */
 static Question *
 own_question(FunctionCallInfo fcinfo)
 {
@@ -83,16 +103,119 @@ own_question(FunctionCallInfo fcinfo)
 
 	if (q == NULL)
 	{
+		Node	   *expr = fcinfo->flinfo->fn_expr;
+		List	   *args = expr && IsA(expr, FuncExpr) ? ((FuncExpr *) expr)->args : NIL;
+
 		q = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Question));
 		q->context = fcinfo->flinfo->fn_mcxt;
 		q->periods.context = q->context;
 		q->buffer = cxm_journey_buffer(q->context);
-		q->stable = true;
-		for (int i = 1; i < PG_NARGS(); i++)
-			q->stable = q->stable && get_fn_expr_arg_stable(fcinfo->flinfo, i);
+		q->narguments = PG_NARGS() - 1;
+		Assert(q->narguments <= MAX_ARGUMENTS);
+		for (int i = 0; i < q->narguments; i++)
+		{
+			Argument   *argument = &q->arguments[i];
+			Oid			type = get_fn_expr_argtype(fcinfo->flinfo, i + 1);
+
+			argument->constant = i + 1 < list_length(args) && IsA(list_nth(args, i + 1), Const);
+			if (OidIsValid(type))
+				get_typlenbyval(type, &argument->length, &argument->by_value);
+		}
 		fcinfo->flinfo->fn_extra = q;
 	}
 	return q;
+}
+
+/* The bytes of an argument that is passed by reference; may copy a value that is stored elsewhere */
+static const char *
+argument_bytes(const Argument *argument, Datum value, Size *size)
+{
+	struct varlena *varlena = (struct varlena *) DatumGetPointer(value);
+
+	if (argument->length > 0)
+	{
+		*size = (Size) argument->length;
+		return DatumGetPointer(value);
+	}
+	if (VARATT_IS_EXTERNAL_EXPANDED(varlena))
+	{
+		/* what PL/pgSQL makes of arrays; as a rule it has the flat one at hand */
+		ExpandedArrayHeader *expanded = (ExpandedArrayHeader *) DatumGetEOHP(value);
+
+		if (expanded->ea_magic == EA_MAGIC && expanded->fvalue)
+			varlena = (struct varlena *) expanded->fvalue;
+	}
+	varlena = pg_detoast_datum_packed(varlena);
+	*size = VARSIZE_ANY_EXHDR(varlena);
+	return VARDATA_ANY(varlena);
+}
+
+/*
+ * Is the question still the one that was asked? A parameter is the same for every row of a query, but PL/pgSQL keeps
+ * what a function knows from one evaluation of an expression to the next, so only constants are taken for granted.
+ */
+static bool
+same_question(FunctionCallInfo fcinfo, const Question *q)
+{
+	if (!q->asked)
+		return false;
+	for (int i = 0; i < q->narguments; i++)
+	{
+		const Argument *argument = &q->arguments[i];
+		const char *bytes;
+		Size		size;
+
+		if (argument->constant)
+			continue;
+		if (argument->is_null != PG_ARGISNULL(i + 1))
+			return false;
+		if (argument->is_null)
+			continue;
+		if (argument->by_value)
+		{
+			if (argument->value != PG_GETARG_DATUM(i + 1))
+				return false;
+			continue;
+		}
+		bytes = argument_bytes(argument, PG_GETARG_DATUM(i + 1), &size);
+		if (size != argument->size || memcmp(bytes, argument->bytes, size) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* From now on this is the question */
+static void
+remember_question(FunctionCallInfo fcinfo, Question *q)
+{
+	for (int i = 0; i < q->narguments; i++)
+	{
+		Argument   *argument = &q->arguments[i];
+		const char *bytes;
+
+		/* a caller that does not tell types is asked anew each time */
+		if (argument->length == 0)
+			return;
+		argument->is_null = PG_ARGISNULL(i + 1);
+		if (argument->constant || argument->is_null)
+			continue;
+		if (argument->by_value)
+		{
+			argument->value = PG_GETARG_DATUM(i + 1);
+			continue;
+		}
+		bytes = argument_bytes(argument, PG_GETARG_DATUM(i + 1), &argument->size);
+		if (argument->size > argument->room)
+		{
+			if (argument->bytes)
+				pfree(argument->bytes);
+			argument->room = 0;
+			argument->bytes = MemoryContextAlloc(q->context, argument->size);
+			argument->room = argument->size;
+		}
+		memcpy(argument->bytes, bytes, argument->size);
+	}
+	q->asked = true;
 }
 
 static char *
@@ -407,6 +530,9 @@ ask_retention(FunctionCallInfo fcinfo, Question *q)
 	static const char *const cohorts[] = {"first_ever", "first_in_range", "recurring"};
 	static const char *const criteria[] = {"on", "on_or_after"};
 
+	if (same_question(fcinfo, q))
+		return;
+	q->asked = false;
 	forget_codes(q);
 	mark_codes_arg(fcinfo, 1, q, CXM_MARK_START);
 	mark_codes_arg(fcinfo, 2, q, CXM_MARK_RETURN);
@@ -421,7 +547,7 @@ ask_retention(FunctionCallInfo fcinfo, Question *q)
 	q->rule.on_or_after = word_arg(fcinfo, 9, "criterion", criteria, lengthof(criteria), "on or on_or_after") == 1;
 	rolling_arg(fcinfo, 10, q);
 	as_of_arg(fcinfo, 11, q);
-	q->asked = q->stable;
+	remember_question(fcinfo, q);
 }
 
 /*
@@ -435,8 +561,7 @@ cxm_retention_periods(PG_FUNCTION_ARGS)
 	size_t		n;
 
 	/* what is asked is checked even where there is nobody to ask it about */
-	if (!q->asked)
-		ask_retention(fcinfo, q);
+	ask_retention(fcinfo, q);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	read_events(q, PG_GETARG_DATUM(0));
@@ -463,12 +588,15 @@ cxm_retention_periods(PG_FUNCTION_ARGS)
 static void
 ask_activity(FunctionCallInfo fcinfo, Question *q)
 {
+	if (same_question(fcinfo, q))
+		return;
+	q->asked = false;
 	forget_codes(q);
 	mark_codes_arg(fcinfo, 1, q, CXM_MARK_START);
 	periods_args(fcinfo, 2, 3, 4, q);
 	during_arg(fcinfo, 5, q);
 	as_of_arg(fcinfo, 6, q);
-	q->asked = q->stable;
+	remember_question(fcinfo, q);
 }
 
 /* The periods of the events that were read, up to as_of, in what was room for events */
@@ -492,8 +620,7 @@ cxm_active_periods_of(PG_FUNCTION_ARGS)
 	size_t		n;
 	ArrayType  *array;
 
-	if (!q->asked)
-		ask_activity(fcinfo, q);
+	ask_activity(fcinfo, q);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	read_events(q, PG_GETARG_DATUM(0));
@@ -530,8 +657,7 @@ cxm_lifecycle_periods(PG_FUNCTION_ARGS)
 	int64_t		from;
 	int64_t		to;
 
-	if (!q->asked)
-		ask_activity(fcinfo, q);
+	ask_activity(fcinfo, q);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	read_events(q, PG_GETARG_DATUM(0));

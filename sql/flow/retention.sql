@@ -77,15 +77,16 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF breakdown IS NOT NULL AND breakdown NOT IN ('touchpoint', 'location', 'product', 'employee', 'source') AND breakdown !~ '^(property|trait):.' THEN
+    IF breakdown IS NOT NULL AND breakdown !~ '^(property|trait):.'
+       AND breakdown NOT IN ('touchpoint', 'location', 'region', 'product', 'category', 'employee', 'source', 'kind', 'metric', 'currency') THEN
         RAISE EXCEPTION 'there is no breakdown by "%"', left(breakdown, 100)
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Break down by touchpoint, location, product, employee or source of the records, by property:NAME, or by trait:NAME of the customers.';
+                  HINT = 'Break down by touchpoint, location, region, product, category, employee, source, kind, metric, currency or property:NAME of the records, or by trait:NAME of the customers.';
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION cxm.check_breakdown(text) IS 'Error 22023 unless a report can be broken down by this: touchpoint, location, product, employee, source, property:NAME, trait:NAME; NULL = not broken down.';
+COMMENT ON FUNCTION cxm.check_breakdown(text) IS 'Error 22023 unless a report can be broken down by this: touchpoint, location, region, product, category, employee, source, kind, metric, currency, property:NAME, trait:NAME; NULL = not broken down.';
 
 CREATE FUNCTION cxm.journeys_by(breakdown text, codes integer[])
 RETURNS TABLE (profile_id bigint, value text, journey cxm.journey)
@@ -114,51 +115,51 @@ BEGIN
         RETURN;
     END IF;
 
-    RETURN QUERY
-    WITH step AS (
-        -- 0 and '' for what is not there, so that the join can be a hash join
-        SELECT DISTINCT e.code, e.kind, coalesce(e.event_type_id, 0) AS event_type_id, coalesce(e.metric, '') AS metric, coalesce(e.touchpoint_id, 0) AS touchpoint_id
-        FROM cx.journey_code_entry AS e
-        WHERE codes IS NULL OR e.code = ANY (codes)
-    ), of_customer AS (
-        SELECT p.canonical_id, r.value, cxm.journey_agg(r.occurred_at, s.code) AS journey
+    -- 0 and '' for what is not there, so that the join with the codes can be a hash join; no more of the records than is asked
+    RETURN QUERY EXECUTE format($query$
+        SELECT p.canonical_id, %1$s::text AS value, cxm.journey_agg(r.occurred_at, s.code)
         FROM (
-            SELECT 'event' AS kind, e.occurred_at, e.identifier_id, e.event_type_id, '' COLLATE "C" AS metric, e.touchpoint_id,
-                   CASE v_kind WHEN 'touchpoint' THEN e.touchpoint_id::text WHEN 'location' THEN e.location_id::text WHEN 'product' THEN e.product_id::text
-                               WHEN 'employee' THEN e.employee_id::text WHEN 'source' THEN e.source_id::text ELSE e.properties ->> v_name END AS value
+            SELECT 'event' AS kind, e.occurred_at, e.identifier_id, e.event_type_id, NULL::text COLLATE "C" AS metric, NULL::text COLLATE "C" AS currency,
+                   e.touchpoint_id, e.location_id, e.product_id, e.employee_id, e.source_id, e.properties
             FROM cx.event AS e
             UNION ALL
-            SELECT 'purchase', e.occurred_at, e.identifier_id, 0, '', e.touchpoint_id,
-                   CASE v_kind WHEN 'touchpoint' THEN e.touchpoint_id::text WHEN 'location' THEN e.location_id::text WHEN 'product' THEN e.product_id::text
-                               WHEN 'employee' THEN e.employee_id::text WHEN 'source' THEN e.source_id::text ELSE e.properties ->> v_name END
+            SELECT 'purchase', e.occurred_at, e.identifier_id, 0, NULL, e.currency,
+                   e.touchpoint_id, e.location_id, e.product_id, e.employee_id, e.source_id, e.properties
             FROM cx.purchase AS e
             UNION ALL
-            SELECT 'feedback', e.occurred_at, e.identifier_id, 0, e.metric, e.touchpoint_id,
-                   CASE v_kind WHEN 'touchpoint' THEN e.touchpoint_id::text WHEN 'location' THEN e.location_id::text WHEN 'product' THEN e.product_id::text
-                               WHEN 'employee' THEN e.employee_id::text WHEN 'source' THEN e.source_id::text ELSE e.properties ->> v_name END
+            SELECT 'feedback', e.occurred_at, e.identifier_id, 0, e.metric, NULL,
+                   e.touchpoint_id, e.location_id, e.product_id, e.employee_id, e.source_id, e.properties
             FROM cx.feedback AS e
         ) AS r
-        JOIN step AS s ON s.kind = r.kind AND s.event_type_id = r.event_type_id AND s.metric = r.metric AND s.touchpoint_id = coalesce(r.touchpoint_id, 0)
+        JOIN (
+            SELECT DISTINCT e.code, e.kind, coalesce(e.event_type_id, 0) AS event_type_id, coalesce(e.metric, '') AS metric, coalesce(e.touchpoint_id, 0) AS touchpoint_id
+            FROM cx.journey_code_entry AS e
+            WHERE $1 IS NULL OR e.code = ANY ($1)
+        ) AS s ON s.kind = r.kind AND s.event_type_id = r.event_type_id AND s.metric = coalesce(r.metric, '') AND s.touchpoint_id = coalesce(r.touchpoint_id, 0)
         JOIN cx.identifier AS i ON i.identifier_id = r.identifier_id
         JOIN cx.profile AS p ON p.profile_id = i.profile_id
-        GROUP BY p.canonical_id, r.value
-    )
-    SELECT c.canonical_id,
-           CASE v_kind
-               WHEN 'touchpoint' THEN (SELECT k.key FROM cx.touchpoint AS k WHERE k.touchpoint_id = c.value::integer)
-               WHEN 'location' THEN (SELECT k.key FROM cx.location AS k WHERE k.location_id = c.value::integer)
-               WHEN 'product' THEN (SELECT k.key FROM cx.product AS k WHERE k.product_id = c.value::integer)
-               WHEN 'employee' THEN (SELECT k.key FROM cx.employee AS k WHERE k.employee_id = c.value::integer)
-               WHEN 'source' THEN (SELECT k.source FROM cx.source AS k WHERE k.source_id = c.value::integer)
-               ELSE c.value
-           END,
-           c.journey
-    FROM of_customer AS c;
+        %2$s
+        GROUP BY 1, 2
+    $query$,
+        CASE WHEN v_kind = 'property' THEN format('(r.properties ->> %L)', v_name)
+             WHEN v_kind IN ('kind', 'metric', 'currency') THEN 'r.' || v_kind
+             WHEN v_kind IN ('source', 'region', 'category') THEN 'k.' || v_kind
+             ELSE 'k.key' END,
+        CASE v_kind
+            WHEN 'touchpoint' THEN 'LEFT JOIN cx.touchpoint AS k ON k.touchpoint_id = r.touchpoint_id'
+            WHEN 'location' THEN 'LEFT JOIN cx.location AS k ON k.location_id = r.location_id'
+            WHEN 'region' THEN 'LEFT JOIN cx.location AS k ON k.location_id = r.location_id'
+            WHEN 'product' THEN 'LEFT JOIN cx.product AS k ON k.product_id = r.product_id'
+            WHEN 'category' THEN 'LEFT JOIN cx.product AS k ON k.product_id = r.product_id'
+            WHEN 'employee' THEN 'LEFT JOIN cx.employee AS k ON k.employee_id = r.employee_id'
+            WHEN 'source' THEN 'LEFT JOIN cx.source AS k ON k.source_id = r.source_id'
+            ELSE '' END)
+    USING codes;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.journeys_by(text, integer[]) IS
-'Journeys broken down: a row for each customer and each value that their records have, with the journey of the records that have it (value NULL: of those that have none); by trait:NAME a row a customer, with the value of the golden record. breakdown: touchpoint, location, product, employee, source (keys), property:NAME, trait:NAME. codes: only records with these codes in journeys (NULL = all); by trait, the whole journeys. Reads the records themselves. Error 22023 for another breakdown.';
+'Journeys broken down: a row for each customer and each value that their records have, with the journey of the records that have it (value NULL: of those that have none); by trait:NAME a row a customer, with the value of the golden record. breakdown: touchpoint, location, product, employee (keys), region, category, source, kind (event, purchase, feedback), metric, currency, property:NAME, trait:NAME. codes: only records with these codes in journeys (NULL = all); by trait, the whole journeys. Reads the records themselves. Error 22023 for another breakdown.';
 
 ---- Retention
 
@@ -325,6 +326,58 @@ $$;
 
 COMMENT ON FUNCTION cxm.retention_curve(text, text, text, integer, tstzrange, text, integer, text, text, interval, timestamptz, text) IS
 'Retention over all cohorts of cxm.retention_report(), a row for each number of periods: the mean of the cohorts whose period of that number is complete. cohorts_counted: those with customers; cohort_size, customers: their sums; weighted_mean: of the shares, each cohort by its size (customers / cohort_size); simple_mean: each cohort alike. Both 0 to 1, NULL without customers. Arguments and errors as in the report.';
+
+CREATE FUNCTION cxm.retention_customers(
+    start_step text,
+    return_step text,
+    cohort_at timestamptz,
+    number integer,
+    came_back boolean DEFAULT true,
+    period text DEFAULT 'month',
+    during tstzrange DEFAULT NULL,
+    time_zone text DEFAULT NULL,
+    week_start integer DEFAULT NULL,
+    cohorts text DEFAULT 'first_ever',
+    criterion text DEFAULT 'on',
+    rolling interval DEFAULT NULL,
+    as_of timestamptz DEFAULT now())
+RETURNS TABLE (profile_id bigint)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_periods record;
+    v_start_codes integer[] := cxm.step_codes(start_step);
+    v_return_codes integer[] := cxm.step_codes(return_step);
+    v_cohort integer;
+BEGIN
+    v_periods := cxm.report_periods(period, time_zone, week_start, NULL, as_of, number);
+    v_cohort := cxm.period_number(cohort_at, period, v_periods.time_zone, v_periods.week_start);
+    IF v_cohort IS NULL OR came_back IS NULL THEN
+        RAISE EXCEPTION '% must not be NULL', CASE WHEN came_back IS NULL THEN 'came_back' ELSE 'cohort_at' END
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+
+    RETURN QUERY
+    SELECT r.profile_id
+    FROM (
+        SELECT j.profile_id, cxm.retention_periods(j.journey, v_start_codes, v_return_codes, v_periods.period, v_periods.time_zone, v_periods.week_start, during, number, cohorts, criterion, rolling, v_periods.as_of) AS pairs
+        FROM cxm.journeys() AS j
+        OFFSET 0
+    ) AS r
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE r.pairs[i][2] = -1) > 0 AS is_in, count(*) FILTER (WHERE r.pairs[i][2] = number) > 0 AS is_back
+        FROM generate_subscripts(r.pairs, 1) AS s (i)
+        WHERE r.pairs[i][1] = v_cohort
+    ) AS c
+    WHERE c.is_in AND c.is_back = came_back
+    ORDER BY r.profile_id;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.retention_customers(text, text, timestamptz, integer, boolean, text, tstzrange, text, integer, text, text, interval, timestamptz) IS
+'Who they are, that cxm.retention_report() counts: the customers (profile_id) of one cohort who came back in the period of a number, or with came_back = false those who did not. cohort_at: any time in the period of the cohort, such as starts_at of the report. Other arguments and errors as in the report, but during NULL is all time; error 22004: cohort_at or came_back is NULL.';
 
 ---- Lifecycle
 

@@ -152,6 +152,7 @@ ours()
 			timed "$serial; SET work_mem = '1GB'" "SELECT (r[1])::integer AS first, (r[2])::integer AS second, count(*)
 				FROM (SELECT cxm.retention(ARRAY[code = 3, code = 5]) AS r FROM bench_event GROUP BY customer) AS v GROUP BY 1, 2"
 			;;
+		count) timed "$serial; SET work_mem = '1GB'" "SELECT n::integer AS first, 0 AS second, count(*) FROM (SELECT count(*) AS n FROM bench_event GROUP BY customer) AS v GROUP BY 1" ;;
 	esac
 }
 
@@ -227,7 +228,11 @@ for events in $SIZES; do
 		run -c "COPY (SELECT customer, extract(epoch FROM at)::bigint, code FROM bench_event ORDER BY customer, at) TO STDOUT" | clickhouse -q "INSERT INTO event FORMAT TabSeparated"
 		clickhouse -q "OPTIMIZE TABLE event FINAL"
 		compare "$events events, matrix of weeks / ClickHouse" matrix clickhouse_matrix 0.5 same
-		compare "$events events, retention() of rows / ClickHouse" rows clickhouse_rows - same
+		# customers mixed in time: what takes long is to find the group of each row
+		if [ "$events" -lt 10000000 ]; then
+			compare "$events events, retention() of rows / ClickHouse" rows clickhouse_rows - same
+			compare "$events events, retention() of rows / count(*)" rows count 2 other
+		fi
 	fi
 	if [ "$duckdb" != no ]; then
 		run -c "COPY (SELECT customer, extract(epoch FROM at)::bigint, code FROM bench_event ORDER BY customer, at) TO STDOUT CSV" >"$TEMP/event.csv"

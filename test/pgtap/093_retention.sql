@@ -1,6 +1,6 @@
 -- Retention, lifecycle and stickiness reports: what they show is what a plain look at the records gives
 BEGIN;
-SELECT plan(56);
+SELECT plan(72);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -29,14 +29,14 @@ SELECT lives_ok($$SELECT cxm.identify(jsonb_build_object('user_id', 'u' || c), j
 
 -- the records by names, without codes and journeys
 CREATE TEMPORARY VIEW recorded AS
-SELECT p.canonical_id AS profile_id, r.occurred_at AS at, r.step, t.key AS touchpoint, l.key AS location, r.properties ->> 'plan' AS plan,
+SELECT p.canonical_id AS profile_id, r.occurred_at AS at, r.step, t.key AS touchpoint, l.key AS location, l.region, r.kind, r.properties ->> 'plan' AS plan,
        (SELECT w.value #>> '{}' FROM cx.profile_trait AS w WHERE w.profile_id = p.canonical_id AND w.trait = 'tier') AS tier
 FROM (
-    SELECT e.identifier_id, e.occurred_at, y.key::text AS step, e.touchpoint_id, e.location_id, e.properties FROM cx.event AS e JOIN cx.event_type AS y USING (event_type_id)
+    SELECT e.identifier_id, e.occurred_at, y.key::text AS step, 'event' AS kind, e.touchpoint_id, e.location_id, e.properties FROM cx.event AS e JOIN cx.event_type AS y USING (event_type_id)
     UNION ALL
-    SELECT b.identifier_id, b.occurred_at, 'purchase', b.touchpoint_id, b.location_id, b.properties FROM cx.purchase AS b
+    SELECT b.identifier_id, b.occurred_at, 'purchase', 'purchase', b.touchpoint_id, b.location_id, b.properties FROM cx.purchase AS b
     UNION ALL
-    SELECT f.identifier_id, f.occurred_at, 'feedback', f.touchpoint_id, f.location_id, f.properties FROM cx.feedback AS f
+    SELECT f.identifier_id, f.occurred_at, 'feedback', 'feedback', f.touchpoint_id, f.location_id, f.properties FROM cx.feedback AS f
 ) AS r
 JOIN cx.identifier AS i USING (identifier_id)
 JOIN cx.profile AS p USING (profile_id)
@@ -60,7 +60,7 @@ RETURNS TABLE (value text, cohort date, cohort_size bigint, number integer, cust
 LANGUAGE sql STABLE AS $$
     WITH record AS (
         SELECT r.profile_id, r.at, r.step, r.touchpoint, pg_temp.period_of(r.at, period, zone, week_start) AS p,
-               CASE breakdown WHEN 'touchpoint' THEN r.touchpoint WHEN 'location' THEN r.location WHEN 'property:plan' THEN r.plan WHEN 'trait:tier' THEN r.tier END AS value
+               CASE breakdown WHEN 'touchpoint' THEN r.touchpoint WHEN 'location' THEN r.location WHEN 'property:plan' THEN r.plan WHEN 'trait:tier' THEN r.tier WHEN 'region' THEN r.region WHEN 'kind' THEN r.kind END AS value
         FROM recorded AS r WHERE r.at <= as_of
     ), start AS (
         SELECT r.*, row_number() OVER (PARTITION BY r.profile_id ORDER BY r.at, r.value) AS first_ever, row_number() OVER (PARTITION BY r.profile_id, r.at <@ during ORDER BY r.at, r.value) AS first_in_range
@@ -106,6 +106,14 @@ SELECT pg_temp.same('view', 'view', 'week', 9, '[2024-01-01,2024-08-01)', 'UTC',
 SELECT pg_temp.same('chat', 'visit', 'month', 6, '[2024-01-01,2024-12-01)', 'UTC', 1, 'first_ever', 'on', '30 days', '2024-12-31 00:00+00', 'trait:tier');
 SELECT pg_temp.same('feedback', NULL, 'month', 6, '[2024-01-01,2024-12-01)', 'UTC', 1, 'first_ever', 'on', NULL, '2024-12-31 00:00+00', NULL);
 
+-- several locations are one region
+UPDATE cx.location SET region = 'coast';
+SELECT pg_temp.same('visit', 'visit', 'month', 4, '[2024-01-01,2024-12-01)', 'UTC', 1, 'first_ever', 'on', NULL, '2024-12-31 00:00+00', 'region');
+SELECT is((SELECT count(DISTINCT value) FROM cxm.retention_report('visit', 'visit', during => '[2024-01-01,2024-12-01)', breakdown => 'region')), 1::bigint, 'which there is one of');
+SELECT pg_temp.same(NULL, NULL, 'month', 4, '[2024-01-01,2024-12-01)', 'UTC', 1, 'recurring', 'on', NULL, '2024-12-31 00:00+00', 'kind');
+SELECT lives_ok(format('SELECT * FROM cxm.retention_report(NULL, NULL, during => %L, breakdown => %L)', '[2024-01-01,2024-12-01)', b), 'broken down by ' || b)
+FROM unnest(ARRAY['product', 'category', 'employee', 'source', 'metric', 'currency', 'property:it''s']) AS b;
+
 -- groups of first starts add up to the whole; nobody starts twice
 SELECT is((SELECT sum(cohort_size) FROM cxm.retention_report('visit', NULL, periods => 0, during => '[2024-01-01,2025-01-01)', as_of => '2025-01-01', breakdown => 'touchpoint')),
           (SELECT count(DISTINCT profile_id)::numeric FROM recorded WHERE step = 'visit'), 'a first start counts for one value');
@@ -114,6 +122,18 @@ SELECT is((SELECT sum(cohort_size) FROM cxm.retention_report('visit', NULL, peri
 CREATE TEMPORARY TABLE before AS SELECT * FROM cxm.retention_report('visit', 'visit', 'week', 8, '[2024-01-01,2024-12-01)', as_of => '2024-12-31');
 SELECT cxm.fold_journey_range(-9223372036854775808, 9223372036854775807) > 0 AS folded;
 SELECT bag_eq('TABLE before', $$SELECT * FROM cxm.retention_report('visit', 'visit', 'week', 8, '[2024-01-01,2024-12-01)', as_of => '2024-12-31')$$, 'folding changes no answer');
+
+-- who they are
+SELECT is_empty($$SELECT * FROM cxm.retention_report('visit', 'purchase', 'month', 4, '[2024-01-15,2025-01-01)', cohorts => 'recurring', as_of => '2024-12-31') AS r
+    WHERE customers <> (SELECT count(*) FROM cxm.retention_customers('visit', 'purchase', r.starts_at, r.number, during => '[2024-01-15,2025-01-01)', cohorts => 'recurring', as_of => '2024-12-31'))
+       OR cohort_size - customers <> (SELECT count(*) FROM cxm.retention_customers('visit', 'purchase', r.starts_at, r.number, false, during => '[2024-01-15,2025-01-01)', cohorts => 'recurring', as_of => '2024-12-31'))$$,
+    'those who came back and those who did not are as many as the report says');
+SELECT bag_eq($$SELECT profile_id FROM cxm.retention_customers('visit', 'visit', '2024-03-09 12:00+00', 2, false, 'week', time_zone => 'UTC', as_of => '2024-12-31')$$,
+    $$WITH f AS (SELECT profile_id, min(at) AS since FROM recorded WHERE step = 'visit' GROUP BY 1)
+      SELECT f.profile_id FROM f WHERE f.since >= '2024-03-04' AND f.since < '2024-03-11'
+      AND NOT EXISTS (SELECT 1 FROM recorded AS r WHERE r.profile_id = f.profile_id AND r.step = 'visit' AND r.at >= '2024-03-18' AND r.at < '2024-03-25')$$, 'the lost ones by name');
+SELECT throws_ok($$SELECT * FROM cxm.retention_customers('visit', 'visit', NULL, 2)$$, '22004', 'cohort_at must not be NULL', 'of which cohort?');
+SELECT throws_ok($$SELECT * FROM cxm.retention_customers('visit', 'visit', now(), -1)$$, '22023', NULL, 'no number less than 0');
 
 ---- periods that are not over
 

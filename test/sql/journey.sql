@@ -2,6 +2,7 @@
 
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
+SET intervalstyle = 'postgres';
 CREATE FUNCTION pg_temp.fails(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     detail text;
@@ -279,6 +280,14 @@ SELECT pg_temp.nodes(:'build', 'Aggregate', 'Partial') > 0 AND pg_temp.nodes(:'b
 :same;
 SELECT cxm.count(a), cxm.journey_agg(at, code) OPERATOR(cxm.=) a AS whole FROM (SELECT cxm.journey_agg(at, code) AS a FROM journey_event) AS s, journey_event GROUP BY a;
 SELECT cxm.journey_agg(at, code) FILTER (WHERE id < 0) AS empty_with_empty, cxm.count(cxm.journey_agg(at, code) FILTER (WHERE id = 8)) AS one FROM journey_event;
+-- states of few events, which travel with a short header; made before that where rows are dear to read and dearer to send
+SET cpu_tuple_cost = 100; SET parallel_tuple_cost = 100;
+CREATE TABLE journey_few AS SELECT * FROM journey_event WHERE id <= 400;
+ANALYZE journey_few;
+\set few 'SELECT customer, cxm.journey_agg(at, code) AS j FROM journey_few GROUP BY customer'
+SELECT pg_temp.nodes(:'few', 'Aggregate', 'Partial') > 0 AS partial;
+SELECT count(*), bool_and(j OPERATOR(cxm.=) (SELECT cxm.rollup(cxm.append('{}', at, code)) FROM journey_few AS x WHERE x.customer = s.customer)) AS same FROM (:few) AS s;
+RESET cpu_tuple_cost; SET parallel_tuple_cost = 0;
 CREATE TABLE journey_part AS SELECT id % 500 AS part, cxm.journey_agg(at, code) AS j FROM journey_event GROUP BY 1;
 SELECT pg_temp.nodes('SELECT cxm.rollup(j) FROM journey_part', 'Aggregate', 'Partial') > 0 AS partial_rollup, cxm.rollup(j) OPERATOR(cxm.=) (SELECT cxm.journey_agg(at, code) FROM journey_event) AS whole FROM journey_part;
 RESET parallel_setup_cost; RESET parallel_tuple_cost; RESET min_parallel_table_scan_size; RESET max_parallel_workers_per_gather; RESET parallel_leader_participation;
@@ -305,4 +314,4 @@ SELECT cxm.count(j), cxm.first_at(j), cxm.last_at(j), octet_length(cxm.journey_s
 SELECT count(*), sum(code), min(at), max(at), bool_and(at >= before) AS in_order FROM (SELECT e.*, lag(at, 1, '-infinity') OVER () AS before FROM journey_large, cxm.events(j) AS e) AS s;
 SELECT cxm.count(cxm.append(j, '2020-01-02', 7)), cxm.count(j OPERATOR(cxm.+) j), cxm.count(cxm.filter_codes(j, '{3}')), cxm.slice(j, '[2020-01-01 00:00:10,2020-01-01 00:00:12)'), cxm.append(j, '2020-01-02', 7) OPERATOR(cxm.-) j FROM journey_large;
 
-DROP TABLE journey_event, journey_expected, journey_part, journey_split, journey_large;
+DROP TABLE journey_event, journey_expected, journey_few, journey_part, journey_split, journey_large;

@@ -223,3 +223,20 @@ SELECT cardinality(cxm.retention_periods(j, NULL, NULL, 'hour', 'UTC', cohorts =
 -- arguments that change from row to row are taken from each row
 SELECT period, zone, start, cxm.retention_periods('{2026-03-01T23:30:00Z 1,2026-03-02T00:30:00Z 2,2026-03-09T12:00:00Z 1}', start, NULL, period, zone, cohorts => cohorts)
 FROM (VALUES ('day', 'UTC', '{1}'::integer[], 'recurring'), ('day', 'Europe/Berlin', '{1}', 'recurring'), ('week', 'UTC', '{1}', 'first_ever'), ('week', 'Asia/Tokyo', '{2}', 'first_ever'), ('day', 'UTC', NULL, 'recurring'), ('day', 'UTC', '{1}', 'first_ever')) AS v (period, zone, start, cohorts);
+-- and so are those of an expression in PL/pgSQL, which keeps what a function knows
+DO $$
+DECLARE
+    zone text;
+    codes integer[] := '{1}';
+    pairs integer[];
+BEGIN
+    FOREACH zone IN ARRAY ARRAY['UTC', 'Asia/Tokyo', 'UTC'] LOOP
+        pairs := cxm.retention_periods('{2026-03-01T23:30:00Z 1,2026-03-09T12:00:00Z 2}', codes, '{2}', 'day', zone);
+        RAISE WARNING '% % % %', zone, codes, pairs, cxm.active_periods('{2026-03-01T23:30:00Z 1}', NULL, 'day', zone);
+        codes[cardinality(codes) + 1] := 2;
+    END LOOP;
+    FOR i IN 1 .. 3 LOOP
+        RAISE WARNING '%', cxm.retention_periods('{2026-03-01T23:30:00Z 1,2026-03-09T12:00:00Z 1}', '{1}', '{1}', 'day', 'UTC', during => CASE i WHEN 1 THEN NULL ELSE tstzrange(NULL, timestamptz '2026-03-01 00:00+00' + i * interval '8 hours') END, periods => 9 - i);
+    END LOOP;
+END
+$$;
