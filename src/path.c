@@ -204,17 +204,17 @@ open_state(bytea *state)
 static bytea *
 new_state(uint64 pairs, uint64 gaps, uint32 limit, uint32 level)
 {
-	Size		size = VARHDRSZ + STATE_PADDING;
+	Size		size = cxm_path_table_size(pairs, gaps);
 	bytea	   *state;
 
 	if (pairs > MaxAllocSize / sizeof(PathPair) || gaps > MaxAllocSize / sizeof(PathGap) ||
-		cxm_path_table_size(pairs, gaps) > MaxAllocSize - size)
+		size > MaxAllocSize - VARHDRSZ - STATE_PADDING)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("too many different transitions"),
 				 errdetail("Their counts would take more than %zu bytes.", (Size) MaxAllocSize),
 				 errhint("Leave out events that no question is about with cxm.filter_codes().")));
-	size += cxm_path_table_size(pairs, gaps);
+	size += VARHDRSZ + STATE_PADDING;
 	state = palloc(size);
 	SET_VARSIZE(state, size);
 	memset(VARDATA(state), 0, STATE_PADDING);
@@ -254,11 +254,35 @@ settle_state(bytea *state)
 	}
 	if (state != given && cxm_path_table_is_roomy(table_of(state), &gap_places))
 	{
-		bytea	   *next = new_state(table_of(state)->pair_places, gap_places, table_of(state)->limit, table_of(state)->level);
+		PathTable  *table = table_of(state);
+		bytea	   *next = new_state(table->pair_places, gap_places, table->limit, table->level);
 
-		if (!cxm_path_table_merge(table_of(next), table_of(state), cxm_journey_poll))
+		if (!cxm_path_table_merge(table_of(next), table, cxm_journey_poll))
 			report_state();
 		pfree(state);
+		state = next;
+	}
+	return state;
+}
+
+/* Count transitions of a customer; the state may become another one, and is then freed unless it is the one given */
+static bytea *
+add_transitions(bytea *state, bytea *given, const PathTransition *transitions, Size n)
+{
+	bytea	   *next = state;
+
+	if (!cxm_path_table_has_room(table_of(state), (uint32) n, (uint32) n))
+		next = move_state(state, (uint32) n, (uint32) n, table_of(state)->level);
+	if (!cxm_path_table_add(table_of(next), transitions, n))
+		report_state();
+	if (next != state && state != given)
+		pfree(state);
+	state = next;
+	if (path_table_is_over(table_of(state)))
+	{
+		next = settle_state(state);
+		if (state != given)
+			pfree(state);
 		state = next;
 	}
 	return state;
@@ -269,46 +293,34 @@ static bytea *
 count_transitions(bytea *state, const JourneyView *view, uint64 gap)
 {
 	bytea	   *given = state;
-	PathTable  *table = table_of(state);
 	uint64		most = gap == PG_UINT64_MAX || view->usecs == 0 ? PG_UINT64_MAX : gap / view->usecs;
 	uint64		before = 0;
 	int32		from = view->count > 0 ? journey_code(view, 0) : 0;
+	PathTransition batch[PATH_BATCH];
+	Size		n = 0;
 
-	table->serial++;
+	table_of(state)->serial++;
 	for (Size i = 1; i < view->count; i++)
 	{
 		uint64		offset = journey_offset(view, i);
 		int32		to = journey_code(view, i);
 
-		if (i % STRIDE == 0)
-			CHECK_FOR_INTERRUPTS();
 		if (offset - before <= most)
 		{
-			if (!cxm_path_table_has_room(table, 1, 1))
+			batch[n].from = from;
+			batch[n].to = to;
+			batch[n++].gap = (offset - before) * view->usecs;
+			if (n == PATH_BATCH)
 			{
-				bytea	   *next = move_state(state, 1, 1, table->level);
-
-				if (state != given)
-					pfree(state);
-				state = next;
-				table = table_of(state);
-			}
-			if (!cxm_path_table_add(table, from, to, (offset - before) * view->usecs))
-				report_state();
-			if (path_table_is_over(table))
-			{
-				bytea	   *next = settle_state(state);
-
-				if (state != given)
-					pfree(state);
-				state = next;
-				table = table_of(state);
+				CHECK_FOR_INTERRUPTS();
+				state = add_transitions(state, given, batch, n);
+				n = 0;
 			}
 		}
 		before = offset;
 		from = to;
 	}
-	return state;
+	return add_transitions(state, given, batch, n);
 }
 
 /* Rows of a state, in order */
@@ -452,17 +464,17 @@ typedef enum Occurrence
 typedef struct Walk
 {
 	JourneyView view;
-	bool		has_anchor;
-	CxmSteps	anchor;			/* its codes, each a step of its own */
-	bool		forward;
-	Size		most;			/* events of a path */
-	bool		collapse;
-	uint64		gap;
-	Occurrence	occurrence;
 	CxmRows		rows;
-	bool		as_steps;
+	CxmSteps	anchor;			/* its codes, each a step of its own */
+	Size		most;			/* events of a path */
+	uint64		gap;
 	size_t	   *path;
 	int64		number;
+	Occurrence	occurrence;
+	bool		has_anchor;
+	bool		forward;
+	bool		collapse;
+	bool		as_steps;
 } Walk;
 
 static void
@@ -572,15 +584,16 @@ is_word(const text *t, const char *word)
 	return VARSIZE_ANY_EXHDR(t) == strlen(word) && memcmp(VARDATA_ANY(t), word, strlen(word)) == 0;
 }
 
-/* (journey, anchor integer[], direction text, steps integer, collapse boolean, session_gap interval, occurrence text) */
+/* Arguments: journey, anchor, direction, steps, collapse, session_gap, occurrence */
 static Datum
 walk_journey(FunctionCallInfo fcinfo, bool as_steps)
 {
-	Walk		walk = {{0}};
+	Walk		walk;
 	text	   *direction;
 	text	   *occurrence;
 	int32		steps;
 
+	memset(&walk, 0, sizeof(walk));
 	cxm_begin_rows(fcinfo, &walk.rows);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(2) || PG_ARGISNULL(3) || PG_ARGISNULL(4) || PG_ARGISNULL(6))
 		return (Datum) 0;

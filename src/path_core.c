@@ -170,12 +170,19 @@ find_pair(PathTable *table, int32_t from, int32_t to, uint32_t *place)
 	return false;
 }
 
+/* Where to begin to look for a gap of a pair */
+static inline uint32_t
+home_of_gap(const PathTable *table, uint32_t pair, uint64_t gap)
+{
+	return (uint32_t) mix(gap * 31 + pair) & (table->gap_places - 1);
+}
+
 static bool
 put_gap(PathTable *table, uint32_t pair, uint64_t gap, uint64_t count)
 {
 	PathGap    *gaps = path_gaps(table);
 	uint32_t	mask = table->gap_places - 1;
-	uint32_t	i = (uint32_t) mix(gap * 31 + pair) & mask;
+	uint32_t	i = home_of_gap(table, pair, gap);
 
 	for (uint32_t tries = 0; tries <= mask; tries++)
 	{
@@ -207,20 +214,39 @@ add_sum(PathPair *pair, uint64_t high, uint64_t low)
 	pair->sum_high += high + (pair->sum_low < before);
 }
 
+/*
+ * A table of many gaps lies in slow memory, so first all places are asked for, and then they are looked at: by that
+ * time they have come.
+ */
 bool
-cxm_path_table_add(PathTable *table, int32_t from, int32_t to, uint64_t gap)
+cxm_path_table_add(PathTable *table, const PathTransition *transitions, size_t n)
 {
-	uint32_t	place;
-	PathPair   *pair;
+	uint32_t	places[PATH_BATCH];
+	uint64_t	gaps[PATH_BATCH];
 
-	if (!find_pair(table, from, to, &place))
-		return false;
-	pair = &path_pairs(table)[place];
-	pair->count++;
-	pair->customers += pair->serial != table->serial;
-	pair->serial = table->serial;
-	add_sum(pair, 0, gap);
-	return put_gap(table, place, cut(gap, table->level), 1);
+	for (size_t k = 0; k < n; k++)
+	{
+		const PathTransition *t = &transitions[k];
+		PathPair   *pair;
+
+		if (!find_pair(table, t->from, t->to, &places[k]))
+			return false;
+		pair = &path_pairs(table)[places[k]];
+		pair->count++;
+		pair->customers += pair->serial != table->serial;
+		pair->serial = table->serial;
+		add_sum(pair, 0, t->gap);
+		gaps[k] = cut(t->gap, table->level);
+#if defined(__GNUC__)
+		__builtin_prefetch(&path_gaps(table)[home_of_gap(table, places[k], gaps[k])], 1);
+#endif
+	}
+	for (size_t k = 0; k < n; k++)
+	{
+		if (!put_gap(table, places[k], gaps[k], 1))
+			return false;
+	}
+	return true;
 }
 
 bool

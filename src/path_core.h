@@ -43,6 +43,16 @@ typedef struct PathGap
 	uint32_t	zero;
 } PathGap;
 
+/* transitions that are counted at once */
+#define PATH_BATCH 32
+
+typedef struct PathTransition
+{
+	int32_t		from;
+	int32_t		to;
+	uint64_t	gap;			/* microseconds */
+} PathTransition;
+
 /* Followed by pair_places pairs and gap_places gaps, both powers of two */
 typedef struct PathTable
 {
@@ -77,7 +87,7 @@ extern bool cxm_path_table_is_roomy(const PathTable *table, uint64_t *gap_places
 
 /*
  * Are there more gaps than the limit? Then the table is to be merged into one of the next level, and so on. To be
- * asked after every transition that is added, and after a merge.
+ * asked after transitions are added, and after a merge.
  */
 static inline bool
 path_table_is_over(const PathTable *table)
@@ -88,8 +98,8 @@ path_table_is_over(const PathTable *table)
 /* Put everything of a table into one that has room, and whose level is no lower */
 extern bool cxm_path_table_merge(PathTable *into, const PathTable *from, JourneyPoll poll);
 
-/* Count a transition of the customer table->serial, from 1; there must be room for a pair and a gap */
-extern bool cxm_path_table_add(PathTable *table, int32_t from, int32_t to, uint64_t gap);
+/* Count up to PATH_BATCH transitions of the customer table->serial, from 1; there must be room for as many */
+extern bool cxm_path_table_add(PathTable *table, const PathTransition *transitions, size_t n);
 
 static inline PathPair *
 path_pairs(const PathTable *table)

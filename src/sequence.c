@@ -135,8 +135,13 @@ report_pattern(SequenceStatus status, const char *pattern, Size length, Size pos
 static void
 make_machine(SequenceMachine *machine, const SequencePattern *pattern, Size symbols)
 {
-	cxm_sequence_machine(machine, pattern, symbols,
-						 MemoryContextAllocHuge(CurrentMemoryContext, cxm_sequence_machine_size(pattern, symbols)));
+	Size		size = cxm_sequence_machine_size(pattern, symbols);
+
+	if (size > MaxAllocSize)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("pattern of %zu elements is too long for %zu different events", pattern->count, symbols)));
+	cxm_sequence_machine(machine, pattern, symbols, palloc(size));
 }
 
 /* Parse; in the current memory context, which keeps the result */
@@ -147,7 +152,7 @@ parse_pattern(Prepared *prepared, const char *text, Size length, Size conditions
 	SequenceStatus status;
 
 	status = cxm_sequence_parse(text, length, conditions,
-								MemoryContextAllocHuge(CurrentMemoryContext, (length + 1) * sizeof(SequenceElement)),
+								palloc((Min(length, SEQUENCE_MAX_ELEMENTS) + 1) * sizeof(SequenceElement)),
 								&prepared->pattern, &position);
 	if (status != SEQUENCE_OK)
 		report_pattern(status, text, length, position, conditions);

@@ -734,8 +734,8 @@ count_any(const SequenceMachine *machine, const SequenceEvents *events, bool onl
 	Run			run = {0};
 	uint64_t	matches = 0;
 	uint64_t	next_poll = POLL_WORK;
-	bool		any = false;
 	bool		passed;			/* the event at hand cannot be of the next match */
+	bool		is_short = machine->words == 1 && machine->pattern->exact == 0;
 
 	run.machine = machine;
 	run.events = events;
@@ -752,7 +752,16 @@ count_any(const SequenceMachine *machine, const SequenceEvents *events, bool onl
 		}
 		if (!machine->exists[symbol_of(events, i)])
 			continue;
-		any = true;
+		/* nothing has begun, and this event begins nothing: most events are such */
+		if (is_short && run.scratch.active[0] == 1 && run.scratch.live[0] == 0 && (machine->times[0] & 1) == 0 &&
+			(machine->takes[symbol_of(events, i)] & 1) == 0)
+		{
+			run.scratch.came[0] = 0;
+			run.previous = i;
+			run.fresh = false;
+			run.work++;
+			continue;
+		}
 		passed = false;
 		while (machine->pattern->comparisons > 0 && !passed && compare_times(&run, i))
 		{
@@ -778,7 +787,7 @@ count_any(const SequenceMachine *machine, const SequenceEvents *events, bool onl
 			start_match(&run);
 		}
 	}
-	if (any ? ends_empty(&run) : only_first && machine->pattern->empty_from == 0)
+	if (ends_empty(&run))
 		matches++;
 
 finish:
@@ -787,7 +796,7 @@ finish:
 }
 
 uint64_t
-cxm_sequence_count(const SequenceMachine *machine, const SequenceEvents *events, bool only_first, void *scratch,
+cxm_sequence_count(const SequenceMachine *machine, const SequenceEvents *events, bool only_first, void *memory,
 				   JourneyPoll poll, uint64_t *work)
 {
 	uint64_t	spent = 0;
@@ -801,8 +810,15 @@ cxm_sequence_count(const SequenceMachine *machine, const SequenceEvents *events,
 		for (size_t i = 0; i < events->count && !only_first; i++)
 			matches += machine->exists[symbol_of(events, i)];
 	}
+	else if (machine->pattern->empty_from == 0)
+	{
+		/* it never holds where there is an event, and is complete where they are over */
+		matches = only_first;
+		for (size_t i = 0; i < events->count && matches == 0; i++)
+			matches = machine->exists[symbol_of(events, i)];
+	}
 	else if (machine->words > 1 || machine->pattern->comparisons > 0)
-		matches = count_any(machine, events, only_first, scratch, poll, &spent);
+		matches = count_any(machine, events, only_first, memory, poll, &spent);
 	else if (events->bytes == NULL)
 		matches = only_first ? count_untimed(machine, events, true, true, poll, &spent) :
 			count_untimed(machine, events, true, false, poll, &spent);

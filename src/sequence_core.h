@@ -97,7 +97,10 @@ typedef struct SequenceEvents
 	const JourneyView *view;
 } SequenceEvents;
 
-/* Parse; elements has room for as many as the text has bytes. Where it is wrong, the byte, from 0, is told. */
+/*
+ * Parse; elements has room for as many as the text has bytes, or for SEQUENCE_MAX_ELEMENTS. Where it is wrong, the
+ * byte, from 0, is told.
+ */
 extern SequenceStatus cxm_sequence_parse(const char *text, size_t length, size_t conditions,
 										 SequenceElement *elements, SequencePattern *pattern, size_t *position);
 
@@ -119,13 +122,13 @@ extern size_t cxm_sequence_scratch_size(const SequenceMachine *machine, size_t e
  * asked for. work, where not NULL, is how many words and comparisons it took.
  */
 extern uint64_t cxm_sequence_count(const SequenceMachine *machine, const SequenceEvents *events, bool only_first,
-								   void *scratch, JourneyPoll poll, uint64_t *work);
+								   void *memory, JourneyPoll poll, uint64_t *work);
 
 /*
  * The longest beginning of the pattern that occurs, by conditions taken, the earliest one of those: the events,
  * from 0, that take its conditions, into taken, which has room for one an element. How many they are is returned.
  */
 extern size_t cxm_sequence_trace(const SequenceMachine *machine, const SequenceEvents *events, size_t *taken,
-								 void *scratch, JourneyPoll poll, uint64_t *work);
+								 void *memory, JourneyPoll poll, uint64_t *work);
 
 #endif							/* SEQUENCE_CORE_H */

@@ -131,7 +131,7 @@ cxm_read_json_steps(Jsonb *json, const char *name, CxmSteps *steps)
 			add_pair(&pairs, read_code(&value, name), steps->count);
 		else if (token == WJB_BEGIN_ARRAY)
 		{
-			while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_END_ARRAY)
+			while (JsonbIteratorNext(&it, &value, true) != WJB_END_ARRAY)
 				add_pair(&pairs, read_code(&value, name), steps->count);
 		}
 		else

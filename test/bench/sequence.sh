@@ -230,12 +230,12 @@ compare()
 	awk -v name="$1" -v ours="$(median 1 "$TEMP/ours")" -v theirs="$(median 1 "$TEMP/theirs")" -v goal="$4" -v same="$5" \
 		-v answer="$(awk 'NR == 1 { print $2 }' "$TEMP/ours")" -v their_answer="$(awk 'NR == 1 { print $2 }' "$TEMP/theirs")" 'BEGIN {
 			verdict = same == "same" && answer != their_answer ? sprintf("%s, not %s MISS", answer, their_answer) : goal == "-" ? "" : ours <= goal * theirs ? "ok" : "MISS"
-			printf "%-60s %9.3f %9.3f %7.3f %4s %s\n", name, ours, theirs, ours / theirs, goal, verdict
+			printf "%-76s %9.3f %9.3f %7.3f %4s %s\n", name, ours, theirs, ours / theirs, goal, verdict
 		}' | tee -a "$TEMP/out"
 }
 
 run -c 'CREATE EXTENSION cxm'
-printf '%-60s      ours    theirs   ratio goal\n' "seconds"
+printf '%-76s      ours    theirs   ratio goal\n' "seconds"
 for events in $SIZES; do
 	run -v events="$events" -f "$here/journey_data.sql"
 	events=$(run -c "SELECT count(*) FROM bench_event")

@@ -79,7 +79,7 @@ report(const char *name, double best, uint64_t answer, double goal)
 {
 	double		rate = (double) CUSTOMERS * LENGTH / best / 1e6;
 
-	printf("%-60s %9.1f million events/s", name, rate);
+	printf("%-76s %9.1f million events/s", name, rate);
 	if (goal > 0)
 		printf(", goal %.1f %s\n", goal, rate >= goal ? "ok" : "MISS");
 	else

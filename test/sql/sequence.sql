@@ -160,3 +160,7 @@ SELECT count(*) > 0 AS answered FROM (
 SELECT cxm.matches(j, repeat('(?1).*', 200) || '(?2)', ARRAY[1, 2]) AS no, cxm.matches(j, repeat('.*(?1)(?t<=100000)', 200) || '.*(?2)', ARRAY[1, 2]) AS no, cxm.count_matches(j, repeat('(?1).*', 200), ARRAY[1, 2]) AS "100",
        cardinality(cxm.match_events(j, repeat('(?1)(?t>0).*', 200) || '(?2)', ARRAY[1, 2])) AS "200"
 FROM (SELECT cxm.journey_agg(timestamptz '2026-01-01' + make_interval(secs => i), 1) AS j FROM generate_series(1, 20000) AS i) AS x;
+-- a long text of few elements, and more symbols than memory is given to
+SELECT cxm.matches(j, repeat('.*', 1000000) || '(?1)', ARRAY[1]) AS yes, pg_temp.fails($$ SELECT cxm.matches_agg('2026-01-01', (SELECT array_agg(i = k) FROM generate_series(1, 70000) AS k), repeat('.', 16384)) FROM generate_series(1, 1) AS i $$) AS fits
+FROM cxm.append('{}', '2026-01-01', 1) AS j;
+SELECT pg_temp.fails(format($$ SELECT cxm.matches('{2026-01-01T00:00:00Z 1000}', %L, %L::jsonb) $$, repeat('.', 16384), (SELECT jsonb_agg(i) FROM generate_series(1, 520000) AS i))) AS too_many;

@@ -95,13 +95,23 @@ build(const Transition *transitions, size_t n, uint32_t limit)
 {
 	PathTable  *table = new_table(2, 2, limit, 0);
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n;)
 	{
+		PathTransition batch[PATH_BATCH];
+		size_t		most = 1 + next_random(PATH_BATCH);
+		size_t		k = 0;
+
 		if (i == 0 || transitions[i].customer != transitions[i - 1].customer)
 			table->serial++;
-		if (!cxm_path_table_has_room(table, 1, 1))
-			table = moved(table, 1, 1, table->level);
-		if (!cxm_path_table_add(table, transitions[i].from, transitions[i].to, transitions[i].gap))
+		do
+		{
+			batch[k++] = (PathTransition) {transitions[i].from, transitions[i].to, transitions[i].gap};
+			i++;
+		}
+		while (k < most && i < n && transitions[i].customer == transitions[i - 1].customer);
+		if (!cxm_path_table_has_room(table, (uint32_t) k, (uint32_t) k))
+			table = moved(table, (uint32_t) k, (uint32_t) k, table->level);
+		if (!cxm_path_table_add(table, batch, k))
 			failed++;
 		table = settled(table);
 	}
@@ -270,7 +280,7 @@ damaged(void)
 			free(read(table, &n));
 			(void) cxm_path_table_merge(next, table, NULL);
 			for (int i = 0; i < 100; i++)
-				(void) cxm_path_table_add(table, i, i, (uint64_t) i);
+				(void) cxm_path_table_add(table, &(PathTransition) {i, i, (uint64_t) i}, 1);
 			free(next);
 		}
 		free(table);
@@ -281,7 +291,7 @@ damaged(void)
 		int			added = 0;
 
 		for (int i = 0; i < 10; i++)
-			added += cxm_path_table_add(table, i, i, 1);
+			added += cxm_path_table_add(table, &(PathTransition) {i, i, 1}, 1);
 		check(added == 4, "a table without a place left says so");
 		free(table);
 	}
