@@ -97,7 +97,13 @@ do
 		fi
 		milliseconds 'CALL cxm.fold_journeys();' >> "$TEMP/fold"
 	done
-	awk -v n="$day" -v ms="$(median "$TEMP/fold")" 'BEGIN {r = 1000 * n / ms; printf "fold a day of events: %.0f events/s (%.0f ms), at least 300000 %s\n", r, ms, (r >= 300000 ? "ok" : "MISS")}'
+	# of a small day it is the beginning and end of the job that is measured
+	awk -v n="$day" -v ms="$(median "$TEMP/fold")" 'BEGIN {
+		r = 1000 * n / ms
+		printf "fold a day of events: %.0f events/s (%.0f ms)", r, ms
+		if (n >= 50000)
+			printf ", at least 300000 %s", (r >= 300000 ? "ok" : "MISS")
+		printf "\n"}'
 	sql -c 'DROP TABLE public.base, public.day' -c 'VACUUM ANALYZE cx.journey' > "$TEMP/log"
 
 	read_all
