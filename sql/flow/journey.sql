@@ -461,6 +461,7 @@ CREATE FUNCTION cxm.rebuild_journey_range(after bigint, upto bigint) RETURNS big
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
+SET work_mem = '64MB'
 AS $$
 DECLARE
     v_rows bigint;

@@ -97,15 +97,25 @@ do
 		fi
 		milliseconds 'CALL cxm.fold_journeys();' >> "$TEMP/fold"
 	done
-	awk -v n="$day" -v ms="$(median "$TEMP/fold")" 'BEGIN {r = 1000 * n / ms; printf "fold a day of events: %.0f events/s (%.0f ms), at least 300000 %s\n", r, ms, (r >= 300000 ? "ok" : "MISS")}'
+	# of a small day it is the beginning and end of the job that is measured
+	awk -v n="$day" -v ms="$(median "$TEMP/fold")" 'BEGIN {
+		r = 1000 * n / ms
+		printf "fold a day of events: %.0f events/s (%.0f ms)", r, ms
+		if (n >= 50000)
+			printf ", at least 300000 %s", (r >= 300000 ? "ok" : "MISS")
+		printf "\n"}'
 	sql -c 'DROP TABLE public.base, public.day' -c 'VACUUM ANALYZE cx.journey' > "$TEMP/log"
 
 	read_all
 	awk -v s="$store" -v g="$agg" -v a="$array" -v c="$customers" -v e="$events" 'BEGIN {
 		printf "read all, folded: cxm.journeys() %.0f ms, %.0f customers/s, %.1f M events/s; by cxm.journey_agg %.1f x, by array_agg %.1f x, at least 5 %s\n",
 			s, 1000 * c / s, e / s / 1000, g / s, a / s, (a / s >= 5 ? "ok" : "MISS")}'
-	one=$(milliseconds "SELECT cxm.journey_of(1); SELECT cxm.journey_of(17);")
-	awk -v ms="$one" 'BEGIN {printf "one customer: %.2f ms, at most 5 %s\n", ms, (ms <= 5 ? "ok" : "MISS")}'
+	rm -f "$TEMP/of"
+	for customer in 3 17 171 1717 4711
+	do
+		milliseconds "SELECT cxm.journey_of(1); SELECT cxm.journey_of($customer);" >> "$TEMP/of"
+	done
+	awk -v ms="$(median "$TEMP/of")" 'BEGIN {printf "one customer: %.2f ms, at most 5 %s\n", ms, (ms <= 5 ? "ok" : "MISS")}'
 	sql -c "SELECT format('cx.journey %s, cx.event %s: %s x smaller, at least 5 %s', pg_size_pretty(j.n), pg_size_pretty(e.n), round(e.n / j.n::numeric, 1), CASE WHEN e.n >= 5 * j.n THEN 'ok' ELSE 'MISS' END)
 		FROM (SELECT pg_total_relation_size('cx.journey') AS n) AS j, (SELECT sum(pg_total_relation_size(relid)) AS n FROM pg_partition_tree('cx.event') WHERE isleaf) AS e"
 	if [ -n "$first" ]
