@@ -366,9 +366,13 @@ give_code(const Step *step)
 static int32
 code_of(const Step *step)
 {
-	const KnownStep *entry = hash_search(known.steps, step, HASH_FIND, NULL);
+	const KnownStep *entry;
 	int32		code;
 
+	/* read when a record asks for one: who writes what is in no journey needs no right to them */
+	if (!known.is_good)
+		read_codes();
+	entry = hash_search(known.steps, step, HASH_FIND, NULL);
 	if (entry != NULL)
 		return entry->code;
 
@@ -381,17 +385,6 @@ code_of(const Step *step)
 	keep_step(step, code);
 	return code;
 }
-
-static void
-know_codes(void)
-{
-	if (!known.is_good)
-		read_codes();
-}
-
-/*
- * Deltas
- */
 
 static SPIPlanPtr
 prepare(const char *query, int nargs, Oid *types)
@@ -627,7 +620,6 @@ cxm_journey_delta(PG_FUNCTION_ARGS)
 
 	desc = RelationGetDescr(trigger->tg_relation);
 	SPI_connect();
-	know_codes();
 	{
 		TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 		Rows	   *rows = palloc(sizeof(Rows));
@@ -670,7 +662,6 @@ cxm_journey_code(PG_FUNCTION_ARGS)
 	if (entry != NULL)
 		PG_RETURN_INT32(entry->code);
 	SPI_connect();
-	know_codes();
 	code = code_of(&step);
 	SPI_finish();
 	PG_RETURN_INT32(code);

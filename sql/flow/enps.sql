@@ -157,13 +157,16 @@ BEGIN
     -- waits for answers that are being given, and with the tickets gone there can be no others
     DELETE FROM cx.employee_ticket AS t WHERE t.wave_id = v_wave.wave_id;
 
-    FOR v_question IN SELECT q.question, q.family FROM cx.employee_question AS q WHERE q.wave_id = v_wave.wave_id ORDER BY 1 LOOP
+    FOR v_question IN
+        SELECT q.question, CASE q.family WHEN 'nps' THEN 0 ELSE 1 END AS lo, CASE q.family WHEN 'nps' THEN 10 ELSE 5 END AS hi
+        FROM cx.employee_question AS q WHERE q.wave_id = v_wave.wave_id ORDER BY 1
+    LOOP
         WITH RECURSIVE inside AS (
             SELECT g.group_id AS outer_id, g.group_id FROM cx.employee_group AS g
             UNION ALL
             SELECT i.outer_id, g.group_id FROM inside AS i JOIN cx.employee_group AS g ON g.parent_id = i.group_id
         ), answer AS MATERIALIZED (
-            SELECT a.group_id, cxm.ratings_agg(a.score, CASE v_question.family WHEN 'nps' THEN 0 ELSE 1 END, CASE v_question.family WHEN 'nps' THEN 10 ELSE 5 END) AS ratings
+            SELECT a.group_id, cxm.ratings_agg(a.score, v_question.lo, v_question.hi) AS ratings
             FROM cx.employee_answer AS a WHERE a.wave_id = v_wave.wave_id AND a.question = v_question.question GROUP BY a.group_id
         ), counted AS (
             SELECT 1 AS place, NULL::integer AS group_id, NULL::integer AS parent_id, (SELECT cxm.rollup(a.ratings) FROM answer AS a) AS ratings
@@ -177,8 +180,10 @@ BEGIN
                                        array_agg(CASE WHEN c.group_id IS NULL THEN 0 ELSE coalesce(p.place, 1) END::integer ORDER BY c.place), v_wave.min_group) AS suppressions
             FROM counted AS c LEFT JOIN counted AS p ON p.group_id = c.parent_id
         )
-        INSERT INTO cx.employee_result (wave_id, question, group_id, suppression, ratings)
-        SELECT v_wave.wave_id, v_question.question, c.group_id, s.suppressions[c.place], CASE WHEN s.suppressions[c.place] = 'shown' THEN c.ratings END
+        INSERT INTO cx.employee_result (wave_id, question, group_id, suppression, lowest_score, counts)
+        SELECT v_wave.wave_id, v_question.question, c.group_id, s.suppressions[c.place],
+               CASE WHEN s.suppressions[c.place] = 'shown' THEN v_question.lo END,
+               CASE WHEN s.suppressions[c.place] = 'shown' THEN coalesce(nullif(cxm.counts(c.ratings), '{}'), array_fill(0::bigint, ARRAY[v_question.hi - v_question.lo + 1])) END
         FROM counted AS c CROSS JOIN suppressed AS s;
         GET DIAGNOSTICS v_rows = ROW_COUNT;
         v_shown := v_shown + v_rows - (SELECT count(*) FROM cx.employee_result AS r WHERE r.wave_id = v_wave.wave_id AND r.question = v_question.question AND r.suppression <> 'shown');

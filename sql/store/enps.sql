@@ -96,10 +96,11 @@ CREATE TABLE cx.employee_result (
     question        text        NOT NULL COLLATE "C",
     group_id        integer,
     suppression     text        NOT NULL,
-    ratings         cxm.ratings,
+    lowest_score    smallint,
+    counts          bigint[],
     CONSTRAINT employee_result_key UNIQUE (wave_id, question, group_id),
     CONSTRAINT employee_result_suppression_check CHECK (suppression IN ('shown', 'small', 'with others', 'with parent')),
-    CONSTRAINT employee_result_ratings_check CHECK ((suppression = 'shown') = (ratings IS NOT NULL)),
+    CONSTRAINT employee_result_counts_check CHECK ((suppression = 'shown') = (counts IS NOT NULL) AND (counts IS NULL) = (lowest_score IS NULL)),
     CONSTRAINT employee_result_question_fkey FOREIGN KEY (wave_id, question) REFERENCES cx.employee_question (wave_id, question) ON DELETE CASCADE,
     CONSTRAINT employee_result_group_id_fkey FOREIGN KEY (group_id) REFERENCES cx.employee_group (group_id)
 );
@@ -109,4 +110,5 @@ COMMENT ON COLUMN cx.employee_result.wave_id IS 'The wave.';
 COMMENT ON COLUMN cx.employee_result.question IS 'The question.';
 COMMENT ON COLUMN cx.employee_result.group_id IS 'The group; NULL = everybody.';
 COMMENT ON COLUMN cx.employee_result.suppression IS 'shown, or why it is not: small (too few answers), with others (so that a small one cannot be told by subtraction), with parent (within a group that is not shown).';
-COMMENT ON COLUMN cx.employee_result.ratings IS 'All answers of the group and the groups within it; NULL where it is not shown.';
+COMMENT ON COLUMN cx.employee_result.lowest_score IS 'Lowest score of the scale; NULL where it is not shown.';
+COMMENT ON COLUMN cx.employee_result.counts IS 'Answers of the group and the groups within it, by score from the lowest up; NULL where it is not shown. Plain numbers, since no answers are left to count again if the extension is dropped with its types.';

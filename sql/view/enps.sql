@@ -10,13 +10,13 @@ SELECT
     g.key AS employee_group,
     p.key AS parent_group,
     r.suppression,
-    CASE WHEN r.suppression = 'shown' THEN coalesce(cxm.count(r.ratings), 0) END AS answers,
+    cxm.count(r.ratings) AS answers,
     CASE WHEN q.family = 'nps' THEN cxm.nps(r.ratings) END AS enps,
     CASE WHEN q.family = 'nps' THEN (cxm.nps_interval(r.ratings)).lower END AS lower,
     CASE WHEN q.family = 'nps' THEN (cxm.nps_interval(r.ratings)).upper END AS upper,
     cxm.mean(r.ratings) AS mean,
     w.min_group
-FROM cx.employee_result AS r
+FROM (SELECT e.wave_id, e.question, e.group_id, e.suppression, cxm.ratings(e.lowest_score, e.counts) AS ratings FROM cx.employee_result AS e) AS r
 JOIN cx.employee_wave AS w ON w.wave_id = r.wave_id
 JOIN cx.employee_question AS q ON q.wave_id = r.wave_id AND q.question = r.question
 LEFT JOIN cx.employee_group AS g ON g.group_id = r.group_id

@@ -58,7 +58,7 @@ SELECT results_eq($$SELECT enps, mean FROM cx.enps WHERE question = 'enps' AND e
 SELECT results_eq($$SELECT coalesce(employee_group COLLATE "default", 'all'), suppression, answers FROM cx.enps WHERE question = 'tools' AND suppression <> 'shown' ORDER BY 1$$,
     $$VALUES ('all', 'small', NULL::bigint), ('south', 'with parent', NULL)$$, 'a question that one person answered is not shown at all');
 SELECT is((SELECT count(*) FROM cx.employee_answer) + (SELECT count(*) FROM cx.employee_ticket), 0::bigint, 'answers and tickets are gone');
-SELECT is((SELECT count(*) FROM cx.employee_result WHERE suppression <> 'shown' AND ratings IS NOT NULL), 0::bigint, 'what is hidden is nowhere');
+SELECT is((SELECT count(*) FROM cx.employee_result WHERE suppression <> 'shown' AND counts IS NOT NULL), 0::bigint, 'what is hidden is nowhere');
 SELECT throws_ok($$SELECT cxm.publish_employee_wave('spring')$$, 'P0002', NULL, 'published once');
 SELECT throws_ok($$SELECT cxm.publish_employee_wave('never')$$, 'P0002', NULL, 'no such wave');
 SELECT throws_ok($$SELECT cxm.issue_employee_tickets('spring', 'south', 1)$$, 'P0002', NULL, 'no tickets afterwards');
