@@ -2,22 +2,6 @@
 
 ---- Names
 
-CREATE FUNCTION cxm.funnel_codes(step text) RETURNS integer[]
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF position('|' IN step) > 0 THEN
-        RETURN (SELECT coalesce(array_agg(DISTINCT c ORDER BY c), '{}')
-                FROM string_to_table(step, '|') AS name, unnest(cxm.journey_codes(btrim(name))) AS c);
-    END IF;
-    RETURN cxm.journey_codes(step);
-END
-$$;
-
-COMMENT ON FUNCTION cxm.funnel_codes(text) IS
-'The codes in journeys that a step of a funnel stands for: a name as cxm.journey_codes() takes it, or several with | between them, any of which fulfils the step. Error 42704 for an unknown name and NULL.';
-
 CREATE FUNCTION cxm.funnel_exclusion_codes(exclusions jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -36,7 +20,7 @@ BEGIN
         RAISE EXCEPTION 'an exclusion has no "%"', v_key
             USING ERRCODE = 'invalid_parameter_value', HINT = 'It has step, from and to.';
     END IF;
-    RETURN (SELECT coalesce(jsonb_agg(x - 'step' || jsonb_build_object('codes', cxm.funnel_codes(x ->> 'step')) ORDER BY n), '[]')
+    RETURN (SELECT coalesce(jsonb_agg(x - 'step' || jsonb_build_object('codes', cxm.journey_codes(x ->> 'step')) ORDER BY n), '[]')
             FROM jsonb_array_elements(exclusions) WITH ORDINALITY AS e (x, n));
 END
 $$;
@@ -84,7 +68,7 @@ BEGIN
         RAISE EXCEPTION '% of a funnel must not be null', CASE WHEN within IS NULL THEN 'within' WHEN mode IS NULL THEN 'mode' ELSE 'on_exclusion' END
             USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    SELECT coalesce(jsonb_agg(to_jsonb(cxm.funnel_codes(s)) ORDER BY n), '[]') INTO v_steps FROM unnest(steps) WITH ORDINALITY AS u (s, n);
+    SELECT coalesce(jsonb_agg(to_jsonb(cxm.journey_codes(s)) ORDER BY n), '[]') INTO v_steps FROM unnest(steps) WITH ORDINALITY AS u (s, n);
     v_exclusions := cxm.funnel_exclusion_codes(exclusions);
     -- what is wrong with these is an error on an empty store, too
     PERFORM cxm.funnel('{}', v_steps, within, mode, v_exclusions, on_exclusion);
@@ -220,12 +204,12 @@ BEGIN
         FROM (SELECT j.profile_id, j.value, cxm.funnel_times(j.journey, $1, $2, $3, $7, $8) AS times FROM (%s) AS j) AS c
         WHERE cardinality(c.times) > 0$query$, v_record, v_journey)
         USING v_steps, within, mode, during, profile_ids, v_codes, v_exclusions, on_exclusion,
-              CASE WHEN v_step > 0 THEN cxm.funnel_codes(steps[v_step]) END;
+              CASE WHEN v_step > 0 THEN cxm.journey_codes(steps[v_step]) END;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.funnel_customers(text[], interval, text, tstzrange, text, text, jsonb, text, bigint[]) IS
-'How far each customer came: a row for each that reached step 1 (and each value of the breakdown), with the highest step (level) and the time of each step. steps are names as cxm.funnel_codes() takes them; within, mode, on_exclusion as in cxm.funnel(), exclusions with a step by name, [{"step": "refund", "from": 1, "to": 2}]. during: only records in this range; NULL = all. profile_ids: only these customers; NULL = all. breakdown: touchpoint, location, region, product, category, employee, source, kind, metric, currency or property:NAME of the records, or trait:NAME of the customer; value is NULL where there is none. attribution: first (default) or last = the value of the first or last record of any step that has one; all = a funnel for each value, of the records with it alone; step N = a funnel for each value that records of step N have, where only records with it fulfil that step. Errors: 22023 for an unknown breakdown, attribution, mode or shape, 42704 for an unknown step, 22004 for NULL in within, mode or on_exclusion.';
+'How far each customer came: a row for each that reached step 1 (and each value of the breakdown), with the highest step (level) and the time of each step. steps are names as cxm.journey_codes() takes them; within, mode, on_exclusion as in cxm.funnel(), exclusions with a step by name, [{"step": "refund", "from": 1, "to": 2}]. during: only records in this range; NULL = all. profile_ids: only these customers; NULL = all. breakdown: touchpoint, location, region, product, category, employee, source, kind, metric, currency or property:NAME of the records, or trait:NAME of the customer; value is NULL where there is none. attribution: first (default) or last = the value of the first or last record of any step that has one; all = a funnel for each value, of the records with it alone; step N = a funnel for each value that records of step N have, where only records with it fulfil that step. Errors: 22023 for an unknown breakdown, attribution, mode or shape, 42704 for an unknown step, 22004 for NULL in within, mode or on_exclusion.';
 
 ---- Reports
 

@@ -85,14 +85,14 @@ BEGIN
     ), false) THEN
         RAISE undefined_object USING
             MESSAGE = format('no step of journeys is called %s', coalesce('"' || left(journey_codes.step, 100) || '"', 'NULL')),
-            HINT = 'A step is an event type (a key of cx.event_type), purchase, feedback or feedback:METRIC, each with or without @TOUCHPOINT (a key of cx.touchpoint), or @TOUCHPOINT alone. cx.journey_code has those that have happened.';
+            HINT = 'A step is an event type (a key of cx.event_type), purchase, feedback or feedback:METRIC, each with or without @TOUCHPOINT (a key of cx.touchpoint), or @TOUCHPOINT alone, or several with | between them. cx.journey_code has those that have happened.';
     END IF;
     RETURN v_codes;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.journey_codes(text) IS
-'The codes in journeys that a step stands for, ascending: KEY of an event type (event:KEY leaves out purchases and feedback when the event type is called like them), purchase, feedback, feedback:METRIC; at any touchpoint, or with @TOUCHPOINT at that one; @TOUCHPOINT alone is anything there. {} for what is known and has not happened yet. Error 42704 for an unknown name and NULL.';
+'The codes in journeys that a step stands for, ascending: KEY of an event type (event:KEY leaves out purchases and feedback when the event type is called like them), purchase, feedback, feedback:METRIC; at any touchpoint, or with @TOUCHPOINT at that one; @TOUCHPOINT alone is anything there; several with | between them are any of these. {} for what is known and has not happened yet. Error 42704 for an unknown name and NULL.';
 
 ---- triggers
 

@@ -2,19 +2,6 @@
 --
 -- A step is named as cxm.journey_codes() takes it; several with | between them are any of these.
 
-CREATE FUNCTION cxm.path_codes(step text) RETURNS integer[]
-LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN (SELECT coalesce(array_agg(DISTINCT c ORDER BY c), '{}')
-            FROM string_to_table(step, '|') AS name, unnest(cxm.journey_codes(btrim(name))) AS c);
-END
-$$;
-
-COMMENT ON FUNCTION cxm.path_codes(text) IS
-'The codes in journeys that a step stands for: a name as cxm.journey_codes() takes it, or several with | between them. NULL for NULL. An unknown name raises undefined_object (42704).';
-
 CREATE FUNCTION cxm.sequence_customers(
     pattern text,
     steps text[],
@@ -33,7 +20,7 @@ DECLARE
     v_steps jsonb;
 BEGIN
     PERFORM cxm.store_version();
-    SELECT coalesce(jsonb_agg(to_jsonb(cxm.path_codes(s)) ORDER BY n), '[]') INTO v_steps FROM unnest(steps) WITH ORDINALITY AS u (s, n);
+    SELECT coalesce(jsonb_agg(to_jsonb(cxm.journey_codes(s)) ORDER BY n), '[]') INTO v_steps FROM unnest(steps) WITH ORDINALITY AS u (s, n);
     -- a pattern that is none is an error on an empty store, too
     PERFORM cxm.matches('{}', pattern, v_steps);
     RETURN QUERY
@@ -69,7 +56,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    v_anchor integer[] := cxm.path_codes(anchor);
+    v_anchor integer[] := cxm.journey_codes(anchor);
 BEGIN
     PERFORM cxm.store_version();
     -- wrong arguments are an error on an empty store, too
@@ -119,7 +106,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    v_anchor integer[] := cxm.path_codes(anchor);
+    v_anchor integer[] := cxm.journey_codes(anchor);
 BEGIN
     PERFORM cxm.store_version();
     PERFORM FROM cxm.path_steps('{}', v_anchor, direction, sankey_report.steps, collapse, session_gap, occurrence);
