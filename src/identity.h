@@ -35,6 +35,19 @@ typedef struct CxmQuery
 
 typedef void (*CxmRowReader) (TupleTableSlot *slot, void *state);
 
+/*
+ * What statements need, for a call that may do without: it is made when the
+ * first one is about to be run, outside any subtransaction of the call's.
+ */
+typedef struct CxmConnection
+{
+	MemoryContext context;		/* of the call */
+	int			level;			/* of settings; 0 as long as there is no connection */
+} CxmConnection;
+
+extern void cxm_connect(CxmConnection *connection);
+extern void cxm_disconnect(CxmConnection *connection);
+
 extern uint64 cxm_query(CxmQuery *query, const Datum *args, bool read_only, CxmRowReader reader, void *state);
 extern uint64 cxm_query_latest(CxmQuery *query, const Datum *args);
 
@@ -121,6 +134,7 @@ typedef struct CxmRules
 #define rules_spelling(rules, i) vector_at(&(rules)->spellings, CxmSpelling, i)
 
 extern const CxmRules *cxm_rules(void);
+extern const CxmRules *cxm_rules_kept(void);
 extern const CxmRules *cxm_rules_seen(void);
 extern uint32 cxm_rules_find(const CxmRules *rules, const text *name);
 extern bool cxm_rules_block(const CxmRules *rules, const text *namespace, const text *value);
@@ -144,7 +158,7 @@ typedef struct CxmLabel
 typedef struct CxmDirect
 {
 	const CxmRules *rules;
-	Oid			schema;
+	CxmConnection *connection;	/* for statements that are needed all the same; NULL when there is one */
 	Relation	relations[5];
 	bool		is_readable;
 	bool		is_writable;
@@ -156,6 +170,7 @@ typedef struct CxmDirect
 extern bool cxm_direct_begin(CxmDirect *direct, const CxmRules *rules);
 extern void cxm_direct_refresh(CxmDirect *direct);
 extern bool cxm_direct_may_write(CxmDirect *direct);
+extern bool cxm_direct_may_merge(CxmDirect *direct);
 extern void cxm_direct_end(CxmDirect *direct);
 extern bool cxm_direct_find_identifier(const CxmDirect *direct, text *namespace, text *value, CxmLabel *label);
 extern bool cxm_direct_read_identifier(const CxmDirect *direct, int64 id, CxmLabel *label);

@@ -51,6 +51,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #if PG_VERSION_NUM >= 180000
 #define begin_index_scan(relation, index, snapshot, nkeys) index_beginscan(relation, index, snapshot, NULL, nkeys, 0)
@@ -233,6 +234,8 @@ typedef struct Table
 	bool		is_updated;
 	bool		is_known;
 	bool		is_plain;
+	Oid			user;			/* who has these privileges */
+	AclMode		privileges;
 } Table;
 
 static Table tables[NTABLES] =
@@ -466,7 +469,10 @@ forget_table(Datum arg, Oid relid)
 		Table	   *table = &tables[i];
 
 		if (relid == InvalidOid || relid == table->relid)
+		{
 			table->is_known = false;
+			table->user = InvalidOid;
+		}
 		for (int j = 0; table->is_known && table->is_plain && j < table->info->ri_NumIndices; j++)
 		{
 			if (table->indexes[j] == relid)
@@ -475,32 +481,68 @@ forget_table(Datum arg, Oid relid)
 	}
 }
 
-/* Open a table, if its rows are to be had here by whoever asks */
+/* Schemas may have been given other names, or users other rights */
+static void
+forget_names(Datum arg, int cache, uint32 hash)
+{
+	forget_table((Datum) 0, InvalidOid);
+}
+
+/* Has the user these on a table?  What is found out is good until somebody grants or revokes */
 static bool
-open_table(CxmDirect *direct, TableNumber number, LOCKMODE lock, AclMode privileges)
+has_privileges(TableNumber number, AclMode privileges)
+{
+	Table	   *table = &tables[number];
+	Oid			user = GetUserId();
+
+	if (table->user != user)
+		table->privileges = ACL_NO_RIGHTS;
+	table->user = user;
+	if ((table->privileges & privileges) != privileges
+		&& pg_class_aclmask(table->relid, user, privileges, ACLMASK_ALL) == privileges)
+		table->privileges |= privileges;
+	return (table->privileges & privileges) == privileges;
+}
+
+/*
+ * Open a table, if its rows are to be had here by whoever asks.  The lock is
+ * that of a writer, which also keeps the indexes as they are: they need no
+ * locks of their own, which would be more than a session has room for.
+ */
+static bool
+open_table(CxmDirect *direct, TableNumber number, AclMode privileges)
 {
 	static bool is_registered = false;
 	Table	   *table = &tables[number];
-	Oid			relid = get_relname_relid(table->name, direct->schema);
 	Relation	relation;
 
 	if (!is_registered)
 	{
 		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_names, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHOID, forget_names, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_names, (Datum) 0);
 		is_registered = true;
 	}
-	if (!OidIsValid(relid) || pg_class_aclmask(relid, GetUserId(), privileges, ACLMASK_ALL) != privileges)
+	if (!table->is_known)
+	{
+		Oid			schema = get_namespace_oid("cx", true);
+
+		table->relid = OidIsValid(schema) ? get_relname_relid(table->name, schema) : InvalidOid;
+	}
+	relation = OidIsValid(table->relid) ? try_relation_open(table->relid, RowExclusiveLock) : NULL;
+	if (relation == NULL)
 		return false;
-	if (direct->relations[number] != NULL)
-		LockRelationOid(relid, lock);
-	else
-		direct->relations[number] = try_relation_open(relid, lock);
-	relation = direct->relations[number];
-	if (relation == NULL || RelationGetRelid(relation) != relid)
-		return false;
-	if (!table->is_known || table->relid != relid)
+	direct->relations[number] = relation;
+	if (!table->is_known)
+	{
+		/* by that name, now that it is locked? */
+		if (strcmp(RelationGetRelationName(relation), table->name) != 0
+			|| get_namespace_oid("cx", true) != RelationGetNamespace(relation))
+			return false;
 		examine(table, relation);
-	return table->is_plain;
+	}
+	return table->is_plain && has_privileges(number, privileges);
 }
 
 /*
@@ -513,12 +555,11 @@ cxm_direct_begin(CxmDirect *direct, const CxmRules *rules)
 {
 	memset(direct, 0, sizeof(CxmDirect));
 	direct->rules = rules;
-	direct->schema = get_namespace_oid("cx", true);
-	if (!OidIsValid(direct->schema) || ExecutorCheckPerms_hook != NULL || IsInParallelMode())
+	if (ExecutorCheckPerms_hook != NULL || IsInParallelMode())
 		return false;
 	for (int i = 0; i < NREAD; i++)
 	{
-		if (!open_table(direct, i, AccessShareLock, ACL_SELECT))
+		if (!open_table(direct, i, ACL_SELECT))
 			return false;
 	}
 	direct->is_readable = true;
@@ -543,27 +584,25 @@ cxm_direct_refresh(CxmDirect *direct)
 bool
 cxm_direct_may_write(CxmDirect *direct)
 {
-	static const AclMode privileges[NTABLES] =
-	{
-		[IDENTIFIERS] = ACL_SELECT | ACL_INSERT,
-		[PROFILES] = ACL_SELECT | ACL_INSERT | ACL_UPDATE,
-		[LINKS] = ACL_SELECT | ACL_INSERT,
-		[CHANGES] = ACL_INSERT
-	};
-
 	if (!direct->is_readable || direct->was_asked)
 		return direct->is_writable;
 	direct->was_asked = true;
-	if (XactReadOnly)
+	if (XactReadOnly || !has_privileges(IDENTIFIERS, ACL_SELECT | ACL_INSERT)
+		|| !has_privileges(PROFILES, ACL_SELECT | ACL_INSERT | ACL_UPDATE)
+		|| !has_privileges(LINKS, ACL_SELECT | ACL_INSERT))
 		return false;
-	for (int i = 0; i < NTABLES; i++)
-	{
-		if (tables[i].is_inserted_into && !open_table(direct, i, RowExclusiveLock, privileges[i]))
-			return false;
-	}
 	CheckCmdReplicaIdentity(direct->relations[PROFILES], CMD_UPDATE);
 	direct->is_writable = true;
 	return true;
+}
+
+/* May profiles be merged here, which also writes down that they were? */
+bool
+cxm_direct_may_merge(CxmDirect *direct)
+{
+	if (direct->relations[CHANGES] != NULL)
+		return true;
+	return open_table(direct, CHANGES, ACL_INSERT);
 }
 
 void
@@ -595,6 +634,17 @@ typedef struct IndexLookup
 #define slot_is_null(slot, column) ((slot)->tts_isnull[column])
 #define slot_int64(slot, column) DatumGetInt64(slot_value(slot, column))
 
+/* An index of a table that is open */
+static Relation
+open_index(Oid relid)
+{
+	Relation	index = RelationIdGetRelation(relid);
+
+	if (index == NULL)
+		elog(ERROR, "could not open index with OID %u", relid);
+	return index;
+}
+
 /* Look up the rows whose first columns of a key have these values */
 static void
 begin_scan(const CxmDirect *direct, TableNumber number, int key, const Datum *values, int n, IndexLookup *scan)
@@ -603,7 +653,7 @@ begin_scan(const CxmDirect *direct, TableNumber number, int key, const Datum *va
 	Relation	relation = direct->relations[number];
 	ScanKeyData keys[MAX_KEY];
 
-	scan->index = index_open(table->index_of[key], AccessShareLock);
+	scan->index = open_index(table->index_of[key]);
 	for (int i = 0; i < n; i++)
 	{
 		Oid			type = table->columns[table->keys[key].columns[i]].type;
@@ -631,7 +681,7 @@ end_scan(IndexLookup *scan)
 {
 	index_endscan(scan->scan);
 	ExecDropSingleTupleTableSlot(scan->slot);
-	index_close(scan->index, NoLock);
+	RelationClose(scan->index);
 }
 
 static bool
@@ -829,13 +879,13 @@ store_row(const NewRow *row, TupleTableSlot *slot)
 	ExecStoreVirtualTuple(slot);
 }
 
-/* The indexes of a table, to be written to till close_indexes(); the locks stay, for the next row */
+/* The indexes of a table, to be written to till close_indexes() */
 static void
 open_indexes(const CxmDirect *direct, const Table *table)
 {
 	table->info->ri_RelationDesc = direct->relations[table - tables];
 	for (int i = 0; i < table->info->ri_NumIndices; i++)
-		table->info->ri_IndexRelationDescs[i] = index_open(table->indexes[i], RowExclusiveLock);
+		table->info->ri_IndexRelationDescs[i] = open_index(table->indexes[i]);
 }
 
 static void
@@ -843,7 +893,7 @@ close_indexes(const Table *table)
 {
 	for (int i = 0; i < table->info->ri_NumIndices; i++)
 	{
-		index_close(table->info->ri_IndexRelationDescs[i], NoLock);
+		RelationClose(table->info->ri_IndexRelationDescs[i]);
 		table->info->ri_IndexRelationDescs[i] = NULL;
 	}
 	table->info->ri_RelationDesc = NULL;

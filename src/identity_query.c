@@ -28,6 +28,7 @@
 #include "utils/plancache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 /* in a header from 15 on */
 #ifndef MaxArraySize
@@ -203,6 +204,33 @@ cxm_query_latest(CxmQuery *query, const Datum *args)
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
 	SPI_freetuptable(SPI_tuptable);
 	return is_null ? 0 : (uint64) DatumGetInt64(value);
+}
+
+/* Be ready for statements, whose names then mean the same whoever calls */
+void
+cxm_connect(CxmConnection *connection)
+{
+	MemoryContext old;
+
+	if (connection == NULL || connection->level > 0)
+		return;
+	old = MemoryContextSwitchTo(connection->context);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	connection->level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+	MemoryContextSwitchTo(old);
+}
+
+void
+cxm_disconnect(CxmConnection *connection)
+{
+	if (connection->level == 0)
+		return;
+	AtEOXact_GUC(true, connection->level);
+	connection->level = 0;
+	SPI_finish();
 }
 
 void
@@ -497,6 +525,7 @@ static struct
 	MemoryContext context;
 	CxmRules   *rules;
 	Oid			relid;
+	SubTransactionId read_in;	/* InvalidSubTransactionId when that has been committed */
 	bool		is_registered;
 } kept;
 
@@ -504,6 +533,13 @@ static void
 forget_rules(void)
 {
 	kept.rules = NULL;
+}
+
+/* schemas may have been given other names */
+static void
+forget_rules_of_schema(Datum arg, int cache, uint32 hash)
+{
+	forget_rules();
 }
 
 static void
@@ -516,15 +552,30 @@ forget_rules_of_relation(Datum arg, Oid relid)
 static void
 forget_rules_of_transaction(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_ABORT)
+	if (event == XACT_EVENT_ABORT && kept.read_in != InvalidSubTransactionId)
 		forget_rules();
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
+		kept.read_in = InvalidSubTransactionId;
 }
 
 static void
 forget_rules_of_subtransaction(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
+	/* subtransactions of this one have greater numbers */
+	if (event == SUBXACT_EVENT_ABORT_SUB && kept.read_in >= id)
 		forget_rules();
+}
+
+/* The same without a statement; NULL when they have to be read */
+const CxmRules *
+cxm_rules_kept(void)
+{
+	if (kept.rules == NULL)
+		return NULL;
+	LockRelationOid(kept.relid, AccessShareLock);
+	AcceptInvalidationMessages();
+	sizes_are_due = true;
+	return kept.rules;
 }
 
 /*
@@ -534,10 +585,14 @@ forget_rules_of_subtransaction(SubXactEvent event, SubTransactionId id, SubTrans
 const CxmRules *
 cxm_rules(void)
 {
-	Oid			relid = get_relname_relid("namespace", get_namespace_oid("cx", false));
+	const CxmRules *known = cxm_rules_kept();
+	Oid			relid;
 	MemoryContext old;
 	CxmRules   *rules;
 
+	if (known != NULL)
+		return known;
+	relid = get_relname_relid("namespace", get_namespace_oid("cx", false));
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -546,12 +601,10 @@ cxm_rules(void)
 	LockRelationOid(relid, AccessShareLock);
 	AcceptInvalidationMessages();
 	sizes_are_due = true;
-	if (kept.rules != NULL && kept.relid == relid)
-		return kept.rules;
-
 	if (!kept.is_registered)
 	{
 		CacheRegisterRelcacheCallback(forget_rules_of_relation, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_rules_of_schema, (Datum) 0);
 		RegisterXactCallback(forget_rules_of_transaction, NULL);
 		RegisterSubXactCallback(forget_rules_of_subtransaction, NULL);
 		kept.is_registered = true;
@@ -562,6 +615,7 @@ cxm_rules(void)
 	kept.context = AllocSetContextCreate(TopMemoryContext, "cxm identity rules", ALLOCSET_SMALL_SIZES);
 	kept.rules = NULL;
 	kept.relid = relid;
+	kept.read_in = GetCurrentSubTransactionId();
 	old = MemoryContextSwitchTo(kept.context);
 	rules = read_rules(false);
 	MemoryContextSwitchTo(old);

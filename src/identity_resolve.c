@@ -631,6 +631,14 @@ read_next_id(TupleTableSlot *slot, void *state)
 	*(*next)++ = row_int64(slot, 1);
 }
 
+/* Statements are about to be run, which this call has done without so far */
+static void
+connect_statements(const Resolve *resolve)
+{
+	if (resolve->direct != NULL)
+		cxm_connect(resolve->direct->connection);
+}
+
 /* New values for cx.profile.profile_id */
 void
 cxm_next_profile_ids(int64 *ids, Size n)
@@ -1237,6 +1245,8 @@ settle_groups(Resolve *resolve, LinkGroup *groups)
 			cxm_vector_add(&new_ids);
 		}
 	}
+	if (new_ids.n > 0)
+		connect_statements(resolve);
 	cxm_next_profile_ids((int64 *) new_ids.data, new_ids.n);
 
 	for (uint32 i = 0; i < nclusters + resolve->nfresh; i++)
@@ -2220,6 +2230,9 @@ in_subtransaction(bool (*work) (Resolve *resolve, int64 *count), Resolve *resolv
 	ResourceOwner owner = CurrentResourceOwner;
 	bool		done = false;
 
+	/* what is made inside would end there */
+	if (resolve->moves.n + resolve->refusals.n > 0)
+		connect_statements(resolve);
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
@@ -2323,6 +2336,8 @@ write_directly(Resolve *resolve, int64 *count)
 		cxm_direct_add_profile(resolve->direct, standing->id, standing->counts, width,
 							 standing->is_known, standing->is_kept_apart);
 	}
+	if (resolve->moves.n + resolve->refusals.n > 0)
+		connect_statements(resolve);
 	write_moves(resolve);
 	write_flags(&resolve->refusals, &refuse_query);
 	*count = (int64) resolve->merges.n;
@@ -2371,6 +2386,8 @@ attempt_directly(Resolve *resolve, int64 *count)
 	}
 	settle_groups(resolve, resolve->groups);
 	settle_links(resolve);
+	if (resolve->merges.n > 0 && !cxm_direct_may_merge(resolve->direct))
+		return UNSUITED;
 	if (resolve->touches.n + resolve->merges.n > 1)
 		return in_subtransaction(write_directly, resolve, count) ? DONE : OVERTAKEN;
 	return write_directly(resolve, count) ? DONE : OVERTAKEN;
@@ -2442,6 +2459,7 @@ cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
 		CHECK_FOR_INTERRUPTS();
 	}
 
+	connect_statements(&resolve);
 	for (;;)
 	{
 		MemoryContextSwitchTo(context);
