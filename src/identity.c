@@ -342,7 +342,7 @@ hash_of(const Mentioned *mentioned)
 	return hash;
 }
 
-static void
+static CxmFresh *
 note_added(Batch *batch, uint32 place, int64 id)
 {
 	Mentioned  *mentioned = &batch->mentioned[place];
@@ -357,6 +357,7 @@ note_added(Batch *batch, uint32 place, int64 id)
 	fresh->namespace = mentioned->rules;
 	fresh->quarantine = mentioned->quarantine;
 	fresh->hash = hash_of(mentioned);
+	return fresh;
 }
 
 /* What was inserted comes in the order of insertion, without those that somebody else had added meanwhile */
@@ -377,7 +378,7 @@ read_added(TupleTableSlot *slot, void *state)
 		if (compare_texts(mentioned->value, value) == 0 && compare_texts(mentioned->namespace, namespace) == 0)
 			break;
 	}
-	note_added(batch, place, row_int64(slot, 1));
+	(void) note_added(batch, place, row_int64(slot, 1));
 }
 
 /* Add those that are not in the store */
@@ -428,12 +429,13 @@ add_identifiers(Batch *batch)
 				uint32		place = batch->added[i];
 				const Mentioned *mentioned = &batch->mentioned[place];
 				int64		id;
+				ItemPointerData ctid;
 
 				if (!cxm_direct_add_identifier(&batch->direct, mentioned->namespace, mentioned->value,
 											   batch->guesses[find_group(batch->mentioned, place)],
-											   mentioned->quarantine, &id))
+											   mentioned->quarantine, &id, &ctid))
 					break;
-				note_added(batch, place, id);
+				note_added(batch, place, id)->ctid = ctid;
 			}
 			continue;
 		}
@@ -585,6 +587,7 @@ add_links_directly(Batch *batch, int32 source_id)
 		bool		is_verified;
 		TimestampTz at;
 		int64		link_id;
+		ItemPointerData ctid;
 		CxmChange  *change;
 
 		if (!is_new && !batch->is_unseen
@@ -596,13 +599,14 @@ add_links_directly(Batch *batch, int32 source_id)
 		}
 		if (!cxm_direct_may_write(&batch->direct)
 			|| !cxm_direct_add_link(&batch->direct, edge->a, edge->b, source_id, edge->evidence, edge->is_verified,
-									edge->at, edge->refused, is_new, &link_id))
+									edge->at, edge->refused, is_new, &link_id, &ctid))
 		{
 			edges[nleft++] = *edge;
 			continue;
 		}
 		change = cxm_vector_add(&batch->changes);
 		change->link_id = link_id;
+		change->ctid = ctid;
 		change->a = edge->a;
 		change->b = edge->b;
 		change->is_verified = edge->is_verified;
@@ -965,8 +969,21 @@ cxm_link_identifiers(PG_FUNCTION_ARGS)
 /*
  * One link
  */
-static CxmQuery source_query = {.sql = "SELECT cxm.source_id($1)", .nargs = 1, .types = {TEXTOID}};
-static CxmQuery normalize_query = {.sql = "SELECT cxm.normalize($1, $2)", .nargs = 2, .types = {TEXTOID, TEXTOID}};
+/* what these functions do is not to be planned in the way of a look-up of few rows */
+static CxmQuery source_query =
+{
+	.sql = "SELECT cxm.source_id($1)",
+	.nargs = 1,
+	.types = {TEXTOID},
+	.reads_all = true
+};
+static CxmQuery normalize_query =
+{
+	.sql = "SELECT cxm.normalize($1, $2)",
+	.nargs = 2,
+	.types = {TEXTOID, TEXTOID},
+	.reads_all = true
+};
 
 static CxmQuery profile_query =
 {

@@ -439,7 +439,7 @@ static CxmQuery namespaces_query =
 {
 	.sql = "SELECT n.namespace_id, n.namespace, coalesce(n.max_per_profile, 0),"
 	" coalesce((extract(epoch FROM n.max_window) * 1000000)::bigint, 0), coalesce(n.max_links, 0), n.is_unique,"
-	" n.form, n.options"
+	" n.form, n.options, n.rank"
 	" FROM cx.namespace AS n ORDER BY n.rank",
 	.reads_all = true
 };
@@ -469,8 +469,7 @@ read_namespace(TupleTableSlot *slot, void *state)
 	spelling->length = strlen(spelling->name);
 	spelling->form = form_of(DatumGetTextPP(row_value(slot, 7)));
 	spelling->options = (Jsonb *) PG_DETOAST_DATUM_COPY(row_value(slot, 8));
-	/* the place in the order of ranks says all that a rank says, in fewer bits */
-	namespace->rank = (uint32_t) rules->all.n;
+	namespace->rank = (uint32_t) DatumGetInt32(row_value(slot, 9));
 	namespace->max_per_profile = (uint32_t) DatumGetInt32(row_value(slot, 3));
 	namespace->max_window = row_int64(slot, 4);
 	namespace->max_links = (uint32_t) DatumGetInt32(row_value(slot, 5));
@@ -510,8 +509,13 @@ read_rules(bool read_only)
 
 	/* one more, without rules, for identifiers whose namespace was deleted by hand */
 	unknown = cxm_vector_add(&rules->all);
-	unknown->rank = (uint32_t) rules->all.n;
+	unknown->rank = CXM_MAX_RANK;
 	rules->namespaces = (CxmNamespace *) rules->all.data;
+
+	/* the place in the order of ranks says all that a rank says, in fewer bits, until there is one more */
+	rules->has_lasting_ranks = rules->n == 0 || rules->namespaces[rules->n - 1].rank < CXM_MAX_RANK;
+	for (uint32 i = 0; i <= rules->n && !rules->has_lasting_ranks; i++)
+		vector_at(&rules->all, CxmNamespace, i)->rank = i + 1;
 	return rules;
 }
 
