@@ -1136,7 +1136,8 @@ make_groups(Resolve *resolve)
 		}
 		if (!change->is_retired && change->kind != CXM_NEVER)
 		{
-			if (a->is == CXM_HOLDS)
+			/* of one in quarantine it says nothing, even where by hand both are one person */
+			if (a->is == CXM_HOLDS || (x == y && b->is == CXM_HOLDS))
 				groups[x].nverified += change->is_verified;
 			if (b->is == CXM_HOLDS && x != y)
 				groups[y].nverified += change->is_verified;
