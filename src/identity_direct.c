@@ -33,6 +33,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_opfamily.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -51,6 +52,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #if PG_VERSION_NUM >= 180000
 #define begin_index_scan(relation, index, snapshot, nkeys) index_beginscan(relation, index, snapshot, NULL, nkeys, 0)
@@ -128,7 +130,7 @@ static const Column link_columns[] =
 typedef enum ProfileColumn
 {
 	PROFILE_ID, PROFILE_CANONICAL_ID, PROFILE_CREATED_AT, PROFILE_CHANGED_AT, PROFILE_COUNTS, PROFILE_IS_KNOWN,
-	PROFILE_IS_KEPT_APART
+	PROFILE_IS_KEPT_APART, PROFILE_WEAKEST, PROFILE_WEAKEST_AT
 } ProfileColumn;
 
 static const Column profile_columns[] =
@@ -139,7 +141,9 @@ static const Column profile_columns[] =
 	[PROFILE_CHANGED_AT] = {"changed_at", TIMESTAMPTZOID},
 	[PROFILE_COUNTS] = {"counts", INT4ARRAYOID},
 	[PROFILE_IS_KNOWN] = {"is_known", BOOLOID},
-	[PROFILE_IS_KEPT_APART] = {"is_kept_apart", BOOLOID}
+	[PROFILE_IS_KEPT_APART] = {"is_kept_apart", BOOLOID},
+	[PROFILE_WEAKEST] = {"weakest", INT8OID},
+	[PROFILE_WEAKEST_AT] = {"weakest_at", TIMESTAMPTZOID}
 };
 
 typedef enum ChangeColumn
@@ -233,13 +237,15 @@ typedef struct Table
 	bool		is_updated;
 	bool		is_known;
 	bool		is_plain;
+	Oid			user;			/* who has these privileges */
+	AclMode		privileges;
 } Table;
 
 static Table tables[NTABLES] =
 {
 	[IDENTIFIERS] = {
 		.name = "identifier", .columns = identifier_columns, .ncolumns = lengthof(identifier_columns),
-		.is_inserted_into = true, .nkeys = 2,
+		.is_inserted_into = true, .is_updated = true, .nkeys = 2,
 		.keys = {
 			[BY_ID] = {1, {IDENTIFIER_ID}, ALL_ROWS, true},
 			[BY_VALUE] = {2, {IDENTIFIER_NAMESPACE, IDENTIFIER_VALUE}, ALL_ROWS, true}
@@ -255,7 +261,7 @@ static Table tables[NTABLES] =
 	},
 	[LINKS] = {
 		.name = "link", .columns = link_columns, .ncolumns = lengthof(link_columns),
-		.is_inserted_into = true, .nkeys = 2,
+		.is_inserted_into = true, .is_updated = true, .nkeys = 2,
 		.keys = {
 			[BY_ENDS] = {5, {LINK_A, LINK_B, LINK_SOURCE_ID, LINK_KIND, LINK_EVIDENCE}, NOT_RETIRED, true},
 			[BY_B] = {2, {LINK_B, LINK_A}, NOT_RETIRED, false}
@@ -318,10 +324,36 @@ has_plain_checks(TupleDesc desc)
 	return true;
 }
 
+/* A foreign key that refers to the first column minds nothing else, and no update here changes that */
+static bool
+is_of_reference(const Trigger *trigger)
+{
+	HeapTuple	tuple;
+	bool		refers_to_id = false;
+
+	if (!trigger->tgisinternal || RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_PK)
+		return false;
+	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(trigger->tgconstrindid));
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
+
+		refers_to_id = index->indnatts == 1 && index->indkey.values[0] == 1;
+		ReleaseSysCache(tuple);
+	}
+	return refers_to_id;
+}
+
 static bool
 has_triggers(const Table *table, const TriggerDesc *triggers)
 {
+	int			nreferences = 0;
+
 	if (triggers == NULL)
+		return false;
+	for (int i = 0; i < triggers->numtriggers; i++)
+		nreferences += is_of_reference(&triggers->triggers[i]);
+	if (nreferences == triggers->numtriggers)
 		return false;
 	return (table->is_inserted_into
 			&& (triggers->trig_insert_before_row || triggers->trig_insert_after_row
@@ -466,7 +498,10 @@ forget_table(Datum arg, Oid relid)
 		Table	   *table = &tables[i];
 
 		if (relid == InvalidOid || relid == table->relid)
+		{
 			table->is_known = false;
+			table->user = InvalidOid;
+		}
 		for (int j = 0; table->is_known && table->is_plain && j < table->info->ri_NumIndices; j++)
 		{
 			if (table->indexes[j] == relid)
@@ -475,32 +510,68 @@ forget_table(Datum arg, Oid relid)
 	}
 }
 
-/* Open a table, if its rows are to be had here by whoever asks */
+/* Schemas may have been given other names, or users other rights */
+static void
+forget_names(Datum arg, int cache, uint32 hash)
+{
+	forget_table((Datum) 0, InvalidOid);
+}
+
+/* Has the user these on a table?  What is found out is good until somebody grants or revokes */
 static bool
-open_table(CxmDirect *direct, TableNumber number, LOCKMODE lock, AclMode privileges)
+has_privileges(TableNumber number, AclMode privileges)
+{
+	Table	   *table = &tables[number];
+	Oid			user = GetUserId();
+
+	if (table->user != user)
+		table->privileges = ACL_NO_RIGHTS;
+	table->user = user;
+	if ((table->privileges & privileges) != privileges
+		&& pg_class_aclmask(table->relid, user, privileges, ACLMASK_ALL) == privileges)
+		table->privileges |= privileges;
+	return (table->privileges & privileges) == privileges;
+}
+
+/*
+ * Open a table, if its rows are to be had here by whoever asks.  The lock is
+ * that of a writer, which also keeps the indexes as they are: they need no
+ * locks of their own, which would be more than a session has room for.
+ */
+static bool
+open_table(CxmDirect *direct, TableNumber number, AclMode privileges)
 {
 	static bool is_registered = false;
 	Table	   *table = &tables[number];
-	Oid			relid = get_relname_relid(table->name, direct->schema);
 	Relation	relation;
 
 	if (!is_registered)
 	{
 		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_names, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHOID, forget_names, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_names, (Datum) 0);
 		is_registered = true;
 	}
-	if (!OidIsValid(relid) || pg_class_aclmask(relid, GetUserId(), privileges, ACLMASK_ALL) != privileges)
+	if (!table->is_known)
+	{
+		Oid			schema = get_namespace_oid("cx", true);
+
+		table->relid = OidIsValid(schema) ? get_relname_relid(table->name, schema) : InvalidOid;
+	}
+	relation = OidIsValid(table->relid) ? try_relation_open(table->relid, RowExclusiveLock) : NULL;
+	if (relation == NULL)
 		return false;
-	if (direct->relations[number] != NULL)
-		LockRelationOid(relid, lock);
-	else
-		direct->relations[number] = try_relation_open(relid, lock);
-	relation = direct->relations[number];
-	if (relation == NULL || RelationGetRelid(relation) != relid)
-		return false;
-	if (!table->is_known || table->relid != relid)
+	direct->relations[number] = relation;
+	if (!table->is_known)
+	{
+		/* by that name, now that it is locked? */
+		if (strcmp(RelationGetRelationName(relation), table->name) != 0
+			|| get_namespace_oid("cx", true) != RelationGetNamespace(relation))
+			return false;
 		examine(table, relation);
-	return table->is_plain;
+	}
+	return table->is_plain && has_privileges(number, privileges);
 }
 
 /*
@@ -513,12 +584,11 @@ cxm_direct_begin(CxmDirect *direct, const CxmRules *rules)
 {
 	memset(direct, 0, sizeof(CxmDirect));
 	direct->rules = rules;
-	direct->schema = get_namespace_oid("cx", true);
-	if (!OidIsValid(direct->schema) || ExecutorCheckPerms_hook != NULL || IsInParallelMode())
+	if (ExecutorCheckPerms_hook != NULL || IsInParallelMode())
 		return false;
 	for (int i = 0; i < NREAD; i++)
 	{
-		if (!open_table(direct, i, AccessShareLock, ACL_SELECT))
+		if (!open_table(direct, i, ACL_SELECT))
 			return false;
 	}
 	direct->is_readable = true;
@@ -543,27 +613,36 @@ cxm_direct_refresh(CxmDirect *direct)
 bool
 cxm_direct_may_write(CxmDirect *direct)
 {
-	static const AclMode privileges[NTABLES] =
-	{
-		[IDENTIFIERS] = ACL_SELECT | ACL_INSERT,
-		[PROFILES] = ACL_SELECT | ACL_INSERT | ACL_UPDATE,
-		[LINKS] = ACL_SELECT | ACL_INSERT,
-		[CHANGES] = ACL_INSERT
-	};
-
 	if (!direct->is_readable || direct->was_asked)
 		return direct->is_writable;
 	direct->was_asked = true;
-	if (XactReadOnly)
+	if (XactReadOnly || !has_privileges(IDENTIFIERS, ACL_SELECT | ACL_INSERT)
+		|| !has_privileges(PROFILES, ACL_SELECT | ACL_INSERT | ACL_UPDATE)
+		|| !has_privileges(LINKS, ACL_SELECT | ACL_INSERT))
 		return false;
-	for (int i = 0; i < NTABLES; i++)
-	{
-		if (tables[i].is_inserted_into && !open_table(direct, i, RowExclusiveLock, privileges[i]))
-			return false;
-	}
 	CheckCmdReplicaIdentity(direct->relations[PROFILES], CMD_UPDATE);
 	direct->is_writable = true;
 	return true;
+}
+
+/* May rows be changed here that this call has written itself? */
+bool
+cxm_direct_may_update(CxmDirect *direct)
+{
+	if (!has_privileges(IDENTIFIERS, ACL_UPDATE) || !has_privileges(LINKS, ACL_UPDATE))
+		return false;
+	CheckCmdReplicaIdentity(direct->relations[IDENTIFIERS], CMD_UPDATE);
+	CheckCmdReplicaIdentity(direct->relations[LINKS], CMD_UPDATE);
+	return true;
+}
+
+/* May profiles be merged here, which also writes down that they were? */
+bool
+cxm_direct_may_merge(CxmDirect *direct)
+{
+	if (direct->relations[CHANGES] != NULL)
+		return true;
+	return open_table(direct, CHANGES, ACL_INSERT);
 }
 
 void
@@ -595,6 +674,17 @@ typedef struct IndexLookup
 #define slot_is_null(slot, column) ((slot)->tts_isnull[column])
 #define slot_int64(slot, column) DatumGetInt64(slot_value(slot, column))
 
+/* An index of a table that is open */
+static Relation
+open_index(Oid relid)
+{
+	Relation	index = RelationIdGetRelation(relid);
+
+	if (index == NULL)
+		elog(ERROR, "could not open index with OID %u", relid);
+	return index;
+}
+
 /* Look up the rows whose first columns of a key have these values */
 static void
 begin_scan(const CxmDirect *direct, TableNumber number, int key, const Datum *values, int n, IndexLookup *scan)
@@ -603,7 +693,7 @@ begin_scan(const CxmDirect *direct, TableNumber number, int key, const Datum *va
 	Relation	relation = direct->relations[number];
 	ScanKeyData keys[MAX_KEY];
 
-	scan->index = index_open(table->index_of[key], AccessShareLock);
+	scan->index = open_index(table->index_of[key]);
 	for (int i = 0; i < n; i++)
 	{
 		Oid			type = table->columns[table->keys[key].columns[i]].type;
@@ -631,7 +721,7 @@ end_scan(IndexLookup *scan)
 {
 	index_endscan(scan->scan);
 	ExecDropSingleTupleTableSlot(scan->slot);
-	index_close(scan->index, NoLock);
+	RelationClose(scan->index);
 }
 
 static bool
@@ -657,6 +747,8 @@ read_profile(const CxmDirect *direct, int64 profile_id, CxmLabel *label)
 
 			label->xmin = DatumGetTransactionId(slot_getsysattr(scan.slot, MinTransactionIdAttributeNumber, &is_null));
 			label->counts = DatumGetArrayTypePCopy(slot_value(scan.slot, PROFILE_COUNTS));
+			label->weakest = (uint64) slot_int64(scan.slot, PROFILE_WEAKEST);
+			label->weakest_at = DatumGetTimestampTz(slot_value(scan.slot, PROFILE_WEAKEST_AT));
 		}
 	}
 	end_scan(&scan);
@@ -829,13 +921,13 @@ store_row(const NewRow *row, TupleTableSlot *slot)
 	ExecStoreVirtualTuple(slot);
 }
 
-/* The indexes of a table, to be written to till close_indexes(); the locks stay, for the next row */
+/* The indexes of a table, to be written to till close_indexes() */
 static void
 open_indexes(const CxmDirect *direct, const Table *table)
 {
 	table->info->ri_RelationDesc = direct->relations[table - tables];
 	for (int i = 0; i < table->info->ri_NumIndices; i++)
-		table->info->ri_IndexRelationDescs[i] = index_open(table->indexes[i], RowExclusiveLock);
+		table->info->ri_IndexRelationDescs[i] = open_index(table->indexes[i]);
 }
 
 static void
@@ -843,7 +935,7 @@ close_indexes(const Table *table)
 {
 	for (int i = 0; i < table->info->ri_NumIndices; i++)
 	{
-		index_close(table->info->ri_IndexRelationDescs[i], NoLock);
+		RelationClose(table->info->ri_IndexRelationDescs[i]);
 		table->info->ri_IndexRelationDescs[i] = NULL;
 	}
 	table->info->ri_RelationDesc = NULL;
@@ -857,7 +949,7 @@ close_indexes(const Table *table)
  * that is looked into only after the insertion has met one.
  */
 static bool
-insert_row(CxmDirect *direct, NewRow *row, Oid arbiter)
+insert_row(CxmDirect *direct, NewRow *row, Oid arbiter, ItemPointer ctid)
 {
 	const Table *table = &tables[row->number];
 	Relation	relation = direct->relations[row->number];
@@ -904,6 +996,8 @@ insert_row(CxmDirect *direct, NewRow *row, Oid arbiter)
 			looks_first = true;
 		}
 	}
+	if (ctid != NULL)
+		*ctid = slot->tts_tid;
 	ExecDropSingleTupleTableSlot(slot);
 	close_indexes(table);
 	return is_inserted;
@@ -912,7 +1006,7 @@ insert_row(CxmDirect *direct, NewRow *row, Oid arbiter)
 /* Add an identifier; false when another session has */
 bool
 cxm_direct_add_identifier(CxmDirect *direct, text *namespace, text *value, int64 profile_id, uint8 quarantine,
-						  int64 *id)
+						  int64 *id, ItemPointer ctid)
 {
 	NewRow		row = {.number = IDENTIFIERS};
 
@@ -920,7 +1014,7 @@ cxm_direct_add_identifier(CxmDirect *direct, text *namespace, text *value, int64
 	set_column(&row, IDENTIFIER_VALUE, PointerGetDatum(value));
 	set_column(&row, IDENTIFIER_PROFILE_ID, Int64GetDatum(profile_id));
 	set_refusal(&row, IDENTIFIER_QUARANTINED, quarantine);
-	if (!insert_row(direct, &row, tables[IDENTIFIERS].index_of[BY_VALUE]))
+	if (!insert_row(direct, &row, tables[IDENTIFIERS].index_of[BY_VALUE], ctid))
 		return false;
 	*id = DatumGetInt64(row.values[IDENTIFIER_ID]);
 	return true;
@@ -932,7 +1026,7 @@ cxm_direct_add_identifier(CxmDirect *direct, text *namespace, text *value, int64
  */
 bool
 cxm_direct_add_link(CxmDirect *direct, int64 a, int64 b, int32 source_id, text *evidence, bool is_verified,
-					TimestampTz at, uint8 refused, bool is_new, int64 *id)
+					TimestampTz at, uint8 refused, bool is_new, int64 *id, ItemPointer ctid)
 {
 	NewRow		row = {.number = LINKS};
 
@@ -944,7 +1038,7 @@ cxm_direct_add_link(CxmDirect *direct, int64 a, int64 b, int32 source_id, text *
 	set_column(&row, LINK_EVIDENCE, PointerGetDatum(evidence));
 	set_column(&row, LINK_OBSERVED_AT, TimestampTzGetDatum(at));
 	set_refusal(&row, LINK_REFUSED, refused);
-	if (!insert_row(direct, &row, is_new ? InvalidOid : tables[LINKS].index_of[BY_ENDS]))
+	if (!insert_row(direct, &row, is_new ? InvalidOid : tables[LINKS].index_of[BY_ENDS], ctid))
 		return false;
 	*id = DatumGetInt64(row.values[LINK_ID]);
 	return true;
@@ -962,14 +1056,24 @@ counts_datum(const int32 *counts, int n)
 	return cxm_array(values, NULL, n, INT4OID);
 }
 
+/* What a row says of a profile that stands */
 static void
-set_standing(NewRow *row, int64 canonical, const int32 *counts, int n, bool is_known, bool is_kept_apart)
+set_standing(NewRow *row, const CxmStanding *standing, int n)
 {
-	set_column(row, PROFILE_CANONICAL_ID, Int64GetDatum(canonical));
+	set_column(row, PROFILE_CANONICAL_ID, Int64GetDatum(standing->id));
 	set_column(row, PROFILE_CHANGED_AT, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
-	set_column(row, PROFILE_COUNTS, counts_datum(counts, n));
-	set_column(row, PROFILE_IS_KNOWN, BoolGetDatum(is_known));
-	set_column(row, PROFILE_IS_KEPT_APART, BoolGetDatum(is_kept_apart));
+	set_column(row, PROFILE_COUNTS, counts_datum(standing->counts, n));
+	set_column(row, PROFILE_IS_KNOWN, BoolGetDatum(standing->is_known));
+	set_column(row, PROFILE_IS_KEPT_APART, BoolGetDatum(standing->is_kept_apart));
+	set_column(row, PROFILE_WEAKEST, Int64GetDatum((int64) standing->weakest));
+	set_column(row, PROFILE_WEAKEST_AT, TimestampTzGetDatum(standing->weakest_at));
+}
+
+/* And of one that has been merged into it */
+static void
+set_merged(NewRow *row, int64 canonical)
+{
+	set_standing(row, &(CxmStanding) {.id = canonical, .weakest_at = DT_NOBEGIN}, 0);
 }
 
 /* A new value for cx.profile.profile_id */
@@ -983,24 +1087,24 @@ cxm_direct_next_profile_id(const CxmDirect *direct)
 												   &is_null));
 }
 
-/* Add a profile that stands; counts has n entries */
+/* Add a profile that stands */
 void
-cxm_direct_add_profile(CxmDirect *direct, int64 id, const int32 *counts, int n, bool is_known, bool is_kept_apart)
+cxm_direct_add_profile(CxmDirect *direct, const CxmStanding *standing)
 {
 	NewRow		row = {.number = PROFILES};
 
-	set_column(&row, PROFILE_ID, Int64GetDatum(id));
-	set_standing(&row, id, counts, n, is_known, is_kept_apart);
+	set_column(&row, PROFILE_ID, Int64GetDatum(standing->id));
+	set_standing(&row, standing, direct->rules->max_id);
 	row.is_given[PROFILE_CHANGED_AT] = false;
-	insert_row(direct, &row, InvalidOid);
+	insert_row(direct, &row, InvalidOid, NULL);
 }
 
-/* Change the version of a profile's row that was read; false when there is a later one */
+/* Change the version of a row that was read; false when there is a later one */
 static bool
-update_profile(CxmDirect *direct, TupleTableSlot *old, const NewRow *changed)
+update_row(CxmDirect *direct, TupleTableSlot *old, const NewRow *changed)
 {
-	const Table *table = &tables[PROFILES];
-	Relation	relation = direct->relations[PROFILES];
+	const Table *table = &tables[changed->number];
+	Relation	relation = direct->relations[changed->number];
 	TupleTableSlot *slot = table_slot_create(relation, NULL);
 	NewRow		row = *changed;
 	IndexUpdates index_updates = NO_INDEX_UPDATES;
@@ -1036,25 +1140,65 @@ update_profile(CxmDirect *direct, TupleTableSlot *old, const NewRow *changed)
 	return result == TM_Ok;
 }
 
-/* The same of a profile that stands and was read before */
-bool
-cxm_direct_update_profile(CxmDirect *direct, int64 id, const ItemPointerData *ctid, int64 canonical,
-						const int32 *counts, int n, bool is_known, bool is_kept_apart)
+/* The same of a profile that stands and was read before, by its number */
+static bool
+update_standing(CxmDirect *direct, int64 id, const ItemPointerData *ctid, const NewRow *changed)
 {
 	TupleTableSlot *old = table_slot_create(direct->relations[PROFILES], NULL);
 	ItemPointerData tid = *ctid;
-	NewRow		changed = {.number = PROFILES};
 	bool		is_done = false;
 
-	set_standing(&changed, canonical, counts, n, is_known, is_kept_apart);
 	if (table_tuple_fetch_row_version(direct->relations[PROFILES], &tid, GetActiveSnapshot(), old))
 	{
 		slot_getallattrs(old);
 		is_done = slot_int64(old, PROFILE_ID) == id && slot_int64(old, PROFILE_CANONICAL_ID) == id
-			&& update_profile(direct, old, &changed);
+			&& update_row(direct, old, changed);
 	}
 	ExecDropSingleTupleTableSlot(old);
 	return is_done;
+}
+
+/* Change what is kept of such a profile */
+bool
+cxm_direct_update_profile(CxmDirect *direct, const ItemPointerData *ctid, const CxmStanding *standing)
+{
+	NewRow		changed = {.number = PROFILES};
+
+	set_standing(&changed, standing, direct->rules->max_id);
+	return update_standing(direct, standing->id, ctid, &changed);
+}
+
+/* Change a row that this call has written, and so nobody else has changed */
+static void
+update_own_row(CxmDirect *direct, const ItemPointerData *ctid, const NewRow *changed)
+{
+	Relation	relation = direct->relations[changed->number];
+	TupleTableSlot *old = table_slot_create(relation, NULL);
+	ItemPointerData tid = *ctid;
+
+	if (!table_tuple_fetch_row_version(relation, &tid, GetActiveSnapshot(), old) || !update_row(direct, old, changed))
+		elog(ERROR, "could not change a new row of \"%s\"", RelationGetRelationName(relation));
+	ExecDropSingleTupleTableSlot(old);
+}
+
+/* Say of a link that was added why it does not hold */
+void
+cxm_direct_refuse_link(CxmDirect *direct, const ItemPointerData *ctid, uint8 refused)
+{
+	NewRow		changed = {.number = LINKS};
+
+	set_refusal(&changed, LINK_REFUSED, refused);
+	update_own_row(direct, ctid, &changed);
+}
+
+/* Put an identifier that was added into another profile than was guessed */
+void
+cxm_direct_move_identifier(CxmDirect *direct, const ItemPointerData *ctid, int64 profile_id)
+{
+	NewRow		changed = {.number = IDENTIFIERS};
+
+	set_column(&changed, IDENTIFIER_PROFILE_ID, Int64GetDatum(profile_id));
+	update_own_row(direct, ctid, &changed);
 }
 
 static void
@@ -1070,7 +1214,7 @@ add_change(CxmDirect *direct, int64 profile_id, int64 from, int64 to, int64 link
 	set_column(&row, CHANGE_TO_PROFILE, Int64GetDatum(to));
 	set_column(&row, CHANGE_LINK_ID, Int64GetDatum(link_id));
 	set_column(&row, CHANGE_CAUSE, CStringGetTextDatum("link"));
-	insert_row(direct, &row, InvalidOid);
+	insert_row(direct, &row, InvalidOid, NULL);
 }
 
 /*
@@ -1083,10 +1227,12 @@ cxm_direct_merge_profile(CxmDirect *direct, int64 loser, const ItemPointerData *
 {
 	TimestampTz at = GetCurrentTimestamp();
 	Datum		values[1] = {Int64GetDatum(loser)};
+	NewRow		changed = {.number = PROFILES};
 	bool		is_done;
 	IndexLookup		scan;
 
-	if (!cxm_direct_update_profile(direct, loser, ctid, winner, NULL, 0, false, false))
+	set_merged(&changed, winner);
+	if (!update_standing(direct, loser, ctid, &changed))
 		return false;
 	add_change(direct, loser, loser, winner, link_id, at);
 
@@ -1094,12 +1240,11 @@ cxm_direct_merge_profile(CxmDirect *direct, int64 loser, const ItemPointerData *
 	is_done = true;
 	while (is_done && next_row(&scan))
 	{
-		NewRow		changed = {.number = PROFILES};
 		int64		stub = slot_int64(scan.slot, PROFILE_ID);
 
 		CHECK_FOR_INTERRUPTS();
-		set_standing(&changed, winner, NULL, 0, false, false);
-		is_done = update_profile(direct, scan.slot, &changed);
+		set_merged(&changed, winner);
+		is_done = update_row(direct, scan.slot, &changed);
 		if (is_done)
 			add_change(direct, stub, loser, winner, link_id, at);
 	}
