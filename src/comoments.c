@@ -144,7 +144,7 @@ get_group(const CxmComoments *c, int k, NumberGroup *group)
 	k -= 2;
 	if (c->policy == CXM_MISSING_LISTWISE)
 	{
-		group->numbers = cxm_comoments_mean(c) + k * m;
+		group->numbers = cxm_comoments_mean(c) + (size_t) k * (size_t) m;
 		group->nnumbers = k < 2 ? m : (int) cxm_triangle((size_t) m);
 		return k < 3;
 	}
@@ -437,6 +437,7 @@ read_gaps(ArrayType *array, int drivers, double *x, bool *missing)
 	for (int i = 0; i < drivers; i++)
 	{
 		missing[i] = bitmap != NULL && (bitmap[i / 8] & (1 << (i % 8))) == 0;
+		x[i] = 0;
 		if (!missing[i])
 		{
 			memcpy(&x[i], at, sizeof(double));

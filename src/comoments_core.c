@@ -164,7 +164,7 @@ cxm_comoments_check(const CxmComoments *c, size_t size)
 	missing = cxm_comoments_missing(c);
 	for (int i = 1; i <= c->drivers; i++)
 	{
-		if (!is_count(missing[i], weighted - c->no_drivers))
+		if (!is_count(missing[i], weighted - c->no_drivers - c->complete))
 			return "Impossible count.";
 	}
 	if (c->policy == CXM_MISSING_LISTWISE)
@@ -241,23 +241,31 @@ add_pairs(CxmComoments *c, const double *y, const double *x, const bool *x_missi
 {
 	CxmPair    *pair = cxm_comoments_pairs(c);
 	double		largest = 0;
+	double		value[CXM_COMOMENTS_MAX_DRIVERS + 1];
+	bool		known[CXM_COMOMENTS_MAX_DRIVERS + 1];
+	int			m = x == NULL ? 1 : c->drivers + 1;
 
 	c->weight += weight;
 	c->weight2 += weight * weight;
-	for (int i = 0; i <= (x == NULL ? 0 : c->drivers); i++, pair += i)
+	known[0] = (y != NULL);
+	value[0] = y != NULL ? *y : 0;
+	for (int i = 1; i < m; i++)
 	{
-		double		value_i;
-
-		if (i == 0 ? y == NULL : x_missing[i - 1])
-			continue;
-		value_i = i == 0 ? *y : x[i - 1];
-		for (int j = 0; j <= i; j++)
+		known[i] = !x_missing[i - 1];
+		value[i] = x[i - 1];
+	}
+	for (int i = 0; i < m; i++)
+	{
+		if (known[i])
 		{
-			if (j == 0 ? y == NULL : x_missing[j - 1])
-				continue;
-			add_to_pair(&pair[j], value_i, j == 0 ? *y : x[j - 1], weight);
+			for (int j = 0; j <= i; j++)
+			{
+				if (known[j])
+					add_to_pair(&pair[j], value[i], value[j], weight);
+			}
+			largest = fmax(largest, pair[i].square_i);
 		}
-		largest = fmax(largest, pair[i].square_i);
+		pair += i + 1;
 	}
 	return isfinite(largest) && isfinite(c->weight2) ? CXM_COMOMENTS_OK : CXM_COMOMENTS_OVERFLOW;
 }

@@ -112,7 +112,7 @@ cxm_comoments_missing(const CxmComoments *c)
 static inline double *
 cxm_comoments_mean(const CxmComoments *c)
 {
-	return (double *) ((int64_t *) (c + 1) + c->drivers);
+	return (double *) (void *) ((int64_t *) (c + 1) + c->drivers);
 }
 
 static inline double *
@@ -137,8 +137,8 @@ extern void cxm_comoments_init(CxmComoments *c, int policy, int drivers);
 extern void cxm_comoments_widen(CxmComoments *wide, const CxmComoments *narrow, int policy);
 extern const char *cxm_comoments_check(const CxmComoments *c, size_t size);
 
-extern CxmComomentsStatus cxm_comoments_add_row(CxmComoments *c, const double *y, const double *x, const bool *x_missing,
-												const double *weight);
+extern CxmComomentsStatus cxm_comoments_add_row(CxmComoments *c, const double *y, const double *x,
+												const bool *x_missing, const double *weight);
 extern CxmComomentsStatus cxm_comoments_add(CxmComoments *a, const CxmComoments *b);
 
 extern void cxm_comoments_pair(const CxmComoments *c, int i, int j, CxmPair *pair);

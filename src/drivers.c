@@ -122,7 +122,8 @@ eigen(Problem *problem, const double *matrix, int n, bool vectors)
 
 	memcpy(problem->copy, matrix, sizeof(double) * (size_t) n * (size_t) n);
 	if (n > 0)
-		dsyev_(vectors ? "V" : "N", "U", &n, problem->copy, &n, problem->eigen, problem->lapack, &problem->lapack_size, &info, 1, 1);
+		dsyev_(vectors ? "V" : "N", "U", &n, problem->copy, &n, problem->eigen, problem->lapack, &problem->lapack_size,
+			   &info, 1, 1);
 	if (info != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
@@ -151,19 +152,20 @@ set_problem(Problem *problem, bool pairwise)
 	}
 	for (int i = 0; i < p; i++)
 	{
-		int			row = problem->variable[i];
+		const double *row = matrix + (size_t) problem->variable[i] * (size_t) m;
+		double	   *r = problem->r + (size_t) i * (size_t) p;
 
-		problem->ry[i] = matrix[row * m];
+		problem->ry[i] = row[0];
 		for (int j = 0; j < p; j++)
-			problem->r[i * p + j] = matrix[row * m + problem->variable[j]];
+			r[j] = row[problem->variable[j]];
 		for (int j = -1; j < i; j++)
 		{
 			int			column = j < 0 ? 0 : problem->variable[j];
 
-			if (isnan(matrix[row * m + column]))
+			if (isnan(row[column]))
 			{
 				problem->one = column;
-				problem->other = row;
+				problem->other = problem->variable[i];
 				return FIT_NO_COMMON_ROWS;
 			}
 		}
@@ -178,8 +180,10 @@ set_problem(Problem *problem, bool pairwise)
 		whole[0] = 1;
 		for (int i = 0; i < p; i++)
 		{
-			whole[i + 1] = whole[(i + 1) * n] = problem->ry[i];
-			memcpy(whole + (i + 1) * n + 1, problem->r + i * p, sizeof(double) * (size_t) p);
+			double	   *row = whole + (size_t) (i + 1) * (size_t) n;
+
+			whole[i + 1] = row[0] = problem->ry[i];
+			memcpy(row + 1, problem->r + (size_t) i * (size_t) p, sizeof(double) * (size_t) p);
 		}
 		eigen(problem, whole, n, false);
 		pfree(whole);
@@ -476,7 +480,8 @@ listwise_sums(const CxmComoments *c, const CxmComoments *all, double *sums)
 
 	sums[0] = c->weight;
 	for (int i = 0; i < m; i++)
-		sum[i] = (cxm_comoments_mean(c)[i] - cxm_comoments_mean(all)[i]) + (cxm_comoments_low(c)[i] - cxm_comoments_low(all)[i]);
+		sum[i] = (cxm_comoments_mean(c)[i] - cxm_comoments_mean(all)[i]) +
+			(cxm_comoments_low(c)[i] - cxm_comoments_low(all)[i]);
 	for (int i = 0; i < m; i++)
 	{
 		for (int j = 0; j <= i; j++)
@@ -571,7 +576,8 @@ replicate_matrix(const Sample *sample, const int32 *times, double *matrix)
 			{
 				const double *product = total + 1 + m;
 
-				correlation = correlation_of_sums(total[0], total[1 + i], total[1 + j], product[cxm_triangle((size_t) i) + (size_t) i],
+				correlation = correlation_of_sums(total[0], total[1 + i], total[1 + j],
+												  product[cxm_triangle((size_t) i) + (size_t) i],
 												  product[cxm_triangle((size_t) j) + (size_t) j], product[at]);
 			}
 			matrix[i * m + j] = matrix[j * m + i] = i == j && !isnan(correlation) ? 1 : correlation;
@@ -781,7 +787,7 @@ set_number(Datum *value, bool *null, double number)
 	*null = isnan(number);
 }
 
-/* A row a driver: its measure over all rows, and percentile intervals over replicates of groups drawn with replacement */
+/* A row a driver: its measure over all rows, and percentile intervals over replicates of what was drawn */
 Datum
 cxm_drivers_bootstrap(PG_FUNCTION_ARGS)
 {

@@ -60,3 +60,126 @@ LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000 ROWS 10;
 
 COMMENT ON FUNCTION cxm.drivers_bootstrap(cxm.comoments[], text, integer, bigint, double precision) IS
 'Importance of each driver over all samples together, with percentile intervals of a bootstrap that draws the samples with replacement: co-moments of one row each, of a customer each, or of a random group of rows each. method: lmg, johnson, beta or correlation. importance: the measure; share: its part of R squared (lmg and johnson; sums to 1); rank: 1 = the most important by absolute value; each with its interval, NULL with fewer than two replicates that have an answer. groups: samples with data; answered: replicates that had an answer (in the others the outcome did not vary, or pairs contradicted each other). The same seed gives the same intervals for the same samples in the same order. NULL elements are skipped. No rows when there are no data or the outcome does not vary. Takes about replicates times (groups x variables squared, plus the method): for lmg, 2^drivers each. Errors: 22023 method, replicates not 0 to 100000, confidence, samples that do not go together, pairwise correlations that are undefined or not positive definite; 54000 more than 25 drivers with lmg, or samples whose sums take more than 1 GB.';
+
+CREATE TYPE cxm.driver_importance AS (
+    driver             integer,
+    name               text,
+    n                  bigint,
+    missing            bigint,
+    mean               double precision,
+    stddev             double precision,
+    correlation        double precision,
+    coefficient        double precision,
+    coefficient_lower  double precision,
+    coefficient_upper  double precision,
+    beta               double precision,
+    vif                double precision,
+    importance         double precision,
+    lower              double precision,
+    upper              double precision,
+    share              double precision,
+    share_lower        double precision,
+    share_upper        double precision,
+    rank               double precision,
+    rank_lower         double precision,
+    rank_upper         double precision,
+    method             text,
+    r2                 double precision,
+    rows               bigint,
+    used               bigint,
+    note               text
+);
+
+COMMENT ON TYPE cxm.driver_importance IS
+'A driver in a report. driver: its number, from 1 on; name; n: rows used that have it; missing: rows in which it was NULL; mean and stddev; correlation with the outcome; coefficient: points of the outcome a point of the driver, with Student''s interval; beta: the standardised coefficient; vif: variance inflation factor; importance: its part of r2 by method (lmg or johnson), share: that part as a fraction of r2, rank: 1 = the most important, each with its bootstrap interval (NULL without replicates); r2 of all drivers; rows: all rows; used: those that have everything (listwise) or the rows of the rarest pair (pairwise); note: why something is NULL, or what to beware of, else NULL.';
+
+CREATE FUNCTION cxm.drivers_table(samples cxm.comoments[], names text[] DEFAULT NULL, method text DEFAULT NULL, replicates integer DEFAULT 0,
+                                  seed bigint DEFAULT 1, confidence double precision DEFAULT 0.95) RETURNS SETOF cxm.driver_importance
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+COST 1000000 ROWS 10
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_all cxm.comoments := (SELECT cxm.rollup(s) FROM unnest(samples) AS s);
+    v_summary record;
+    v_fit record;
+    v_method text;
+    v_note text;
+BEGIN
+    SELECT s.* INTO v_summary FROM cxm.comoments_summary(v_all) AS s;
+    SELECT f.* INTO v_fit FROM cxm.drivers_fit(v_all) AS f;
+    IF v_summary.drivers > 0 AND cardinality(names) <> v_summary.drivers THEN
+        RAISE EXCEPTION '% names for % drivers', cardinality(names), v_summary.drivers
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give a name for each driver, in the order of the array that was counted.';
+    END IF;
+    v_method := coalesce(drivers_table.method, CASE WHEN v_summary.drivers <= 20 THEN 'lmg' ELSE 'johnson' END);
+    IF v_method NOT IN ('lmg', 'johnson') THEN
+        RAISE EXCEPTION 'unknown method "%" of importance', v_method
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'The methods are lmg and johnson; NULL takes lmg for up to 20 drivers and johnson for more.';
+    END IF;
+    v_note := CASE v_fit.status
+                  WHEN 'no rows' THEN 'fewer than two rows can be used'
+                  WHEN 'no variation' THEN 'the outcome does not vary'
+                  WHEN 'no common rows' THEN 'two drivers vary, but not over the rows that have both'
+                  WHEN 'not positive definite' THEN format('the pairwise correlations contradict each other (smallest eigenvalue %s): count listwise, or leave out drivers that few rows have',
+                                                           round(v_fit.smallest_eigenvalue::numeric, 4))
+              END;
+
+    RETURN QUERY
+    SELECT
+        d.driver,
+        coalesce(names[d.driver], 'driver ' || d.driver),
+        coalesce(v.n, 0),
+        coalesce(v.missing, 0),
+        v.mean,
+        v.stddev,
+        CASE WHEN v.variable IS NOT NULL THEN cxm.correlation(v_all, 0, v.variable) END,
+        c.coefficient,
+        c.lower,
+        c.upper,
+        c.beta,
+        c.vif,
+        b.importance,
+        b.lower,
+        b.upper,
+        b.share,
+        b.share_lower,
+        b.share_upper,
+        b.rank,
+        b.rank_lower,
+        b.rank_upper,
+        v_method,
+        v_fit.r2,
+        v_summary.rows,
+        v_summary.least_n,
+        coalesce(v_note,
+                 CASE WHEN NOT v.stddev > 0 THEN 'does not vary'
+                      WHEN c.beta IS NULL THEN 'a sum of drivers before it: no coefficient of its own'
+                      WHEN NOT v_fit.df > 0 THEN 'as many coefficients as rows: r2 means nothing'
+                      WHEN b.answered < replicates THEN format('%s of %s replicates had an answer', b.answered, replicates) END)
+    FROM generate_series(1, greatest(v_summary.drivers, cardinality(names))) AS d(driver)
+    LEFT JOIN cxm.comoments_variables(v_all) AS v ON v.variable = d.driver
+    LEFT JOIN cxm.drivers_coefficients(CASE v_fit.status WHEN 'ok' THEN v_all END, confidence) AS c ON c.driver = d.driver
+    LEFT JOIN cxm.drivers_bootstrap(CASE v_fit.status WHEN 'ok' THEN samples END, v_method, replicates, seed, confidence) AS b ON b.driver = d.driver
+    ORDER BY d.driver;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.drivers_table(cxm.comoments[], text[], text, integer, bigint, double precision) IS
+'All measures of each driver over all samples together, a row a driver in their order. names: a name for each (NULL: driver 1, driver 2 ...). method: lmg or johnson; NULL takes lmg for up to 20 drivers and johnson for more. With replicates, importance, share and rank have percentile intervals of a bootstrap that draws the samples with replacement (cxm.drivers_bootstrap). Data that give no answer raise nothing: the measures are NULL and note says why. Errors: 22023 names of another number, unknown method, replicates, confidence; 54000 more than 25 drivers with method lmg.';
+
+CREATE FUNCTION cxm.quadrant(importance double precision, performance double precision, importance_threshold double precision,
+                             performance_threshold double precision) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN CASE
+           WHEN importance OPERATOR(pg_catalog.>=) importance_threshold AND performance OPERATOR(pg_catalog.<) performance_threshold THEN 'concentrate here'
+           WHEN importance OPERATOR(pg_catalog.>=) importance_threshold THEN 'keep up the good work'
+           WHEN performance OPERATOR(pg_catalog.>=) performance_threshold THEN 'possible overkill'
+           ELSE 'low priority'
+       END;
+
+COMMENT ON FUNCTION cxm.quadrant(double precision, double precision, double precision, double precision) IS
+'The quadrant of importance-performance analysis (Martilla and James): concentrate here (important, performs below the threshold), keep up the good work (important, performs), possible overkill (performs, not important) or low priority. What equals a threshold is above it. NULL when an argument is NULL.';
