@@ -218,20 +218,19 @@ add_complete_row(CxmComoments *c, double y, const double *x, double weight)
 	return isfinite(largest) && isfinite(c->weight2) ? CXM_COMOMENTS_OK : CXM_COMOMENTS_OVERFLOW;
 }
 
+/* share is the part of the row in the weight after it */
 static inline void
-add_to_pair(CxmPair *p, double value_i, double value_j, double weight)
+add_to_pair(CxmPair *p, double value_i, double value_j, double weight, double share)
 {
-	double		before = p->weight;
-	double		share;
 	double		d_i = (value_i - p->mean_i) - p->low_i;
 	double		d_j = (value_j - p->mean_j) - p->low_j;
+	double		factor = p->weight * share;
 
 	p->n++;
 	p->weight += weight;
-	share = weight / p->weight;
-	p->square_i += before * share * d_i * d_i;
-	p->square_j += before * share * d_j * d_j;
-	p->product += before * share * d_i * d_j;
+	p->square_i += factor * d_i * d_i;
+	p->square_j += factor * d_j * d_j;
+	p->product += factor * d_i * d_j;
 	move_mean(&p->mean_i, &p->low_i, d_i * share);
 	move_mean(&p->mean_j, &p->low_j, d_j * share);
 }
@@ -241,6 +240,8 @@ add_pairs(CxmComoments *c, const double *y, const double *x, const bool *x_missi
 {
 	CxmPair    *pair = cxm_comoments_pairs(c);
 	double		largest = 0;
+	double		after = 0;
+	double		share = 0;
 	double		value[CXM_COMOMENTS_MAX_DRIVERS + 1];
 	bool		known[CXM_COMOMENTS_MAX_DRIVERS + 1];
 	int			m = x == NULL ? 1 : c->drivers + 1;
@@ -260,8 +261,15 @@ add_pairs(CxmComoments *c, const double *y, const double *x, const bool *x_missi
 		{
 			for (int j = 0; j <= i; j++)
 			{
-				if (known[j])
-					add_to_pair(&pair[j], value[i], value[j], weight);
+				if (!known[j])
+					continue;
+				/* most pairs have the same weight; a division costs as much as all the rest */
+				if (pair[j].weight + weight != after)
+				{
+					after = pair[j].weight + weight;
+					share = weight / after;
+				}
+				add_to_pair(&pair[j], value[i], value[j], weight, share);
 			}
 			largest = fmax(largest, pair[i].square_i);
 		}

@@ -77,6 +77,15 @@ WITH raw AS (
 )
 SELECT d.driver, (b.upper - b.lower) / ((d.upper - d.lower) * d.beta / d.coefficient) BETWEEN 0.85 AND 1.18 AS as_wide
 FROM whole AS w, cxm.drivers_coefficients(w.c) AS d JOIN cxm.drivers_bootstrap((SELECT samples FROM whole), 'beta', 2000) AS b ON b.driver = d.driver ORDER BY d.driver;
+-- intervals hold what they promise: of a hundred samples of 150 rows, about 95 in each hundred have the share of the population in theirs
+CREATE FUNCTION pg_temp.uniform(t text) RETURNS double precision LANGUAGE sql IMMUTABLE RETURN (('x' || substr(md5(t), 1, 8))::bit(32)::bigint & 4294967295) / 4294967296.0::double precision;
+CREATE TEMP TABLE population AS
+SELECT k, i, a + 0.5 * (0.6 * a + 0.8 * b) + 1.2 * e AS y, ARRAY[a, 0.6 * a + 0.8 * b, 0.5 * a + 0.87 * c] AS x
+FROM (SELECT k, i, pg_temp.uniform(k || ' a ' || i) AS a, pg_temp.uniform(k || ' b ' || i) AS b, pg_temp.uniform(k || ' c ' || i) AS c, pg_temp.uniform(k || ' e ' || i) AS e FROM generate_series(1, 100) AS k, generate_series(1, 150) AS i) AS s;
+SELECT b.driver, count(*) FILTER (WHERE w.share BETWEEN b.share_lower AND b.share_upper) BETWEEN 88 AND 100 AS covered, count(*) FILTER (WHERE w.share NOT BETWEEN b.share_lower AND b.share_upper) > 0 AS not_too_wide
+FROM (SELECT k, array_agg(c ORDER BY i) AS samples FROM (SELECT k, i, cxm.comoments_agg(y, x) AS c FROM population GROUP BY k, i) AS s GROUP BY k) AS s, cxm.drivers_bootstrap(s.samples, replicates => 300, seed => s.k) AS b,
+     (SELECT t.driver, t.share FROM cxm.drivers_table((SELECT ARRAY[cxm.comoments_agg(y, x)] FROM population)) AS t) AS w
+WHERE w.driver = b.driver GROUP BY b.driver ORDER BY b.driver;
 -- groups of rows instead of rows: intervals of much the same width
 SELECT a.driver, (a.upper - a.lower) / (g.upper - g.lower) BETWEEN 0.7 AND 1.4 AS as_wide, pg_temp.near(a.importance, g.importance) AS same, g.groups
 FROM sample AS s, (SELECT array_agg(c ORDER BY g) AS rows FROM (SELECT hashint4(i) & 63 AS g, cxm.comoments_agg(y, x) AS c FROM made GROUP BY 1) AS h) AS h, cxm.drivers_bootstrap(s.rows) AS a, cxm.drivers_bootstrap(h.rows) AS g WHERE a.driver = g.driver ORDER BY a.driver;
