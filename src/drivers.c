@@ -705,17 +705,20 @@ typedef struct Replicates
 	int			asked;			/* how many there can be */
 	int			n;				/* how many have an answer */
 	double	   *value[3];		/* a driver after the other: measure, share, rank */
+	double	   *r2;				/* of all drivers; NaN with the method correlation */
 } Replicates;
 
 #define MEASURE	0
 #define SHARE	1
 #define RANK	2
 
-/* The measure of all drivers, NaN where there is none, and R squared */
+/* The measure of all drivers, NaN where there is none; returns what they sum to, NaN where that has no meaning */
 static double
 measure_all(Problem *problem, Method method, double *measure_of)
 {
 	double		whole = 0;
+
+	problem->r2 = NAN;
 
 	for (int i = 0; i < problem->drivers; i++)
 		measure_of[i] = method == METHOD_BETA || method == METHOD_CORRELATION ? NAN : 0;
@@ -725,7 +728,10 @@ measure_all(Problem *problem, Method method, double *measure_of)
 		measure_of[problem->variable[i] - 1] = problem->answer[i];
 		whole += problem->answer[i];
 	}
-	return method == METHOD_BETA || method == METHOD_CORRELATION ? NAN : whole;
+	if (method == METHOD_BETA || method == METHOD_CORRELATION)
+		return NAN;
+	problem->r2 = whole;
+	return whole;
 }
 
 /* 1 for the largest, by absolute value; equals have the mean of their ranks */
@@ -747,8 +753,9 @@ rank_of(const double *measure_of, int drivers, int i)
 }
 
 static void
-keep_replicate(Replicates *replicates, const double *measure_of, double whole)
+keep_replicate(Replicates *replicates, const double *measure_of, double whole, double r2)
 {
+	replicates->r2[replicates->n] = r2;
 	for (int i = 0; i < replicates->drivers; i++)
 	{
 		size_t		at = (size_t) i * (size_t) replicates->asked + (size_t) replicates->n;
@@ -760,14 +767,13 @@ keep_replicate(Replicates *replicates, const double *measure_of, double whole)
 	replicates->n++;
 }
 
-/* Percentile interval of what the replicates gave for a driver; both NULL where they gave nothing */
+/* Percentile interval of what replicates gave, which are sorted on the way; both NULL where they gave nothing */
 static void
-percentile_interval(const Replicates *replicates, int what, int driver, double confidence, Datum *values, bool *nulls)
+percentile_interval(double *value, int replicates, double confidence, Datum *values, bool *nulls)
 {
-	double	   *value = replicates->value[what] + (size_t) driver * (size_t) replicates->asked;
 	int			n = 0;
 
-	for (int i = 0; i < replicates->n; i++)
+	for (int i = 0; i < replicates; i++)
 	{
 		if (!isnan(value[i]))
 			value[n++] = value[i];
@@ -805,6 +811,8 @@ cxm_drivers_bootstrap(PG_FUNCTION_ARGS)
 	bool	   *nulls;
 	double	   *measure_of;
 	double		whole;
+	Datum		r2_interval[2] = {0, 0};
+	bool		r2_missing[2];
 	int32	   *times;
 	int			n;
 	int			groups;
@@ -830,6 +838,7 @@ cxm_drivers_bootstrap(PG_FUNCTION_ARGS)
 	replicates.n = 0;
 	for (int i = 0; i < 3; i++)
 		replicates.value[i] = palloc(sizeof(double) * (size_t) Max(asked, 1) * (size_t) all->drivers);
+	replicates.r2 = palloc(sizeof(double) * (size_t) Max(asked, 1));
 	make_sample(&sample, values, nulls, n, all, groups);
 	times = palloc(sizeof(int32) * (size_t) Max(groups, 1));
 	for (int i = 0; i < asked; i++)
@@ -841,26 +850,31 @@ cxm_drivers_bootstrap(PG_FUNCTION_ARGS)
 		if (set_problem(problem, sample.pairwise) == FIT_OK)
 		{
 			whole = measure_all(problem, method, measure_of);
-			keep_replicate(&replicates, measure_of, whole);
+			keep_replicate(&replicates, measure_of, whole, problem->r2);
 		}
 	}
 
 	problem_of(all, problem);
 	whole = measure_all(problem, method, measure_of);
+	percentile_interval(replicates.r2, replicates.n, confidence, r2_interval, r2_missing);
 	for (int i = 0; i < all->drivers; i++)
 	{
-		Datum		row[12];
-		bool		missing[12] = {false};
+		Datum		row[15];
+		bool		missing[15] = {false};
+		size_t		at = (size_t) i * (size_t) asked;
 
 		row[0] = Int32GetDatum(i + 1);
 		set_number(&row[1], &missing[1], measure_of[i]);
-		percentile_interval(&replicates, MEASURE, i, confidence, &row[2], &missing[2]);
+		percentile_interval(replicates.value[MEASURE] + at, replicates.n, confidence, &row[2], &missing[2]);
 		set_number(&row[4], &missing[4], whole > 0 ? measure_of[i] / whole : NAN);
-		percentile_interval(&replicates, SHARE, i, confidence, &row[5], &missing[5]);
+		percentile_interval(replicates.value[SHARE] + at, replicates.n, confidence, &row[5], &missing[5]);
 		set_number(&row[7], &missing[7], rank_of(measure_of, all->drivers, i));
-		percentile_interval(&replicates, RANK, i, confidence, &row[8], &missing[8]);
-		row[10] = Int32GetDatum(groups);
-		row[11] = Int32GetDatum(replicates.n);
+		percentile_interval(replicates.value[RANK] + at, replicates.n, confidence, &row[8], &missing[8]);
+		set_number(&row[10], &missing[10], problem->r2);
+		memcpy(&row[11], r2_interval, sizeof(r2_interval));
+		missing[11] = missing[12] = r2_missing[0];
+		row[13] = Int32GetDatum(groups);
+		row[14] = Int32GetDatum(replicates.n);
 		tuplestore_putvalues(rows.store, rows.desc, row, missing);
 	}
 	return (Datum) 0;

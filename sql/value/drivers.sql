@@ -54,12 +54,13 @@ CREATE FUNCTION cxm.drivers_bootstrap(samples cxm.comoments[], method text DEFAU
                                       OUT driver integer, OUT importance double precision, OUT lower double precision, OUT upper double precision,
                                       OUT share double precision, OUT share_lower double precision, OUT share_upper double precision,
                                       OUT rank double precision, OUT rank_lower double precision, OUT rank_upper double precision,
+                                      OUT r2 double precision, OUT r2_lower double precision, OUT r2_upper double precision,
                                       OUT groups integer, OUT answered integer) RETURNS SETOF record
 AS 'cxm_drivers', 'cxm_drivers_bootstrap'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000 ROWS 10;
 
 COMMENT ON FUNCTION cxm.drivers_bootstrap(cxm.comoments[], text, integer, bigint, double precision) IS
-'Importance of each driver over all samples together, with percentile intervals of a bootstrap that draws the samples with replacement: co-moments of one row each, of a customer each, or of a random group of rows each. method: lmg, johnson, beta or correlation. importance: the measure; share: its part of R squared (lmg and johnson; sums to 1); rank: 1 = the most important by absolute value; each with its interval, NULL with fewer than two replicates that have an answer. groups: samples with data; answered: replicates that had an answer (in the others the outcome did not vary, or pairs contradicted each other). The same seed gives the same intervals for the same samples in the same order. NULL elements are skipped. No rows when there are no data or the outcome does not vary. Takes about replicates times (groups x variables squared, plus the method): for lmg, 2^drivers each. Errors: 22023 method, replicates not 0 to 100000, confidence, samples that do not go together, pairwise correlations that are undefined or not positive definite; 54000 more than 25 drivers with lmg, or samples whose sums take more than 1 GB.';
+'Importance of each driver over all samples together, with percentile intervals of a bootstrap that draws the samples with replacement: co-moments of one row each, of a customer each, or of a random group of rows each. method: lmg, johnson, beta or correlation. importance: the measure; share: its part of R squared (lmg and johnson; sums to 1); rank: 1 = the most important by absolute value; r2: of all drivers, the same in each row (not with correlation); each with its interval, NULL with fewer than two replicates that have an answer. groups: samples with data; answered: replicates that had an answer (in the others the outcome did not vary, or pairs contradicted each other). The same seed gives the same intervals for the same samples in the same order. NULL elements are skipped. No rows when there are no data or the outcome does not vary. Takes about replicates times (groups x variables squared, plus the method): for lmg, 2^drivers each. Errors: 22023 method, replicates not 0 to 100000, confidence, samples that do not go together, pairwise correlations that are undefined or not positive definite; 54000 more than 25 drivers with lmg, or samples whose sums take more than 1 GB.';
 
 CREATE TYPE cxm.driver_importance AS (
     driver             integer,
@@ -85,13 +86,15 @@ CREATE TYPE cxm.driver_importance AS (
     rank_upper         double precision,
     method             text,
     r2                 double precision,
+    r2_lower           double precision,
+    r2_upper           double precision,
     rows               bigint,
     used               bigint,
     note               text
 );
 
 COMMENT ON TYPE cxm.driver_importance IS
-'A driver in a report. driver: its number, from 1 on; name; n: rows used that have it; missing: rows in which it was NULL; mean and stddev; correlation with the outcome; coefficient: points of the outcome a point of the driver, with Student''s interval; beta: the standardised coefficient; vif: variance inflation factor; importance: its part of r2 by method (lmg or johnson), share: that part as a fraction of r2, rank: 1 = the most important, each with its bootstrap interval (NULL without replicates); r2 of all drivers; rows: all rows; used: those that have everything (listwise) or the rows of the rarest pair (pairwise); note: why something is NULL, or what to beware of, else NULL.';
+'A driver in a report. driver: its number, from 1 on; name; n: rows used that have it; missing: rows in which it was NULL; mean and stddev; correlation with the outcome; coefficient: points of the outcome a point of the driver, with Student''s interval; beta: the standardised coefficient; vif: variance inflation factor; importance: its part of r2 by method (lmg or johnson), share: that part as a fraction of r2, rank: 1 = the most important, each with its bootstrap interval (NULL without replicates); r2 of all drivers, with the same; rows: all rows; used: those that have everything (listwise) or the rows of the rarest pair (pairwise); note: why something is NULL, or what to beware of, else NULL.';
 
 CREATE FUNCTION cxm.drivers_table(samples cxm.comoments[], names text[] DEFAULT NULL, method text DEFAULT NULL, replicates integer DEFAULT 0,
                                   seed bigint DEFAULT 1, confidence double precision DEFAULT 0.95) RETURNS SETOF cxm.driver_importance
@@ -153,6 +156,8 @@ BEGIN
         b.rank_upper,
         v_method,
         v_fit.r2,
+        b.r2_lower,
+        b.r2_upper,
         v_summary.rows,
         v_summary.least_n,
         coalesce(v_note,

@@ -65,7 +65,7 @@ FROM (SELECT cxm.comoments_agg(y, x) AS a, cxm.comoments_agg(y, x, 'pairwise') A
 CREATE TEMP TABLE sample AS SELECT array_agg(c ORDER BY i) AS rows, array_agg(p ORDER BY i) AS pairs FROM (SELECT i, cxm.comoments_agg(y, x) AS c, cxm.comoments_agg(y, x, 'pairwise') AS p FROM made GROUP BY i) AS s;
 SELECT bool_and(a = b) AS same_seed, bool_and(a.lower <> c.lower) AS other_seed, bool_and(pg_temp.near(a.lower, p.lower, 1e-9) AND pg_temp.near(a.upper, p.upper, 1e-9)) AS pairwise_same,
        bool_and(a.lower < a.importance AND a.importance < a.upper AND a.share_lower < a.share AND a.share < a.share_upper) AS inside, bool_and(a.groups = 500 AND a.answered = 300) AS all_answered,
-       pg_temp.near(sum(a.share), 1) AS shares, bool_and(a.rank BETWEEN a.rank_lower AND a.rank_upper) AS ranks
+       pg_temp.near(sum(a.share), 1) AS shares, bool_and(a.r2_lower < a.r2 AND a.r2 < a.r2_upper) AND pg_temp.near(max(a.r2), sum(a.importance)) AND pg_temp.near(min(a.r2_lower), max(a.r2_lower)) AS r2, bool_and(a.rank BETWEEN a.rank_lower AND a.rank_upper) AS ranks
 FROM sample AS s, cxm.drivers_bootstrap(s.rows, replicates => 300) AS a, cxm.drivers_bootstrap(s.rows, replicates => 300) AS b, cxm.drivers_bootstrap(s.rows, replicates => 300, seed => 2) AS c, cxm.drivers_bootstrap(s.pairs, replicates => 300) AS p
 WHERE a.driver = b.driver AND a.driver = c.driver AND a.driver = p.driver;
 -- a coefficient varies between replicates as much as its standard error says
@@ -90,7 +90,7 @@ WHERE w.driver = b.driver GROUP BY b.driver ORDER BY b.driver;
 SELECT a.driver, (a.upper - a.lower) / (g.upper - g.lower) BETWEEN 0.7 AND 1.4 AS as_wide, pg_temp.near(a.importance, g.importance) AS same, g.groups
 FROM sample AS s, (SELECT array_agg(c ORDER BY g) AS rows FROM (SELECT hashint4(i) & 63 AS g, cxm.comoments_agg(y, x) AS c FROM made GROUP BY 1) AS h) AS h, cxm.drivers_bootstrap(s.rows) AS a, cxm.drivers_bootstrap(h.rows) AS g WHERE a.driver = g.driver ORDER BY a.driver;
 -- methods; no replicates; replicates without an answer; NULL, empty and incomplete samples
-SELECT m AS method, count(b.importance) AS importance, count(b.share) AS share, count(b.lower) AS lower FROM sample AS s, unnest(ARRAY['lmg', 'johnson', 'beta', 'correlation']) AS m, cxm.drivers_bootstrap(s.rows, m, 50) AS b GROUP BY m ORDER BY m COLLATE "C";
+SELECT m AS method, count(b.importance) AS importance, count(b.share) AS share, count(b.lower) AS lower, count(b.r2_upper) AS r2 FROM sample AS s, unnest(ARRAY['lmg', 'johnson', 'beta', 'correlation']) AS m, cxm.drivers_bootstrap(s.rows, m, 50) AS b GROUP BY m ORDER BY m COLLATE "C";
 SELECT b.driver, b.lower, b.upper, b.groups, b.answered FROM sample AS s, cxm.drivers_bootstrap(s.rows, replicates => 0) AS b;
 SELECT b.driver, round(b.importance::numeric, 6) AS importance, b.groups, b.answered BETWEEN 1 AND 199 AS some_without FROM cxm.drivers_bootstrap((SELECT array_agg(c) FROM (SELECT cxm.comoments_agg(y, ARRAY[a, b]) AS c FROM (VALUES (1, 1.0, 2.0), (2, 3, 1), (3, 2, 7)) AS v(y, a, b) GROUP BY y) AS s), replicates => 200) AS b;
 SELECT b.driver, round(b.importance::numeric, 6) AS importance, round(b.lower::numeric, 6) AS lower, b.groups, b.answered FROM cxm.drivers_bootstrap((SELECT ARRAY[NULL, 'empty', cxm.comoments_agg(NULL, NULL), cxm.comoments_agg(y, x[1:2]), NULL] FROM made), replicates => 20) AS b;
