@@ -167,14 +167,14 @@ BEGIN
                       WHEN b.answered < replicates THEN format('%s of %s replicates had an answer', b.answered, replicates) END)
     FROM generate_series(1, greatest(v_summary.drivers, cardinality(names))) AS d(driver)
     LEFT JOIN cxm.comoments_variables(v_all) AS v ON v.variable = d.driver
-    LEFT JOIN cxm.drivers_coefficients(CASE v_fit.status WHEN 'ok' THEN v_all END, confidence) AS c ON c.driver = d.driver
-    LEFT JOIN cxm.drivers_bootstrap(CASE v_fit.status WHEN 'ok' THEN samples END, v_method, replicates, seed, confidence) AS b ON b.driver = d.driver
+    LEFT JOIN cxm.drivers_coefficients(CASE v_fit.status WHEN 'ok' THEN v_all END, coalesce(confidence, 0.95)) AS c ON c.driver = d.driver
+    LEFT JOIN cxm.drivers_bootstrap(CASE v_fit.status WHEN 'ok' THEN samples END, v_method, coalesce(replicates, 0), coalesce(seed, 1), coalesce(confidence, 0.95)) AS b ON b.driver = d.driver
     ORDER BY d.driver;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.drivers_table(cxm.comoments[], text[], text, integer, bigint, double precision) IS
-'All measures of each driver over all samples together, a row a driver in their order. names: a name for each (NULL: driver 1, driver 2 ...). method: lmg or johnson; NULL takes lmg for up to 20 drivers and johnson for more. With replicates, importance, share and rank have percentile intervals of a bootstrap that draws the samples with replacement (cxm.drivers_bootstrap). Data that give no answer raise nothing: the measures are NULL and note says why. Errors: 22023 names of another number, unknown method, replicates, confidence; 54000 more than 25 drivers with method lmg.';
+'All measures of each driver over all samples together, a row a driver in their order. names: a name for each (NULL: driver 1, driver 2 ...). method: lmg or johnson; NULL takes lmg for up to 20 drivers and johnson for more; NULL for another argument takes its default. With replicates, importance, share and rank have percentile intervals of a bootstrap that draws the samples with replacement (cxm.drivers_bootstrap). Data that give no answer raise nothing: the measures are NULL and note says why. Errors: 22023 names of another number, unknown method, replicates, confidence; 54000 more than 25 drivers with method lmg.';
 
 CREATE FUNCTION cxm.quadrant(importance double precision, performance double precision, importance_threshold double precision,
                              performance_threshold double precision) RETURNS text

@@ -114,6 +114,7 @@ SELECT t.driver, t.name, t.n, t.rows, t.note FROM cxm.drivers_table(NULL, ARRAY[
 SELECT t.driver, t.name, t.note FROM cxm.drivers_table((SELECT ARRAY[cxm.comoments_agg(y, ARRAY[x[1], 2 * x[1], 3, x[2]])] FROM made)) AS t;
 SELECT DISTINCT t.note FROM cxm.drivers_table((SELECT ARRAY[cxm.comoments_agg(7, x)] FROM made)) AS t;
 SELECT DISTINCT t.note FROM cxm.drivers_table((SELECT ARRAY[cxm.comoments_agg(y, x)] FROM made WHERE i <= 4)) AS t ORDER BY 1;
+SELECT count(t.importance) AS importance, count(t.lower) AS lower, count(t.coefficient_lower) AS coefficient_lower FROM cxm.drivers_table((SELECT rows FROM sample), replicates => NULL, seed => NULL, confidence => NULL) AS t;
 SELECT DISTINCT t.method FROM cxm.drivers_table((SELECT ARRAY[cxm.comoments_agg(sin(i) + cos(i * 3), (SELECT array_agg(sin(i * k * 0.7)) FROM generate_series(1, 21) AS k))] FROM generate_series(1, 100) AS i)) AS t;
 
 -- a report over a query, in whatever order its rows come, under the caller's search_path

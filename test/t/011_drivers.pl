@@ -76,6 +76,14 @@ near(psql("SELECT cxm.drivers_lmg(cxm.rollup(c ORDER BY md5(name))) FROM (SELECT
 near(psql("SELECT cxm.drivers_johnson(cxm.comoments_agg(fertility + 1e9, $x, 'pairwise')) FROM swiss"), \@johnson, 1e-6, 'swiss: pairwise and far from 0');
 is(psql("SELECT bool_and(lower < importance AND importance < upper) FROM cxm.driver_report('SELECT * FROM swiss', 'fertility', '{agriculture,examination,education,catholic,infant_mortality}')"), 't', 'swiss: intervals');
 
+# a session has LAPACK from the first driver on, and not before
+SKIP:
+{
+	skip 'no /proc/self/maps here', 1 unless -r '/proc/self/maps';
+	my $maps = "SELECT pg_read_file('/proc/self/maps') ~ 'lapack'";
+	is(psql("SELECT cxm.correlation(c, 0, 1) > 0 FROM $c", $maps, "SELECT cxm.drivers_r2(c) > 0 FROM $c", $maps), "t\nf\nt\nt", 'LAPACK is loaded when it is needed');
+}
+
 is(psql('CREATE TABLE sfo (' . join(', ', map { "$_ text" } columns($sfo)) . ')'), '', 'table');
 is(psql("\\copy sfo FROM '$sfo' (FORMAT csv, HEADER true)"), '', 'load');
 my @ratings = qw(q7all q7art q7food q7store q7sign q7walkways q7screens);
