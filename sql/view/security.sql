@@ -48,4 +48,5 @@ IF pg_catalog.current_setting('server_version_num')::integer >= 150000 THEN
     ALTER VIEW cx.survey_distribution SET (security_invoker = true);
     ALTER VIEW cx.response_answer SET (security_invoker = true);
     ALTER VIEW cx.response_wide SET (security_invoker = true);
+    ALTER VIEW cx.impact_performance SET (security_invoker = true);
 END IF;
