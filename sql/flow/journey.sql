@@ -52,7 +52,7 @@ BEGIN
                  CROSS JOIN LATERAL (VALUES (CASE e.kind WHEN 'event' THEN y.key ELSE e.kind END),
                                             (CASE e.kind WHEN 'event' THEN 'event:' || y.key WHEN 'feedback' THEN 'feedback:' || e.metric END),
                                             ('')) AS n(name)
-                 WHERE codes_seen.step <> '' AND codes_seen.step IN (n.name, n.name || '@' || t.key)
+                 JOIN string_to_table(codes_seen.step, '|') AS p(name) ON btrim(p.name) <> '' AND btrim(p.name) IN (n.name, n.name || '@' || t.key)
                  ORDER BY e.code);
 END
 $$;
@@ -67,6 +67,12 @@ AS $$
 DECLARE
     v_codes integer[] := coalesce(cxm.codes_seen(journey_codes.step), '{}');
 BEGIN
+    IF position('|' IN step) > 0 THEN
+        -- each has to be known
+        PERFORM cxm.journey_codes(btrim(p.name)) FROM string_to_table(step, '|') AS p(name);
+        RETURN v_codes;
+    END IF;
+
     -- what is known but has not happened has no code
     IF v_codes = '{}' AND NOT coalesce(journey_codes.step <> '' AND EXISTS (
         SELECT
@@ -93,6 +99,17 @@ $$;
 
 COMMENT ON FUNCTION cxm.journey_codes(text) IS
 'The codes in journeys that a step stands for, ascending: KEY of an event type (event:KEY leaves out purchases and feedback when the event type is called like them), purchase, feedback, feedback:METRIC; at any touchpoint, or with @TOUCHPOINT at that one; @TOUCHPOINT alone is anything there; several with | between them are any of these. {} for what is known and has not happened yet. Error 42704 for an unknown name and NULL.';
+
+CREATE FUNCTION cxm.step_codes(step text) RETURNS integer[]
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN CASE WHEN step IS NOT NULL THEN cxm.journey_codes(step) END;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.step_codes(text) IS 'cxm.journey_codes(), but NULL, which means any code, for NULL.';
 
 ---- triggers
 

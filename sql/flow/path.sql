@@ -56,7 +56,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    v_anchor integer[] := cxm.journey_codes(anchor);
+    v_anchor integer[] := cxm.step_codes(anchor);
 BEGIN
     PERFORM cxm.store_version();
     -- wrong arguments are an error on an empty store, too
@@ -106,7 +106,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    v_anchor integer[] := cxm.journey_codes(anchor);
+    v_anchor integer[] := cxm.step_codes(anchor);
 BEGIN
     PERFORM cxm.store_version();
     PERFORM FROM cxm.path_steps('{}', v_anchor, direction, sankey_report.steps, collapse, session_gap, occurrence);

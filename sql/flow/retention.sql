@@ -61,17 +61,6 @@ $$;
 COMMENT ON FUNCTION cxm.report_periods(text, text, integer, tstzrange, timestamptz, integer) IS
 'The periods that a report is about: its arguments with the defaults of the store put in, and the numbers (cxm.period_number) of the first and the last one, those that have not begun by as_of left out (first > last when there is none). during NULL means the period of as_of and number_of_periods before it. Error 22023: another period, zone or week start, a range without beginning, a negative number, an infinite as_of; 54000: more than 100000 periods.';
 
-CREATE FUNCTION cxm.step_codes(step text) RETURNS integer[]
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN CASE WHEN step IS NOT NULL THEN cxm.journey_codes(step) END;
-END
-$$;
-
-COMMENT ON FUNCTION cxm.step_codes(text) IS 'cxm.journey_codes(), but NULL, which means any code, for NULL.';
-
 CREATE FUNCTION cxm.check_breakdown(breakdown text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
