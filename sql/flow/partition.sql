@@ -15,6 +15,7 @@ LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM cxm.add_partition_rollups(format('cx.%I', parent)::regclass, format('cx.%I', partition_name)::regclass);
     IF parent = 'feedback' THEN
         PERFORM cxm.add_alert_triggers(format('cx.%I', partition_name)::regclass);
     END IF;
@@ -75,9 +76,12 @@ BEGIN
     FROM pg_attribute a
     WHERE a.attrelid = format('cx.%I', parent)::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
 
+    -- a row that moves is counted as before
+    PERFORM cxm.pause_rollups(format('cx.%I', parent || '_default')::regclass, true);
     EXECUTE format('WITH moved AS (DELETE FROM cx.%I WHERE occurred_at >= %L AND occurred_at < %L RETURNING %s) INSERT INTO cx.%I (%s) SELECT %s FROM moved',
                    parent || '_default', v_from, v_to, v_columns, v_name, v_columns, v_columns);
     GET DIAGNOSTICS v_moved = ROW_COUNT;
+    PERFORM cxm.pause_rollups(format('cx.%I', parent || '_default')::regclass, false);
 
     EXECUTE format('ALTER TABLE cx.%I ATTACH PARTITION cx.%I FOR VALUES FROM (%L) TO (%L)', parent, v_name, v_from, v_to);
     PERFORM cxm.add_partition_triggers(parent, v_name);

@@ -110,6 +110,7 @@ BEGIN
                   DETAIL = 'Store version 0.1.0 is the first.';
     END IF;
 
+    PERFORM cxm.restore_rollups();
     PERFORM cxm.create_views();
 
     -- DROP EXTENSION ... CASCADE takes the triggers along; without them answers would come in and alert nobody
@@ -189,7 +190,7 @@ AS $$
         ('writer', 'SELECT, INSERT', '{identity_change}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{source,profile,identifier,link,match,match_run,rejection}'),
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{message,event,feedback,purchase,trait}'),
-        ('writer', 'SELECT', '{delivery_channel}'),
+        ('writer', 'SELECT', '{delivery_channel,rollup}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{delivery,delivery_event}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{conversation,conversation_message,conversation_participant,conversation_event}'),
         ('writer', 'SELECT', '{consent_policy}'),
