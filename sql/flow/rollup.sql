@@ -498,6 +498,8 @@ BEGIN
     EXECUTE format('CREATE INDEX rollup_%1$s_base_group_idx ON cx.rollup_%1$s_base (hash_record_extended(ROW(%2$s), 0))', rollup_id, v_layout.keys);
     EXECUTE format('CREATE INDEX rollup_%1$s_base_period_idx ON cx.rollup_%1$s_base (period)', rollup_id);
 
+    -- each fold leaves it full of rows that are gone
+    EXECUTE format('ALTER TABLE cx.rollup_%s_delta SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000)', rollup_id);
     FOREACH v_table IN ARRAY ARRAY['base', 'delta'] LOOP
         v_table := format('rollup_%s_%s', rollup_id, v_table);
         -- equal rows are as good as each other

@@ -257,7 +257,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES ('cxm maintain_partitions', '17 1 * * *',  'CALL cxm.maintain_partitions()'),
            ('cxm watch_alerts',        '*/5 * * * *', 'CALL cxm.watch_alerts()'),
-           ('cxm fold_rollups',        '*/5 * * * *', 'CALL cxm.fold_rollups()'),
+           ('cxm fold_rollups',        '* * * * *',   'CALL cxm.fold_rollups()'),
            ('cxm refresh_attachments', '*/5 * * * *', 'CALL cxm.refresh_attachments()'),
            ('cxm replay_rejections',   '*/15 * * * *', 'CALL cxm.replay_rejections()'),
            ('cxm forget_deliveries',   '27 3 * * *',  'CALL cxm.forget_deliveries()'),
