@@ -594,12 +594,30 @@ BEGIN
         v_comments := v_comments || v_more;
     END LOOP;
 
-    -- most of the time nothing is in the delta, and groups need not be made again
-    EXECUTE format(E'CREATE OR REPLACE VIEW cx.%1$I AS\nSELECT %2$s\nFROM cx.rollup_%3$s_base AS u\nWHERE cxm.can_read_rollup(%3$s) AND NOT EXISTS (SELECT FROM cx.rollup_%3$s_delta)\n'
-                   'UNION ALL\nSELECT %2$s\nFROM (\n    SELECT %4$s, %5$s\n    FROM (\n        SELECT 1::smallint AS weight, %4$s, %6$s FROM cx.rollup_%3$s_base\n'
-                   '        UNION ALL\n        SELECT weight, %4$s, %6$s FROM cx.rollup_%3$s_delta\n    ) AS u\n    WHERE cxm.can_read_rollup(%3$s) AND EXISTS (SELECT FROM cx.rollup_%3$s_delta)\n'
-                   '    GROUP BY %4$s\n    HAVING sum(u.n * u.weight) <> 0\n) AS u',
-                   v_rollup.name || '_state', v_states, rollup_id, v_layout.keys, v_layout.net, v_layout.columns);
+    -- only groups of periods in which something came or went are made again
+    EXECUTE format($sql$CREATE OR REPLACE VIEW cx.%1$I AS
+        SELECT %2$s
+        FROM cx.rollup_%3$s_base AS u
+        WHERE cxm.can_read_rollup(%3$s)
+          AND (NOT EXISTS (SELECT FROM cx.rollup_%3$s_delta)
+               OR u.period IS NOT NULL AND u.period NOT IN (SELECT d.period FROM cx.rollup_%3$s_delta AS d WHERE d.period IS NOT NULL))
+        UNION ALL
+        SELECT %2$s
+        FROM (
+            SELECT %4$s, %5$s
+            FROM (
+                SELECT 1::smallint AS weight, %4$s, %6$s
+                FROM cx.rollup_%3$s_base AS b
+                WHERE b.period IS NULL OR b.period IN (SELECT d.period FROM cx.rollup_%3$s_delta AS d WHERE d.period IS NOT NULL)
+                UNION ALL
+                SELECT weight, %4$s, %6$s
+                FROM cx.rollup_%3$s_delta
+            ) AS u
+            WHERE cxm.can_read_rollup(%3$s) AND EXISTS (SELECT FROM cx.rollup_%3$s_delta)
+            GROUP BY %4$s
+            HAVING sum(u.n * u.weight) <> 0
+        ) AS u$sql$,
+        v_rollup.name || '_state', v_states, rollup_id, v_layout.keys, v_layout.net, v_layout.columns);
     EXECUTE format(E'CREATE OR REPLACE VIEW cx.%I AS\nSELECT %s\nFROM cx.%I AS s', v_rollup.name, v_columns, v_rollup.name || '_state');
     EXECUTE format('COMMENT ON VIEW cx.%I IS %L', v_rollup.name || '_state', format('Rollup "%s" in states that can be added up along dimensions and periods: counts and sums by sum(), scores by cxm.rollup().', v_rollup.name));
     EXECUTE format('COMMENT ON VIEW cx.%I IS %L', v_rollup.name, format('Rollup of %s by %s (%s) and dimensions: exact in every snapshot. Who may read the table may read it.', v_rollup.source, v_rollup.bucket, v_rollup.time_zone));

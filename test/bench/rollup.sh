@@ -3,11 +3,11 @@
 #
 # Needs a running server with cxm installed (PGHOST, PGPORT, PGUSER as usual). Makes a database of its own and drops
 # it. DuckDB comes from npm (@duckdb/node-api) into a temporary folder; where there is no Node.js or no network the
-# comparisons with it are left out. SIZES ("1000000 10000000"; also 100000000) answers over two years and 200 stores;
+# comparisons with it are left out. SIZES ("1000000 10000000"; also 100000000) answers over a year and 100 stores;
 # RUNS (5) runs of each, in turn; SECONDS_EACH (4) of writing.
 #
-# Read: NPS by store over all time, out of a rollup by month, when it is folded and when 10,000 changes wait to be, against DuckDB's scan of the raw
-# rows. Both give the same figures. Written: single rows, in a transaction each, by prepared statements, into a table
+# Read: NPS by store over all time, out of a rollup by month, folded, and with changes of the last month that wait to be,
+# against DuckDB's scan of the raw rows. Both give the same figures. Written: single rows, in a transaction each, by prepared statements, into a table
 # with two rollups and into one without; by one client, and by 16 that all hit one group of each rollup.
 #
 # A line a comparison: name, ours and theirs (medians), ratio, goal, ok or MISS. Exit status 1 where a goal was missed.
@@ -68,19 +68,24 @@ report()
 	}' | tee -a "$TEMP/out"
 }
 
-# one session, so that what it has cached is not counted: "milliseconds checksum"
+# the median of eleven in one session, as the server sees them: "milliseconds checksum"
 ours()
 {
 	run <<-'SQL'
-		PREPARE by_store AS
-		SELECT store_id, cxm.nps(cxm.rollup(nps)) FROM cx.store_nps_state GROUP BY store_id;
-		SELECT round(sum((store_id + 1) * nps)::numeric, 3) AS checksum FROM (SELECT store_id, cxm.nps(cxm.rollup(nps)) AS nps FROM cx.store_nps_state GROUP BY store_id) AS s \gset
-		\o /dev/null
-		EXECUTE by_store;
-		SELECT clock_timestamp() AS started \gset
-		EXECUTE by_store;
-		\o
-		SELECT round(extract(epoch FROM clock_timestamp() - :'started'::timestamptz)::numeric * 1000, 3) || ' ' || :'checksum';
+		DO $$
+		DECLARE
+		    started timestamptz;
+		    taken numeric[];
+		    checksum numeric;
+		BEGIN
+		    FOR i IN 1 .. 11 LOOP
+		        started := clock_timestamp();
+		        SELECT sum((s.store_id + 1) * s.nps) INTO checksum FROM (SELECT store_id, cxm.nps(cxm.rollup(nps)) AS nps FROM cx.store_nps_state GROUP BY store_id) AS s;
+		        taken := taken || extract(epoch FROM clock_timestamp() - started)::numeric * 1000;
+		    END LOOP;
+		    PERFORM set_config('bench.answer', concat_ws(' ', (SELECT round(percentile_disc(0.5) WITHIN GROUP (ORDER BY t), 3) FROM unnest(taken) AS t), round(checksum, 3)), false);
+		END $$;
+		SELECT current_setting('bench.answer');
 	SQL
 }
 
@@ -144,7 +149,7 @@ for rows in $SIZES; do
 		DROP TABLE IF EXISTS answer CASCADE;
 		SELECT cxm.drop_rollup(r.name) FROM cx.rollup AS r WHERE r.name = 'store_nps' \g /dev/null
 		CREATE TABLE answer AS
-		SELECT timestamptz '2024-01-01Z' + i * 7919 % 63072000 * interval '1 second' AS at, (i * 104729 % 1000003 % 200)::integer AS store_id, (i * 15485863 % 1000033 % 11)::smallint AS score
+		SELECT timestamptz '2024-01-01Z' + i * 7919 % 31622400 * interval '1 second' AS at, (i * 104729 % 1000003 % 100)::integer AS store_id, (i * 15485863 % 1000033 % 11)::smallint AS score
 		FROM generate_series(1, :rows::bigint) AS i;
 		SELECT cxm.create_rollup('store_nps', 'answer', 'at', 'month', dimensions => '["store_id"]', measures => '{"nps": {"nps": "score"}}', backfill => false) \g /dev/null
 		SELECT clock_timestamp() AS started \gset
@@ -162,9 +167,15 @@ for rows in $SIZES; do
 		[ "$ready" = ready ]
 	fi
 	compare "$rows answers, folded" 0.05 same
-	# a group each, in the first two thousand of them
-	run -c "INSERT INTO answer SELECT timestamptz '2024-01-01Z' + i % 10 * interval '1 month', i / 10 % 200, i % 11 FROM generate_series(0, 9999) AS i"
-	compare "$rows answers, 2,000 groups not folded" 0.10 other
+	run <<-'SQL'
+		DO $$
+		BEGIN
+		    FOR i IN 1 .. 2000 LOOP
+		        INSERT INTO answer VALUES (timestamptz '2024-12-15Z' + i * interval '1 minute', i % 100, i % 11);
+		    END LOOP;
+		END $$;
+	SQL
+	compare "$rows answers, 2,000 changes not folded" 0.10 other
 	if [ -n "$peer" ]; then
 		exec 3>&-
 		wait "$peer"
