@@ -295,7 +295,7 @@ prepare_measures(Rollup *rollup, const Query *query, const char *kinds)
 	{
 		Measure    *measure = &rollup->measures[i];
 
-		measure->kind = kinds[i];
+		measure->kind = (unsigned char) kinds[i];
 		measure->column = column;
 		measure->value = prepare_column(rollup, query, number);
 		measure->type = column_type(query, number);
@@ -328,8 +328,10 @@ read_view(Rollup *rollup, Relation relation)
 		AttrMap    *map = map_by_name(RelationGetDescr(relation), RelationGetDescr(parent));
 		bool		found_whole_row;
 
-		query->targetList = (List *) map_variable_attnos((Node *) query->targetList, source, 0, map, InvalidOid, &found_whole_row);
-		query->jointree->quals = map_variable_attnos(query->jointree->quals, source, 0, map, InvalidOid, &found_whole_row);
+		query->targetList = (List *) map_variable_attnos((Node *) query->targetList, source, 0, map, InvalidOid,
+														 &found_whole_row);
+		query->jointree->quals = map_variable_attnos(query->jointree->quals, source, 0, map, InvalidOid,
+													 &found_whole_row);
 		relation_close(parent, NoLock);
 	}
 	return query;
@@ -407,8 +409,9 @@ grow_sums(Sums *sums)
 
 		if (old[i] == NULL)
 			continue;
-		for (place = old[i]->hash & (sums->size - 1); sums->groups[place] != NULL; place = (place + 1) & (sums->size - 1))
-			;
+		place = old[i]->hash & (sums->size - 1);
+		while (sums->groups[place] != NULL)
+			place = (place + 1) & (sums->size - 1);
 		sums->groups[place] = old[i];
 	}
 	pfree(old);
@@ -451,7 +454,8 @@ is_group(const Sums *sums, const Cell *group)
 		if (group->nulls[i] != sums->nulls[i])
 			return false;
 		if (!group->nulls[i]
-			&& !DatumGetBool(FunctionCall2Coll(&key->type->eq_opr_finfo, key->collation, group->keys[i], sums->keys[i])))
+			&& !DatumGetBool(FunctionCall2Coll(&key->type->eq_opr_finfo, key->collation,
+											   group->keys[i], sums->keys[i])))
 			return false;
 	}
 	return true;
@@ -552,7 +556,9 @@ add_number(const Sums *sums, State *state, Datum value, ExprContext *context)
 				 errdetail("What is added to a sum must be such that it can be taken away again."),
 				 errhint("Make the rollup with a filter that leaves such values out.")));
 	old = MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
-	sum = state->n == 0 ? NumericGetDatum(number) : DirectFunctionCall2(numeric_add, state->sum, NumericGetDatum(number));
+	sum = NumericGetDatum(number);
+	if (state->n > 0)
+		sum = DirectFunctionCall2(numeric_add, state->sum, sum);
 	MemoryContextSwitchTo(sums->context);
 	if (state->n > 0)
 		pfree(DatumGetPointer(state->sum));
@@ -591,7 +597,8 @@ check_delta(Relation delta, const Rollup *rollup, const char *name)
 
 	for (int i = 0; i < rollup->nmeasures; i++)
 		ncolumns += rollup->measures[i].kind == SUM ? 2 : 1;
-	if (delta->rd_rel->relkind != RELKIND_RELATION || RelationGetDescr(delta)->natts != ncolumns || delta->rd_rel->relhasindex)
+	if (delta->rd_rel->relkind != RELKIND_RELATION || delta->rd_rel->relhasindex
+		|| RelationGetDescr(delta)->natts != ncolumns)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table %s is not as rollup \"%s\" made it", RelationGetRelationName(delta), name),
@@ -629,7 +636,8 @@ write_side(Relation delta, TupleTableSlot *slot, const Rollup *rollup, const Cel
 				values[measure->column] = Int64GetDatum(state->n);
 				break;
 			case SUM:
-				values[measure->column] = state->n > 0 ? state->sum : DirectFunctionCall1(int4_numeric, Int32GetDatum(0));
+				values[measure->column] = state->n > 0 ? state->sum
+					: DirectFunctionCall1(int4_numeric, Int32GetDatum(0));
 				values[measure->column + 1] = Int64GetDatum(state->n);
 				break;
 			case RATINGS:
@@ -815,7 +823,8 @@ cxm_rollup_delta(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("cxm.rollup_delta() must be called as a trigger that cxm.create_rollup() has made")));
-	if (!TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) && !has_rows(trigger->tg_newtable) && !has_rows(trigger->tg_oldtable))
+	if (!TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)
+		&& !has_rows(trigger->tg_newtable) && !has_rows(trigger->tg_oldtable))
 		return PointerGetDatum(NULL);
 
 	rollup = find_rollup(arguments.id, RelationGetRelid(trigger->tg_relation));
@@ -905,19 +914,23 @@ cxm_check_expression(PG_FUNCTION_ARGS)
 	char	   *expression = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char	   *what = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	char	   *texts[] = {what, expression};
-	ErrorContextCallback callback = {.previous = error_context_stack, .callback = forget_position, .arg = texts};
+	ErrorContextCallback callback;
 	List	   *statements;
 	SelectStmt *select = NULL;
 
+	callback.previous = error_context_stack;
+	callback.callback = forget_position;
+	callback.arg = texts;
 	error_context_stack = &callback;
 	statements = raw_parser(psprintf("SELECT (%s\n)", expression), RAW_PARSE_DEFAULT);
 	error_context_stack = callback.previous;
 	if (list_length(statements) == 1)
 		select = (SelectStmt *) linitial_node(RawStmt, statements)->stmt;
 	if (select == NULL || !IsA(select, SelectStmt) || select->op != SETOP_NONE || list_length(select->targetList) != 1
-		|| select->distinctClause != NIL || select->intoClause != NULL || select->fromClause != NIL || select->whereClause != NULL
-		|| select->groupClause != NIL || select->havingClause != NULL || select->windowClause != NIL || select->valuesLists != NIL
-		|| select->sortClause != NIL || select->limitOffset != NULL || select->limitCount != NULL || select->lockingClause != NIL
+		|| select->distinctClause != NIL || select->intoClause != NULL || select->fromClause != NIL
+		|| select->whereClause != NULL || select->groupClause != NIL || select->havingClause != NULL
+		|| select->windowClause != NIL || select->valuesLists != NIL || select->sortClause != NIL
+		|| select->limitOffset != NULL || select->limitCount != NULL || select->lockingClause != NIL
 		|| select->withClause != NULL || linitial_node(ResTarget, select->targetList)->name != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
@@ -997,8 +1010,9 @@ cxm_check_rollup_rows(PG_FUNCTION_ARGS)
 	query = get_view_query(view);
 	from = list_length(query->jointree->fromlist) == 1 ? linitial(query->jointree->fromlist) : NULL;
 	if (query->hasAggs || query->hasWindowFuncs || query->hasTargetSRFs || query->hasSubLinks
-		|| query->groupClause != NIL || query->havingQual != NULL || query->distinctClause != NIL || query->setOperations != NULL
-		|| query->cteList != NIL || query->limitCount != NULL || query->limitOffset != NULL
+		|| query->groupClause != NIL || query->havingQual != NULL || query->distinctClause != NIL
+		|| query->setOperations != NULL || query->cteList != NIL
+		|| query->limitCount != NULL || query->limitOffset != NULL
 		|| from == NULL || !IsA(from, RangeTblRef) || rt_fetch(from->rtindex, query->rtable)->relid != source)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -1010,15 +1024,19 @@ cxm_check_rollup_rows(PG_FUNCTION_ARGS)
 	foreach(cell, query->targetList)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-		char	   *column = entry->resno <= nlabels && !nulls[entry->resno - 1] ? TextDatumGetCString(labels[entry->resno - 1]) : entry->resname;
+		char	   *column = entry->resname;
 		Oid			type = exprType((Node *) entry->expr);
+
+		if (entry->resno <= nlabels && !nulls[entry->resno - 1])
+			column = TextDatumGetCString(labels[entry->resno - 1]);
 
 		/* periods are cut in a zone that is stated, and times are what they are cut from */
 		check_column((Node *) entry->expr, column, RelationGetDescr(table),
 					 entry->resno == 1 || entry->resno == list_length(query->targetList));
 		if (entry->resno > 1 && entry->resno <= nkeys)
 		{
-			TypeCacheEntry *cache = lookup_type_cache(type, TYPECACHE_HASH_EXTENDED_PROC | TYPECACHE_HASH_PROC | TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR);
+			TypeCacheEntry *cache = lookup_type_cache(type, TYPECACHE_HASH_EXTENDED_PROC | TYPECACHE_HASH_PROC
+													  | TYPECACHE_EQ_OPR);
 
 			if (!OidIsValid(cache->hash_proc) || !OidIsValid(cache->hash_extended_proc) || !OidIsValid(cache->eq_opr))
 				ereport(ERROR,

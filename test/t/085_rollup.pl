@@ -136,7 +136,7 @@ for my $round (1 .. $rounds)
 	{
 		my $errors = slurp_file($client->{err});
 		$errors =~ s/^.*(?:DETAIL|HINT|CONTEXT|QUERY|LINE \d+|  *\^|PL\/pgSQL|SQL statement).*\n//mg;
-		my @unexpected = grep { !/could not serialize|deadlock detected|current transaction is aborted|terminat|closed the connection|connection to server|shut ?down|crash|server closed|before or while|lost|retire|savepoint|link/i && /ERROR/ } split /\n/, $errors;
+		my @unexpected = grep { !/could not serialize|deadlock detected|moved to another partition|current transaction is aborted|terminat|closed the connection|connection to server|shut ?down|crash|server closed|before or while|lost|retire|savepoint|link/i && /ERROR/ } split /\n/, $errors;
 		is("@unexpected", '', "round $round: $client->{name} failed of nothing but the kill and of waiting in a circle");
 	}
 	my @found = slurp_file($reader->{out}) =~ /^(-?\d+)\n/mg;
