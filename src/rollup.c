@@ -70,6 +70,9 @@
 /* groups that are held in memory; when there are more, these are written and it begins anew */
 #define MAX_GROUPS 8192
 
+/* dimensions, and measures, that a rollup can have */
+#define MAX_COLUMNS 31
+
 /* columns of a delta table before the dimensions */
 #define DELTA_WEIGHT	0
 #define DELTA_N			1
@@ -131,7 +134,7 @@ typedef struct Arguments
 	int32		id;
 	const char *name;
 	int			nkeys;
-	const char *kinds;
+	char		kinds[MAX_COLUMNS + 1];
 } Arguments;
 
 typedef struct State
@@ -778,23 +781,47 @@ event_name(const TriggerData *trigger)
 	return TRIGGER_FIRED_BY_DELETE(trigger->tg_event) ? "delete" : "truncate";
 }
 
+/*
+ * The argument is "number, columns of a group, kinds of measures, name", such
+ * as "3 2 rc store_nps"; one argument, since each statement copies them all.
+ */
+static bool
+read_arguments(char *argument, Arguments *arguments)
+{
+	char	   *end;
+	size_t		length;
+
+	arguments->id = strtol(argument, &end, 10);
+	if (*end != ' ')
+		return false;
+	arguments->nkeys = strtol(end, &end, 10);
+	if (*end != ' ' || arguments->nkeys < 1 || arguments->nkeys > MAX_COLUMNS)
+		return false;
+	length = strspn(++end, "csr");
+	if (length > MAX_COLUMNS || end[length] != ' ')
+		return false;
+	memcpy(arguments->kinds, end, length);
+	arguments->kinds[length] = '\0';
+	arguments->name = end + length + 1;
+	return true;
+}
+
 /* a trigger of another name would count everything once more */
+static bool
+has_right_name(const TriggerData *trigger, int32 id)
+{
+	const char *name = trigger->tg_trigger->tgname;
+	char	   *end;
+
+	return strncmp(name, "rollup_", 7) == 0 && strtol(name + 7, &end, 10) == id
+		&& *end == '_' && strcmp(end + 1, event_name(trigger)) == 0;
+}
+
 static bool
 is_called_well(const TriggerData *trigger, Arguments *arguments)
 {
-	char	  **args = trigger->tg_trigger->tgargs;
-	char		name[NAMEDATALEN];
-
-	if (!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) || trigger->tg_trigger->tgnargs != 4)
-		return false;
-	arguments->id = pg_strtoint32(args[0]);
-	arguments->name = args[1];
-	arguments->nkeys = pg_strtoint32(args[2]);
-	arguments->kinds = args[3];
-	snprintf(name, sizeof(name), "rollup_%d_%s", arguments->id, event_name(trigger));
-	if (strcmp(trigger->tg_trigger->tgname, name) != 0
-		|| arguments->nkeys < 1 || arguments->nkeys > MaxTupleAttributeNumber / 2
-		|| strspn(arguments->kinds, "csr") != strlen(arguments->kinds))
+	if (!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) || trigger->tg_trigger->tgnargs != 1
+		|| !read_arguments(trigger->tg_trigger->tgargs[0], arguments) || !has_right_name(trigger, arguments->id))
 		return false;
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 		return TRIGGER_FIRED_BEFORE(trigger->tg_event) && trigger->tg_relation->rd_rel->relkind == RELKIND_RELATION;

@@ -643,7 +643,7 @@ AS 'MODULE_PATHNAME', 'cxm_rollup_delta'
 LANGUAGE C;
 
 COMMENT ON FUNCTION cxm.rollup_delta() IS
-'Trigger on the source of a rollup and on its partitions, with the rollup''s number, name, number of group columns and kinds of measures as arguments: writes what comes and goes, summed up by group, to cx.rollup_N_delta, without asking for privileges there. What an UPDATE leaves as it was is not written. Errors: what the rollup''s expressions raise; 22003 for a score off its scale and for NaN or infinity in a sum; 55000 when part of the rollup is gone.';
+'Trigger on the source of a rollup and on its partitions, with the rollup''s number, number of group columns, kinds of measures and name as one argument: writes what comes and goes, summed up by group, to cx.rollup_N_delta, without asking for privileges there. What an UPDATE leaves as it was is not written. Errors: what the rollup''s expressions raise; 22003 for a score off its scale and for NaN or infinity in a sum; 55000 when part of the rollup is gone.';
 
 CREATE FUNCTION cxm.add_rollup_triggers(rollup_id integer, relation regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -651,7 +651,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_layout constant record := cxm.rollup_layout(rollup_id);
-    v_call constant text := format('FOR EACH STATEMENT EXECUTE FUNCTION cxm.rollup_delta(%L, %L, %L, %L)', rollup_id, v_layout.name, v_layout.nkeys, v_layout.kinds);
+    v_call constant text := format('FOR EACH STATEMENT EXECUTE FUNCTION cxm.rollup_delta(%L)', concat_ws(' ', rollup_id, v_layout.nkeys, v_layout.kinds, v_layout.name));
 BEGIN
     EXECUTE format('CREATE OR REPLACE TRIGGER rollup_%s_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS new_row %s', rollup_id, relation, v_call);
     EXECUTE format('CREATE OR REPLACE TRIGGER rollup_%s_update AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_row NEW TABLE AS new_row %s', rollup_id, relation, v_call);
@@ -1260,6 +1260,12 @@ BEGIN
 
         -- the periods that its rows lie in are counted anew: whichever of them were counted before
         IF v_rollup.state = 'live' THEN
+            IF cxm.rollup_time(v_id) IS NULL THEN
+                RAISE undefined_column USING
+                    MESSAGE = format('column "%s" of table %s does not exist', v_rollup.time_column, v_rollup.source),
+                    DETAIL = format('Rollup "%s" cuts its periods from it.', name),
+                    HINT = 'If it was renamed, say so: UPDATE cx.rollup SET time_column = ....';
+            END IF;
             EXECUTE format('SELECT min(p.period), max(p.period), coalesce(bool_or(p.period IS NULL), false) FROM (SELECT %s AS period FROM %s AS t) AS p',
                            cxm.rollup_period(cxm.rollup_time(v_id), v_rollup.bucket, v_rollup.time_zone, v_rollup.week_start), v_change.relation)
             INTO v_first, v_last, v_undated;

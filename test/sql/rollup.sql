@@ -264,7 +264,7 @@ SELECT count(*) FROM cx.visits;
 
 -- a trigger of somebody's on another table cannot write to the rollup, nor one of another name count twice
 CREATE TABLE other (LIKE visit);
-CREATE TRIGGER mine AFTER INSERT ON visit REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION cxm.rollup_delta('5', 'visits', '2', 'r');
+CREATE TRIGGER mine AFTER INSERT ON visit REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION cxm.rollup_delta('5 2 r visits');
 INSERT INTO visit VALUES ('2026-01-05Z', 's3', 10);
 DROP TRIGGER mine ON visit;
 SELECT cxm.rollup_delta();
