@@ -10,7 +10,12 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" cxm.contro
 PHONE_OBJS = src/normalize_phone.o src/normalize_phone_core.o
 PHONE_LIBS = -lphonenumber -lstdc++
 
-OBJS = $(filter-out $(PHONE_OBJS),$(patsubst %.c,%.o,$(sort $(wildcard src/*.c))))
+# LAPACK, and what it needs, is in one, too: see src/drivers.c
+DRIVERS_OBJS = src/drivers.o src/drivers_core.o
+DRIVERS_SHARED = src/comoments_core.o src/ratings_core.o src/rows.o
+DRIVERS_LIBS = -llapack
+
+OBJS = $(filter-out $(PHONE_OBJS) $(DRIVERS_OBJS),$(patsubst %.c,%.o,$(sort $(wildcard src/*.c))))
 
 # in load order, so by manifest and not by wildcard
 PARTS := $(shell sed -n 's/\#.*//; s/[[:space:]]*$$//; /./s|.*|sql/&.sql|p' sql/parts.list)
@@ -18,7 +23,8 @@ DATA = $(wildcard sql/updates/cxm--*--*.sql)
 DATA_built = sql/cxm--$(EXTVERSION).sql
 
 PG_CPPFLAGS = -DCXM_VERSION='"$(EXTVERSION)"'
-EXTRA_CLEAN = $(OBJS:.o=.d) $(PHONE_OBJS) $(PHONE_OBJS:.o=.d) cxm_phone.so cxm_phone.dylib cxm_phone.dll src/built-for tmp_check
+EXTRA_CLEAN = $(OBJS:.o=.d) $(PHONE_OBJS) $(PHONE_OBJS:.o=.d) $(DRIVERS_OBJS) $(DRIVERS_OBJS:.o=.d) \
+	$(foreach library,cxm_phone cxm_drivers,$(library).so $(library).dylib $(library).dll) src/built-for tmp_check
 
 # "make installcheck" runs these two on a server that is up; "make check" runs all tests on one of its own
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
@@ -104,29 +110,33 @@ include $(PGXS)
 # PGXS does not know which headers an object was made from
 override CFLAGS += -MMD -MP
 override CXXFLAGS += -MMD -MP
--include $(OBJS:.o=.d) $(PHONE_OBJS:.o=.d)
+-include $(OBJS:.o=.d) $(PHONE_OBJS:.o=.d) $(DRIVERS_OBJS:.o=.d)
 
 # nor for which server and with which flags
 BUILT_FOR := $(strip $(shell $(PG_CONFIG) --version --includedir-server | tr '\n' ' ') $(CC) $(CXX) $(COPT) $(PG_CFLAGS) $(PG_CXXFLAGS))
 $(shell echo '$(BUILT_FOR)' | cmp -s - src/built-for || echo '$(BUILT_FOR)' > src/built-for)
-$(OBJS) $(OBJS:.o=.bc) $(PHONE_OBJS): src/built-for
+$(OBJS) $(OBJS:.o=.bc) $(PHONE_OBJS) $(DRIVERS_OBJS): src/built-for
 
-# a second library, beside the one that PGXS makes
+# libraries beside the one that PGXS makes
 PHONE_LIBRARY = cxm_phone$(DLSUFFIX)
+DRIVERS_LIBRARY = cxm_drivers$(DLSUFFIX)
 
-all: $(PHONE_LIBRARY)
-install: install-phone
-uninstall: uninstall-phone
+all: $(PHONE_LIBRARY) $(DRIVERS_LIBRARY)
+install: install-libraries
+uninstall: uninstall-libraries
 
 $(PHONE_LIBRARY): $(PHONE_OBJS)
 	$(LINK.shared) -o $@ $(PHONE_OBJS) $(LDFLAGS) $(LDFLAGS_SL) $(SHLIB_LINK) $(PHONE_LIBS)
 
-.PHONY: install-phone uninstall-phone
-install-phone: $(PHONE_LIBRARY) installdirs
-	$(INSTALL_SHLIB) $(PHONE_LIBRARY) '$(DESTDIR)$(pkglibdir)/$(PHONE_LIBRARY)'
+$(DRIVERS_LIBRARY): $(DRIVERS_OBJS) $(DRIVERS_SHARED)
+	$(LINK.shared) -o $@ $(DRIVERS_OBJS) $(DRIVERS_SHARED) $(LDFLAGS) $(LDFLAGS_SL) $(SHLIB_LINK) $(DRIVERS_LIBS)
 
-uninstall-phone:
-	rm -f '$(DESTDIR)$(pkglibdir)/$(PHONE_LIBRARY)'
+.PHONY: install-libraries uninstall-libraries
+install-libraries: $(PHONE_LIBRARY) $(DRIVERS_LIBRARY) installdirs
+	$(INSTALL_SHLIB) $(PHONE_LIBRARY) $(DRIVERS_LIBRARY) '$(DESTDIR)$(pkglibdir)/'
+
+uninstall-libraries:
+	rm -f '$(DESTDIR)$(pkglibdir)/$(PHONE_LIBRARY)' '$(DESTDIR)$(pkglibdir)/$(DRIVERS_LIBRARY)'
 
 sql/cxm--$(EXTVERSION).sql: sql/parts.list sql/assemble $(PARTS) cxm.control
 	sql/assemble > $@.tmp && mv $@.tmp $@

@@ -14,7 +14,6 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "alert.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "direct.h"
@@ -742,14 +741,14 @@ write_single(Evaluation *e, const Matches *plain)
 
 	if (e->by_statement || plain->n > MAX_SINGLE)
 		return false;
-	relation = cxm_table_open(&alerts, get_namespace_oid("cx", true), RowExclusiveLock, ACL_INSERT | ACL_SELECT);
+	relation = cxm_table_open(&alerts, ACL_INSERT | ACL_SELECT);
 	if (relation == NULL)
 		return false;
 	for (Size i = 0; i < plain->n; i++)
 	{
 		Datum		values[N_ALERT];
 		bool		nulls[N_ALERT];
-		CxmNewRow	row = {0};
+		CxmNewRow	row = {.table = &alerts};
 
 		alert_values(e, &plain->all[i], values, nulls);
 		for (int param = 0; param < N_ALERT; param++)
@@ -757,7 +756,7 @@ write_single(Evaluation *e, const Matches *plain)
 			cxm_set_column(&row, columns_of_match[param], values[param]);
 			row.nulls[columns_of_match[param]] = nulls[param];
 		}
-		cxm_table_insert(&alerts, relation, &row);
+		(void) cxm_insert_row(relation, &row, CXM_NO_KEY, NULL);
 		note_alert(e, DatumGetInt64(row.values[ALERT_ID]), &plain->all[i]);
 	}
 	relation_close(relation, NoLock);

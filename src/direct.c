@@ -13,6 +13,10 @@
  * has been granted single columns only, a table cannot be opened here, and the
  * callers run statements instead.
  *
+ * A row is changed only in the version that was read.  When somebody else was
+ * faster, that fails, and what has failed holds no lock: whoever changes one
+ * row may simply begin anew.
+ *
  * Copyright (c) 2026, cxm developers
  */
 #include "postgres.h"
@@ -29,26 +33,51 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_opfamily.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "direct.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
-#if PG_VERSION_NUM >= 160000
-#define insert_index_entries(info, slot, estate) ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL, false)
+#if PG_VERSION_NUM >= 180000
+#define begin_index_scan(relation, index, snapshot, nkeys) index_beginscan(relation, index, snapshot, NULL, nkeys, 0)
+#define has_no_conflict(info, slot, estate, tid, arbiters) \
+	ExecCheckIndexConstraints(info, slot, estate, tid, &(ItemPointerData) {{0, 0}, 0}, arbiters)
 #else
-#define insert_index_entries(info, slot, estate) ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL)
+#define begin_index_scan(relation, index, snapshot, nkeys) index_beginscan(relation, index, snapshot, nkeys, 0)
+#define has_no_conflict(info, slot, estate, tid, arbiters) ExecCheckIndexConstraints(info, slot, estate, tid, arbiters)
 #endif
 
-/* all that were looked at in this session */
+#if PG_VERSION_NUM >= 160000
+#define insert_index_entries(info, slot, estate, may_fail, conflict, arbiters) \
+	ExecInsertIndexTuples(info, slot, estate, false, may_fail, conflict, arbiters, false)
+#define IndexUpdates TU_UpdateIndexes
+#define NO_INDEX_UPDATES TU_None
+#else
+#define insert_index_entries(info, slot, estate, may_fail, conflict, arbiters) \
+	ExecInsertIndexTuples(info, slot, estate, false, may_fail, conflict, arbiters)
+#define IndexUpdates bool
+#define NO_INDEX_UPDATES false
+#endif
+
+/* all tables that were looked at in this session */
 static CxmTable *tables = NULL;
+
+/*
+ * What a table is like
+ */
 
 /* functions that somebody made may look at anything, and may be replaced at any time */
 static bool
@@ -93,10 +122,36 @@ has_plain_checks(TupleDesc desc)
 	return true;
 }
 
+/* A foreign key that refers to the first column minds nothing else, and no update here changes that */
+static bool
+is_of_reference(const Trigger *trigger)
+{
+	HeapTuple	tuple;
+	bool		refers_to_id = false;
+
+	if (!trigger->tgisinternal || RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_PK)
+		return false;
+	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(trigger->tgconstrindid));
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
+
+		refers_to_id = index->indnatts == 1 && index->indkey.values[0] == 1;
+		ReleaseSysCache(tuple);
+	}
+	return refers_to_id;
+}
+
 static bool
 has_triggers(const CxmTable *table, const TriggerDesc *triggers)
 {
+	int			nreferences = 0;
+
 	if (triggers == NULL)
+		return false;
+	for (int i = 0; i < triggers->numtriggers; i++)
+		nreferences += is_of_reference(&triggers->triggers[i]);
+	if (nreferences == triggers->numtriggers)
 		return false;
 	return (table->is_inserted_into
 			&& (triggers->trig_insert_before_row || triggers->trig_insert_after_row
@@ -211,13 +266,17 @@ examine(CxmTable *table, Relation relation)
 	MemoryContextSwitchTo(old);
 }
 
+/* What is known of a table, or of all (InvalidOid), may be so no more */
 static void
 forget_table(Datum arg, Oid relid)
 {
 	for (CxmTable *table = tables; table != NULL; table = table->next)
 	{
 		if (relid == InvalidOid || relid == table->relid)
+		{
 			table->is_known = false;
+			table->user = InvalidOid;
+		}
 		for (int i = 0; table->is_known && table->is_plain && i < table->info->ri_NumIndices; i++)
 		{
 			if (table->indexes[i] == relid)
@@ -226,69 +285,176 @@ forget_table(Datum arg, Oid relid)
 	}
 }
 
+/* Schemas may have been given other names, or users other rights */
+static void
+forget_names(Datum arg, int cache, uint32 hash)
+{
+	forget_table((Datum) 0, InvalidOid);
+}
+
 /* Have what is known of the table forgotten when it changes */
 static void
 list_table(CxmTable *table)
 {
-	if (table->is_listed)
-		return;
-	if (tables == NULL)
+	static bool is_registered = false;
+
+	if (!is_registered)
+	{
 		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
-	table->next = tables;
-	table->is_listed = true;
-	tables = table;
+		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_names, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHOID, forget_names, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_names, (Datum) 0);
+		is_registered = true;
+	}
+	if (!table->is_listed)
+	{
+		table->next = tables;
+		tables = table;
+		table->is_listed = true;
+	}
+}
+
+/* Has the user these on a table that is open?  What is found out is good until somebody grants or revokes */
+bool
+cxm_table_allows(CxmTable *table, AclMode privileges)
+{
+	Oid			user = GetUserId();
+
+	if (table->user != user)
+		table->privileges = ACL_NO_RIGHTS;
+	table->user = user;
+	if ((table->privileges & privileges) != privileges
+		&& pg_class_aclmask(table->relid, user, privileges, ACLMASK_ALL) == privileges)
+		table->privileges |= privileges;
+	return (table->privileges & privileges) == privileges;
 }
 
 /*
  * Open a table, to be closed with relation_close(); NULL if its rows are not
- * to be had here by whoever asks.
+ * to be had here by whoever asks.  The lock is that of a writer, which also
+ * keeps the indexes as they are: they need no locks of their own, which would
+ * be more than a session has room for.
  */
 Relation
-cxm_table_open(CxmTable *table, Oid schema, LOCKMODE lock, AclMode privileges)
+cxm_table_open(CxmTable *table, AclMode privileges)
 {
-	Oid			relid;
 	Relation	relation;
 
-	if (!OidIsValid(schema) || ExecutorCheckPerms_hook != NULL || IsInParallelMode()
-		|| (XactReadOnly && lock > AccessShareLock))
-		return NULL;
-	relid = get_relname_relid(table->name, schema);
-	if (!OidIsValid(relid) || pg_class_aclmask(relid, GetUserId(), privileges, ACLMASK_ALL) != privileges)
-		return NULL;
-	relation = try_relation_open(relid, lock);
-	if (relation == NULL)
+	if (ExecutorCheckPerms_hook != NULL || IsInParallelMode() || (XactReadOnly && privileges != ACL_SELECT))
 		return NULL;
 	list_table(table);
-	if (!table->is_known || table->relid != relid)
+	if (!table->is_known)
+	{
+		Oid			schema = get_namespace_oid("cx", true);
+
+		table->relid = OidIsValid(schema) ? get_relname_relid(table->name, schema) : InvalidOid;
+	}
+	relation = OidIsValid(table->relid) ? try_relation_open(table->relid, RowExclusiveLock) : NULL;
+	if (relation == NULL)
+		return NULL;
+	/* by that name, now that it is locked? */
+	if (!table->is_known && strcmp(RelationGetRelationName(relation), table->name) == 0
+		&& get_namespace_oid("cx", true) == RelationGetNamespace(relation))
 		examine(table, relation);
-	if (table->is_plain)
+	if (table->is_known && table->is_plain && cxm_table_allows(table, privileges))
 		return relation;
 	relation_close(relation, NoLock);
 	return NULL;
 }
 
-/* What the row says nothing of */
-static void
-add_defaults(const CxmTable *table, CxmNewRow *row)
+/*
+ * Reading
+ */
+
+/* An index of a table that is open */
+static Relation
+open_index(Oid relid)
 {
-	for (int i = 0; i < table->ncolumns; i++)
+	Relation	index = RelationIdGetRelation(relid);
+
+	if (index == NULL)
+		elog(ERROR, "could not open index with OID %u", relid);
+	return index;
+}
+
+/* Look up the rows whose first columns of a key have these values */
+void
+cxm_begin_lookup(const CxmTable *table, Relation relation, int key, const Datum *values, int n, CxmLookup *lookup)
+{
+	ScanKeyData keys[CXM_MAX_KEY];
+
+	lookup->index = open_index(table->index_of[key]);
+	for (int i = 0; i < n; i++)
 	{
-		if (row->is_given[i])
-			continue;
-		row->nulls[i] = table->defaults[i] == NULL;
-		if (table->defaults[i] != NULL)
-			row->values[i] = ExecEvalExprSwitchContext(table->defaults[i], GetPerTupleExprContext(table->estate),
-													   &row->nulls[i]);
+		Oid			type = table->columns[table->keys[key].columns[i]].type;
+
+		ScanKeyEntryInitialize(&keys[i], 0, (AttrNumber) (i + 1), BTEqualStrategyNumber, InvalidOid,
+							   lookup->index->rd_indcollation[i],
+							   type == TEXTOID ? F_TEXTEQ : type == INT4OID ? F_INT4EQ : F_INT8EQ, values[i]);
+	}
+	lookup->slot = table_slot_create(relation, NULL);
+	lookup->scan = begin_index_scan(relation, lookup->index, GetActiveSnapshot(), n);
+	index_rescan(lookup->scan, keys, n, NULL, 0);
+}
+
+/* The next of them, in lookup->slot */
+bool
+cxm_next_row(CxmLookup *lookup)
+{
+	if (!index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot))
+		return false;
+	slot_getallattrs(lookup->slot);
+	return true;
+}
+
+void
+cxm_end_lookup(CxmLookup *lookup)
+{
+	index_endscan(lookup->scan);
+	ExecDropSingleTupleTableSlot(lookup->slot);
+	RelationClose(lookup->index);
+}
+
+/*
+ * Writing
+ */
+
+/* What a column gets when a row says nothing of it */
+Datum
+cxm_column_default(const CxmTable *table, int column, bool *is_null)
+{
+	*is_null = table->defaults[column] == NULL;
+	if (*is_null)
+		return (Datum) 0;
+	return ExecEvalExprSwitchContext(table->defaults[column], GetPerTupleExprContext(table->estate), is_null);
+}
+
+static void
+add_defaults(CxmNewRow *row)
+{
+	for (int i = 0; i < row->table->ncolumns; i++)
+	{
+		if (!row->is_given[i])
+			row->values[i] = cxm_column_default(row->table, i, &row->nulls[i]);
 	}
 }
 
-/* The indexes of the table, to be written to till close_indexes(); the locks stay, for the next row */
+static void
+store_row(const CxmNewRow *row, TupleTableSlot *slot)
+{
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, row->values, row->table->ncolumns * sizeof(Datum));
+	memcpy(slot->tts_isnull, row->nulls, row->table->ncolumns * sizeof(bool));
+	ExecStoreVirtualTuple(slot);
+}
+
+/* The indexes of a table, to be written to till close_indexes() */
 static void
 open_indexes(const CxmTable *table, Relation relation)
 {
 	table->info->ri_RelationDesc = relation;
 	for (int i = 0; i < table->info->ri_NumIndices; i++)
-		table->info->ri_IndexRelationDescs[i] = index_open(table->indexes[i], RowExclusiveLock);
+		table->info->ri_IndexRelationDescs[i] = open_index(table->indexes[i]);
 }
 
 static void
@@ -296,7 +462,7 @@ close_indexes(const CxmTable *table)
 {
 	for (int i = 0; i < table->info->ri_NumIndices; i++)
 	{
-		index_close(table->info->ri_IndexRelationDescs[i], NoLock);
+		RelationClose(table->info->ri_IndexRelationDescs[i]);
 		table->info->ri_IndexRelationDescs[i] = NULL;
 	}
 	table->info->ri_RelationDesc = NULL;
@@ -304,24 +470,100 @@ close_indexes(const CxmTable *table)
 }
 
 /*
- * Insert a row.  Its number is in row->values[0] then; values by reference
- * that came from defaults are not.
+ * Insert a row; its number is in row->values[0] then.  Where another session
+ * has a row with that unique key, or is about to, it is waited for, and nothing
+ * is inserted if the row is there to stay: false.  The caller has just found
+ * none, so that is looked into only after the insertion has met one.  With
+ * CXM_NO_KEY such a row is an error.
  */
-void
-cxm_table_insert(CxmTable *table, Relation relation, CxmNewRow *row)
+bool
+cxm_insert_row(Relation relation, CxmNewRow *row, int key, ItemPointer ctid)
 {
+	const CxmTable *table = row->table;
 	TupleTableSlot *slot = table_slot_create(relation, NULL);
+	CommandId	command = GetCurrentCommandId(true);
+	List	   *arbiters = key == CXM_NO_KEY ? NIL : list_make1_oid(table->index_of[key]);
+	bool		is_inserted = true;
 
 	open_indexes(table, relation);
-	add_defaults(table, row);
-	ExecClearTuple(slot);
-	memcpy(slot->tts_values, row->values, table->ncolumns * sizeof(Datum));
-	memcpy(slot->tts_isnull, row->nulls, table->ncolumns * sizeof(bool));
-	ExecStoreVirtualTuple(slot);
+	add_defaults(row);
+	store_row(row, slot);
 	if (RelationGetDescr(relation)->constr != NULL)
 		ExecConstraints(table->info, slot, table->estate);
-	table_tuple_insert(relation, slot, GetCurrentCommandId(true), 0, NULL);
-	insert_index_entries(table->info, slot, table->estate);
+	if (arbiters == NIL)
+	{
+		table_tuple_insert(relation, slot, command, 0, NULL);
+		insert_index_entries(table->info, slot, table->estate, false, NULL, NIL);
+	}
+	else
+	{
+		/* with an old snapshot there may be one that was not seen */
+		bool		looks_first = IsolationUsesXactSnapshot();
+
+		for (;;)
+		{
+			ItemPointerData there;
+			bool		has_conflict = false;
+			uint32		token;
+
+			if (looks_first)
+				is_inserted = has_no_conflict(table->info, slot, table->estate, &there, arbiters);
+			if (!is_inserted)
+				break;
+			token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
+			table_tuple_insert_speculative(relation, slot, command, 0, NULL, token);
+			insert_index_entries(table->info, slot, table->estate, true, &has_conflict, arbiters);
+			table_tuple_complete_speculative(relation, slot, token, !has_conflict);
+			SpeculativeInsertionLockRelease(GetCurrentTransactionId());
+			if (!has_conflict)
+				break;
+			CHECK_FOR_INTERRUPTS();
+			store_row(row, slot);
+			looks_first = true;
+		}
+	}
+	if (ctid != NULL)
+		*ctid = slot->tts_tid;
 	ExecDropSingleTupleTableSlot(slot);
 	close_indexes(table);
+	return is_inserted;
+}
+
+/* Change the version of a row that was read; false when there is a later one */
+bool
+cxm_update_row(Relation relation, TupleTableSlot *old, const CxmNewRow *changed)
+{
+	const CxmTable *table = changed->table;
+	TupleTableSlot *slot = table_slot_create(relation, NULL);
+	CxmNewRow	row = *changed;
+	IndexUpdates index_updates = NO_INDEX_UPDATES;
+	ItemPointerData ctid = old->tts_tid;
+	LockTupleMode mode;
+	TM_FailureData failure;
+	TM_Result	result;
+
+	slot_getallattrs(old);
+	for (int i = 0; i < table->ncolumns; i++)
+	{
+		if (!row.is_given[i])
+		{
+			row.values[i] = old->tts_values[i];
+			row.nulls[i] = old->tts_isnull[i];
+		}
+	}
+	table->info->ri_RelationDesc = relation;
+	store_row(&row, slot);
+	if (RelationGetDescr(relation)->constr != NULL)
+		ExecConstraints(table->info, slot, table->estate);
+	result = table_tuple_update(relation, &ctid, slot, GetCurrentCommandId(true), GetActiveSnapshot(), InvalidSnapshot,
+								true, &failure, &mode, &index_updates);
+	if (result == TM_Ok && index_updates != NO_INDEX_UPDATES)
+	{
+		open_indexes(table, relation);
+		insert_index_entries(table->info, slot, table->estate, false, NULL, NIL);
+		close_indexes(table);
+	}
+	ResetPerTupleExprContext(table->estate);
+	ExecDropSingleTupleTableSlot(slot);
+	return result == TM_Ok;
 }

@@ -7,7 +7,7 @@
 #ifndef CXM_DIRECT_H
 #define CXM_DIRECT_H
 
-#include "access/relscan.h"
+#include "access/genam.h"
 #include "cxm.h"
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
@@ -33,7 +33,9 @@ typedef struct CxmKey
 	bool		is_unique;
 } CxmKey;
 
-/* a table of schema cx; the first column has its number, by default */
+#define CXM_NO_KEY (-1)
+
+/* a table of schema cx; by default the first column gets a number */
 typedef struct CxmTable
 {
 	const char *name;
@@ -53,21 +55,39 @@ typedef struct CxmTable
 	Oid		   *indexes;		/* of info->ri_NumIndices */
 	Oid			relid;
 	Oid			index_of[CXM_MAX_KEYS];
+	Oid			user;			/* who has these privileges */
+	AclMode		privileges;
 	bool		is_listed;
 	bool		is_known;
 	bool		is_plain;
 } CxmTable;
 
-/* a row to be inserted; columns that are not given get their defaults */
+/* rows that are looked up */
+typedef struct CxmLookup
+{
+	Relation	index;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+} CxmLookup;
+
+/* a row to be written; columns that are not given get their defaults, or stay as they are */
 typedef struct CxmNewRow
 {
+	CxmTable   *table;
 	Datum		values[CXM_MAX_COLUMNS];
 	bool		nulls[CXM_MAX_COLUMNS];
 	bool		is_given[CXM_MAX_COLUMNS];
 } CxmNewRow;
 
-extern Relation cxm_table_open(CxmTable *table, Oid schema, LOCKMODE lock, AclMode privileges);
-extern void cxm_table_insert(CxmTable *table, Relation relation, CxmNewRow *row);
+extern Relation cxm_table_open(CxmTable *table, AclMode privileges);
+extern bool cxm_table_allows(CxmTable *table, AclMode privileges);
+extern void cxm_begin_lookup(const CxmTable *table, Relation relation, int key, const Datum *values, int n,
+							 CxmLookup *lookup);
+extern bool cxm_next_row(CxmLookup *lookup);
+extern void cxm_end_lookup(CxmLookup *lookup);
+extern Datum cxm_column_default(const CxmTable *table, int column, bool *is_null);
+extern bool cxm_insert_row(Relation relation, CxmNewRow *row, int key, ItemPointer ctid);
+extern bool cxm_update_row(Relation relation, TupleTableSlot *old, const CxmNewRow *changed);
 
 static inline void
 cxm_set_column(CxmNewRow *row, int column, Datum value)

@@ -56,6 +56,7 @@ typedef struct Edge
 
 typedef struct Batch
 {
+	CxmConnection *connection;	/* for statements; NULL when there is one */
 	const CxmRules *rules;
 	Mentioned  *mentioned;
 	uint32		n;
@@ -152,10 +153,14 @@ static CxmQuery changed_query =
  * transaction that looks at an older state of them must not go on.
  */
 static const CxmRules *
-current_rules(void)
+current_rules(CxmConnection *connection)
 {
-	const CxmRules *rules = cxm_rules();
+	const CxmRules *rules = cxm_rules_kept();
 
+	if (rules == NULL || IsolationUsesXactSnapshot())
+		cxm_connect(connection);
+	if (rules == NULL)
+		rules = cxm_rules();
 	if (IsolationUsesXactSnapshot())
 	{
 		uint64		seen;
@@ -226,6 +231,7 @@ find_identifiers(Batch *batch)
 		}
 		return;
 	}
+	cxm_connect(batch->connection);
 	namespaces = palloc_extended(n * sizeof(Datum), MCXT_ALLOC_HUGE);
 	values = palloc_extended(n * sizeof(Datum), MCXT_ALLOC_HUGE);
 	for (uint32 i = 0; i < n; i++)
@@ -289,7 +295,10 @@ guess_profiles(Batch *batch)
 			new_ids[i] = cxm_direct_next_profile_id(&batch->direct);
 	}
 	else
+	{
+		cxm_connect(batch->connection);
 		cxm_next_profile_ids(new_ids, nnew);
+	}
 	for (uint32 i = 0; i < batch->n; i++)
 	{
 		if (batch->mentioned[i].group == i && batch->guess_is_new[i])
@@ -333,7 +342,7 @@ hash_of(const Mentioned *mentioned)
 	return hash;
 }
 
-static void
+static CxmFresh *
 note_added(Batch *batch, uint32 place, int64 id)
 {
 	Mentioned  *mentioned = &batch->mentioned[place];
@@ -348,6 +357,7 @@ note_added(Batch *batch, uint32 place, int64 id)
 	fresh->namespace = mentioned->rules;
 	fresh->quarantine = mentioned->quarantine;
 	fresh->hash = hash_of(mentioned);
+	return fresh;
 }
 
 /* What was inserted comes in the order of insertion, without those that somebody else had added meanwhile */
@@ -368,7 +378,7 @@ read_added(TupleTableSlot *slot, void *state)
 		if (compare_texts(mentioned->value, value) == 0 && compare_texts(mentioned->namespace, namespace) == 0)
 			break;
 	}
-	note_added(batch, place, row_int64(slot, 1));
+	(void) note_added(batch, place, row_int64(slot, 1));
 }
 
 /* Add those that are not in the store */
@@ -419,15 +429,17 @@ add_identifiers(Batch *batch)
 				uint32		place = batch->added[i];
 				const Mentioned *mentioned = &batch->mentioned[place];
 				int64		id;
+				ItemPointerData ctid;
 
 				if (!cxm_direct_add_identifier(&batch->direct, mentioned->namespace, mentioned->value,
 											   batch->guesses[find_group(batch->mentioned, place)],
-											   mentioned->quarantine, &id))
+											   mentioned->quarantine, &id, &ctid))
 					break;
-				note_added(batch, place, id);
+				note_added(batch, place, id)->ctid = ctid;
 			}
 			continue;
 		}
+		cxm_connect(batch->connection);
 		for (int i = 0; i < 4; i++)
 			columns[i] = palloc_extended(batch->nadded * sizeof(Datum), MCXT_ALLOC_HUGE);
 		for (uint32 i = 0; i < batch->nadded; i++)
@@ -575,6 +587,7 @@ add_links_directly(Batch *batch, int32 source_id)
 		bool		is_verified;
 		TimestampTz at;
 		int64		link_id;
+		ItemPointerData ctid;
 		CxmChange  *change;
 
 		if (!is_new && !batch->is_unseen
@@ -586,13 +599,14 @@ add_links_directly(Batch *batch, int32 source_id)
 		}
 		if (!cxm_direct_may_write(&batch->direct)
 			|| !cxm_direct_add_link(&batch->direct, edge->a, edge->b, source_id, edge->evidence, edge->is_verified,
-									edge->at, edge->refused, is_new, &link_id))
+									edge->at, edge->refused, is_new, &link_id, &ctid))
 		{
 			edges[nleft++] = *edge;
 			continue;
 		}
 		change = cxm_vector_add(&batch->changes);
 		change->link_id = link_id;
+		change->ctid = ctid;
 		change->a = edge->a;
 		change->b = edge->b;
 		change->is_verified = edge->is_verified;
@@ -620,6 +634,7 @@ add_links(Batch *batch, int32 source_id)
 	n = batch->edges.n;
 	if (n == 0)
 		return;
+	cxm_connect(batch->connection);
 	for (int i = 0; i < 6; i++)
 		columns[i] = palloc_extended(n * sizeof(Datum), MCXT_ALLOC_HUGE);
 	for (Size i = 0; i < n; i++)
@@ -761,7 +776,7 @@ place_in(const Argument *argument, int i, int n)
 static void
 init_batch(Batch *batch)
 {
-	batch->rules = current_rules();
+	batch->rules = current_rules(batch->connection);
 	cxm_idmap_init(&batch->place_of);
 	cxm_vector_init(&batch->edges, sizeof(Edge));
 	cxm_vector_init(&batch->changes, sizeof(CxmChange));
@@ -774,11 +789,14 @@ static void
 begin_direct(Batch *batch)
 {
 	batch->is_small = batch->n <= MAX_SMALL && cxm_direct_begin(&batch->direct, batch->rules);
+	batch->direct.connection = batch->connection;
 }
 
 static int64
 resolve_batch(Batch *batch, text *retired_reason, bool never_waits, CxmPlace *place)
 {
+	if (!batch->is_small)
+		cxm_connect(batch->connection);
 	return cxm_resolve(batch->rules, (CxmChange *) batch->changes.data, batch->changes.n,
 					   (CxmFresh *) batch->fresh.data, batch->fresh.n,
 					   (CxmLabel *) batch->labels.data, batch->labels.n, retired_reason, never_waits,
@@ -951,8 +969,21 @@ cxm_link_identifiers(PG_FUNCTION_ARGS)
 /*
  * One link
  */
-static CxmQuery source_query = {.sql = "SELECT cxm.source_id($1)", .nargs = 1, .types = {TEXTOID}};
-static CxmQuery normalize_query = {.sql = "SELECT cxm.normalize($1, $2)", .nargs = 2, .types = {TEXTOID, TEXTOID}};
+/* what these functions do is not to be planned in the way of a look-up of few rows */
+static CxmQuery source_query =
+{
+	.sql = "SELECT cxm.source_id($1)",
+	.nargs = 1,
+	.types = {TEXTOID},
+	.reads_all = true
+};
+static CxmQuery normalize_query =
+{
+	.sql = "SELECT cxm.normalize($1, $2)",
+	.nargs = 2,
+	.types = {TEXTOID, TEXTOID},
+	.reads_all = true
+};
 
 static CxmQuery profile_query =
 {
@@ -992,8 +1023,9 @@ read_text(TupleTableSlot *slot, void *state)
 
 /* An identifier in the form in which it is kept */
 static text *
-normalized_argument(FunctionCallInfo fcinfo, const CxmRules *rules, int arg)
+normalized_argument(FunctionCallInfo fcinfo, const Batch *batch, int arg)
 {
+	const CxmRules *rules = batch->rules;
 	text	   *normalized = NULL;
 
 	if (!PG_ARGISNULL(arg) && !PG_ARGISNULL(arg + 1))
@@ -1016,6 +1048,7 @@ normalized_argument(FunctionCallInfo fcinfo, const CxmRules *rules, int arg)
 			Datum		args[2] = {PG_GETARG_DATUM(arg), PG_GETARG_DATUM(arg + 1)};
 			TextReader	reader = {.context = CurrentMemoryContext};
 
+			cxm_connect(batch->connection);
 			cxm_query(&normalize_query, args, false, read_text, &reader);
 			normalized = reader.text;
 		}
@@ -1073,17 +1106,16 @@ cxm_link(PG_FUNCTION_ARGS)
 	bool		is_verified = !PG_ARGISNULL(6) && PG_GETARG_BOOL(6);
 	text	   *source = PG_ARGISNULL(4) ? cstring_to_text("") : PG_GETARG_TEXT_PP(4);
 	Mentioned	ends[2] = {0};
-	Batch		batch = {.n = 2, .mentioned = ends};
+	CxmConnection connection = {.context = CurrentMemoryContext};
+	Batch		batch = {.connection = &connection, .n = 2, .mentioned = ends};
 	int32		source_id = 0;
 	CxmPlace	place = {0};
 	Datum		args[1];
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
 	init_batch(&batch);
 	for (Size i = 0; i < 2; i++)
 	{
-		ends[i].value = normalized_argument(fcinfo, batch.rules, (int) i * 2);
+		ends[i].value = normalized_argument(fcinfo, &batch, (int) i * 2);
 		ends[i].namespace = PG_GETARG_TEXT_PP(i * 2);
 		ends[i].rules = cxm_rules_find(batch.rules, ends[i].namespace);
 		/* both of one group, so that what is new goes to who is there */
@@ -1102,11 +1134,12 @@ cxm_link(PG_FUNCTION_ARGS)
 	if (source_id != 0 && is_known_link(&batch, source_id, evidence, at, is_verified, &place.profile_id))
 	{
 		cxm_direct_end(&batch.direct);
-		SPI_finish();
+		cxm_disconnect(&connection);
 		PG_RETURN_INT64(place.profile_id);
 	}
 	if (source_id == 0)
 	{
+		cxm_connect(&connection);
 		args[0] = PointerGetDatum(source);
 		cxm_query(&source_query, args, false, read_source, &source_id);
 	}
@@ -1125,10 +1158,11 @@ cxm_link(PG_FUNCTION_ARGS)
 	cxm_direct_end(&batch.direct);
 	if (place.profile_id == 0)
 	{
+		cxm_connect(&connection);
 		args[0] = Int64GetDatum(ends[0].id);
 		cxm_query(&profile_query, args, false, read_number, &place.profile_id);
 	}
-	SPI_finish();
+	cxm_disconnect(&connection);
 	PG_RETURN_INT64(place.profile_id);
 }
 
@@ -1141,7 +1175,7 @@ resolve_by_id(Datum link_ids, text *retired_reason, bool waits)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	batch.rules = current_rules();
+	batch.rules = current_rules(NULL);
 	cxm_vector_init(&batch.changes, sizeof(CxmChange));
 	cxm_query(&changed_query, &link_ids, false, read_changed, &batch);
 	count = resolve_batch(&batch, retired_reason, !waits, NULL);
@@ -1206,7 +1240,7 @@ cxm_resolve_identities(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 					 errmsg("could not serialize access due to concurrent links")));
 	}
-	count = cxm_resolve_everything(current_rules());
+	count = cxm_resolve_everything(current_rules(NULL));
 	SPI_finish();
 	PG_RETURN_INT64(count);
 }

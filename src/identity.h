@@ -35,6 +35,19 @@ typedef struct CxmQuery
 
 typedef void (*CxmRowReader) (TupleTableSlot *slot, void *state);
 
+/*
+ * What statements need, for a call that may do without: it is made when the
+ * first one is about to be run, outside any subtransaction of the call's.
+ */
+typedef struct CxmConnection
+{
+	MemoryContext context;		/* of the call */
+	int			level;			/* of settings; 0 as long as there is no connection */
+} CxmConnection;
+
+extern void cxm_connect(CxmConnection *connection);
+extern void cxm_disconnect(CxmConnection *connection);
+
 extern uint64 cxm_query(CxmQuery *query, const Datum *args, bool read_only, CxmRowReader reader, void *state);
 extern uint64 cxm_query_latest(CxmQuery *query, const Datum *args);
 
@@ -113,6 +126,7 @@ typedef struct CxmRules
 	uint32		n;				/* and one more that stands for unknown namespaces */
 	int			max_id;
 	bool		has_windows;
+	bool		has_lasting_ranks;	/* a new namespace leaves those of others as they are */
 	CxmVector	all;			/* CxmNamespace */
 	CxmVector	spellings;		/* CxmSpelling */
 	CxmVector	blocked;		/* CxmBlocked */
@@ -121,9 +135,25 @@ typedef struct CxmRules
 #define rules_spelling(rules, i) vector_at(&(rules)->spellings, CxmSpelling, i)
 
 extern const CxmRules *cxm_rules(void);
+extern const CxmRules *cxm_rules_kept(void);
 extern const CxmRules *cxm_rules_seen(void);
 extern uint32 cxm_rules_find(const CxmRules *rules, const text *name);
 extern bool cxm_rules_block(const CxmRules *rules, const text *namespace, const text *value);
+
+/*
+ * What is kept of a profile that stands.  No link that holds in it comes
+ * after "weakest" in the order of the solver, as far as strength and time
+ * tell.
+ */
+typedef struct CxmStanding
+{
+	int64		id;
+	const int32 *counts;		/* by namespace_id - 1 */
+	uint64		weakest;
+	TimestampTz weakest_at;
+	bool		is_known;
+	bool		is_kept_apart;
+} CxmStanding;
 
 /* where an identifier that is in the store belongs */
 typedef struct CxmLabel
@@ -137,6 +167,8 @@ typedef struct CxmLabel
 	uint8		quarantine;		/* CxmRefusal */
 	bool		is_known;		/* these of the standing profile ... */
 	bool		is_kept_apart;
+	uint64		weakest;
+	TimestampTz weakest_at;
 	ArrayType  *counts;			/* ... NULL when only its version was asked for */
 } CxmLabel;
 
@@ -144,7 +176,7 @@ typedef struct CxmLabel
 typedef struct CxmDirect
 {
 	const CxmRules *rules;
-	Oid			schema;
+	CxmConnection *connection;	/* for statements that are needed all the same; NULL when there is one */
 	Relation	relations[5];
 	bool		is_readable;
 	bool		is_writable;
@@ -156,6 +188,7 @@ typedef struct CxmDirect
 extern bool cxm_direct_begin(CxmDirect *direct, const CxmRules *rules);
 extern void cxm_direct_refresh(CxmDirect *direct);
 extern bool cxm_direct_may_write(CxmDirect *direct);
+extern bool cxm_direct_may_merge(CxmDirect *direct);
 extern void cxm_direct_end(CxmDirect *direct);
 extern bool cxm_direct_find_identifier(const CxmDirect *direct, text *namespace, text *value, CxmLabel *label);
 extern bool cxm_direct_read_identifier(const CxmDirect *direct, int64 id, CxmLabel *label);
@@ -165,14 +198,15 @@ extern bool cxm_direct_find_link(const CxmDirect *direct, int64 a, int64 b, int3
 							   bool *is_verified, TimestampTz *at);
 extern int64 cxm_direct_count_links(const CxmDirect *direct, int64 id, int64 max);
 extern bool cxm_direct_add_identifier(CxmDirect *direct, text *namespace, text *value, int64 profile_id,
-									  uint8 quarantine, int64 *id);
+									  uint8 quarantine, int64 *id, ItemPointer ctid);
 extern bool cxm_direct_add_link(CxmDirect *direct, int64 a, int64 b, int32 source_id, text *evidence, bool is_verified,
-							  TimestampTz at, uint8 refused, bool is_new, int64 *id);
+							  TimestampTz at, uint8 refused, bool is_new, int64 *id, ItemPointer ctid);
+extern bool cxm_direct_may_update(CxmDirect *direct);
+extern void cxm_direct_refuse_link(CxmDirect *direct, const ItemPointerData *ctid, uint8 refused);
+extern void cxm_direct_move_identifier(CxmDirect *direct, const ItemPointerData *ctid, int64 profile_id);
 extern int64 cxm_direct_next_profile_id(const CxmDirect *direct);
-extern void cxm_direct_add_profile(CxmDirect *direct, int64 id, const int32 *counts, int n,
-								 bool is_known, bool is_kept_apart);
-extern bool cxm_direct_update_profile(CxmDirect *direct, int64 id, const ItemPointerData *ctid, int64 canonical,
-									const int32 *counts, int n, bool is_known, bool is_kept_apart);
+extern void cxm_direct_add_profile(CxmDirect *direct, const CxmStanding *standing);
+extern bool cxm_direct_update_profile(CxmDirect *direct, const ItemPointerData *ctid, const CxmStanding *standing);
 extern bool cxm_direct_merge_profile(CxmDirect *direct, int64 loser, const ItemPointerData *ctid, int64 winner,
 								   int64 link_id);
 
@@ -198,6 +232,9 @@ typedef struct CxmChange
 	bool		is_retired;
 	bool		is_edited;		/* its row was: nobody knows what it was before, if it was */
 	uint8		pending;		/* CxmPending */
+	ItemPointerData ctid;		/* of its row; invalid when a statement has written that */
+	bool		is_decided;		/* by the counts alone ... */
+	uint8		decided;		/* ... as this CxmRefusal */
 } CxmChange;
 
 /* an identifier that this call added; its profile is a guess, and no row of it exists where that is new */
@@ -205,6 +242,7 @@ typedef struct CxmFresh
 {
 	int64		id;
 	int64		guess;
+	ItemPointerData ctid;		/* of its row; invalid when a statement has written that */
 	uint64		hash;
 	uint32		namespace;		/* index of its rules */
 	uint8		quarantine;		/* CxmRefusal */

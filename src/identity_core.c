@@ -21,8 +21,7 @@
 
 /* bits of the parts of a strength, from the greatest on: kind 2, verified 1, two ranks, evidence 1, probability */
 #define RANK_BITS 14
-#define PROBABILITY_BITS 32
-#define MAX_RANK ((1U << RANK_BITS) - 1)
+#define PROBABILITY_BITS 31
 
 /* so many refusals are remembered at most */
 #define MAX_REFUSALS 1048576U
@@ -123,10 +122,10 @@ cxm_identity_strength(CxmLinkKind kind, bool is_verified, uint32_t rank_a, uint3
 	double		doubt = probability >= 0 && probability <= 1 ? 1 - probability : 0;
 
 	strength = strength << 1 | !is_verified;
-	strength = strength << RANK_BITS | (weak < MAX_RANK ? weak : MAX_RANK);
-	strength = strength << RANK_BITS | (strong < MAX_RANK ? strong : MAX_RANK);
+	strength = strength << RANK_BITS | (weak < CXM_MAX_RANK ? weak : CXM_MAX_RANK);
+	strength = strength << RANK_BITS | (strong < CXM_MAX_RANK ? strong : CXM_MAX_RANK);
 	strength = strength << 1 | !has_evidence;
-	return strength << PROBABILITY_BITS | (uint64_t) (doubt * UINT32_MAX);
+	return strength << PROBABILITY_BITS | (uint64_t) (doubt * INT32_MAX);
 }
 
 static uint32_t

@@ -56,6 +56,9 @@ typedef struct CxmIdentifier
 	bool		is_known;		/* does a verified link end in it? */
 } CxmIdentifier;
 
+/* beyond this, ranks are all alike */
+#define CXM_MAX_RANK 16383
+
 /* strength is made by cxm_identity_strength(); the smaller, the stronger */
 typedef struct CxmIdentityLink
 {
@@ -83,7 +86,7 @@ typedef struct CxmIdentityGraph
 	void		(*poll) (void);
 } CxmIdentityGraph;
 
-/* a number that orders links by kind, verified, ranks, evidence and probability */
+/* a number that orders links by kind, verified, ranks, evidence and probability; never more than INT64_MAX */
 extern uint64_t cxm_identity_strength(CxmLinkKind kind, bool is_verified, uint32_t rank_a, uint32_t rank_b,
 									  bool has_evidence, double probability);
 

@@ -2,93 +2,41 @@
  * src/identity_direct.c
  *		Single rows of the identity tables, read and written without a plan.
  *
- * To start and end a statement costs several times what the few rows cost
- * that a single link is about.  So these are looked up by an index and
- * written here, in the steps that the executor takes: privileges, defaults,
- * NOT NULL and CHECK constraints, the row, its index entries.
- *
- * That holds only for tables that are as the store makes them.  Where the
- * rows of one are seen or changed by anything else, such as row security,
- * triggers, rules, columns or functions of the user's, or where the caller
- * has been granted single columns only, nothing is done here, and the callers
- * run statements instead.
- *
- * A row is changed only in the version that was read.  When somebody else was
- * faster, that fails, and what has failed holds no lock: whoever changes one
- * row may simply begin anew.
+ * What a single link is about is few rows, so they are looked up and written
+ * by direct.c, where the tables are as the store makes them.  Where one is not,
+ * nothing is done here, and the callers run statements instead.
  *
  * Copyright (c) 2026, cxm developers
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/heapam.h"
-#include "access/parallel.h"
 #include "access/relation.h"
-#include "access/table.h"
 #include "access/tableam.h"
-#include "access/transam.h"
 #include "access/xact.h"
-#include "catalog/index.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_am.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_opfamily.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
+#include "direct.h"
 #include "executor/executor.h"
 #include "identity.h"
 #include "miscadmin.h"
-#include "nodes/nodeFuncs.h"
-#include "rewrite/rewriteHandler.h"
-#include "storage/lmgr.h"
+#include "nodes/primnodes.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-
-#if PG_VERSION_NUM >= 180000
-#define begin_index_scan(relation, index, snapshot, nkeys) index_beginscan(relation, index, snapshot, NULL, nkeys, 0)
-#define has_no_conflict(info, slot, estate, tid, arbiters) \
-	ExecCheckIndexConstraints(info, slot, estate, tid, &(ItemPointerData) {{0, 0}, 0}, arbiters)
-#else
-#define begin_index_scan(relation, index, snapshot, nkeys) index_beginscan(relation, index, snapshot, nkeys, 0)
-#define has_no_conflict(info, slot, estate, tid, arbiters) ExecCheckIndexConstraints(info, slot, estate, tid, arbiters)
-#endif
-
-#if PG_VERSION_NUM >= 160000
-#define insert_index_entries(info, slot, estate, may_fail, conflict, arbiters) \
-	ExecInsertIndexTuples(info, slot, estate, false, may_fail, conflict, arbiters, false)
-#define IndexUpdates TU_UpdateIndexes
-#define NO_INDEX_UPDATES TU_None
-#else
-#define insert_index_entries(info, slot, estate, may_fail, conflict, arbiters) \
-	ExecInsertIndexTuples(info, slot, estate, false, may_fail, conflict, arbiters)
-#define IndexUpdates bool
-#define NO_INDEX_UPDATES false
-#endif
 
 /*
  * The tables as the store makes them
  */
-typedef struct Column
-{
-	const char *name;
-	Oid			type;
-} Column;
-
 typedef enum IdentifierColumn
 {
 	IDENTIFIER_ID, IDENTIFIER_NAMESPACE, IDENTIFIER_VALUE, IDENTIFIER_PROFILE_ID, IDENTIFIER_CREATED_AT,
 	IDENTIFIER_QUARANTINED
 } IdentifierColumn;
 
-static const Column identifier_columns[] =
+static const CxmColumn identifier_columns[] =
 {
 	[IDENTIFIER_ID] = {"identifier_id", INT8OID},
 	[IDENTIFIER_NAMESPACE] = {"namespace", TEXTOID},
@@ -105,7 +53,7 @@ typedef enum LinkColumn
 	LINK_RETIRED_REASON
 } LinkColumn;
 
-static const Column link_columns[] =
+static const CxmColumn link_columns[] =
 {
 	[LINK_ID] = {"link_id", INT8OID},
 	[LINK_A] = {"identifier_a", INT8OID},
@@ -128,10 +76,10 @@ static const Column link_columns[] =
 typedef enum ProfileColumn
 {
 	PROFILE_ID, PROFILE_CANONICAL_ID, PROFILE_CREATED_AT, PROFILE_CHANGED_AT, PROFILE_COUNTS, PROFILE_IS_KNOWN,
-	PROFILE_IS_KEPT_APART
+	PROFILE_IS_KEPT_APART, PROFILE_WEAKEST, PROFILE_WEAKEST_AT
 } ProfileColumn;
 
-static const Column profile_columns[] =
+static const CxmColumn profile_columns[] =
 {
 	[PROFILE_ID] = {"profile_id", INT8OID},
 	[PROFILE_CANONICAL_ID] = {"canonical_id", INT8OID},
@@ -139,7 +87,9 @@ static const Column profile_columns[] =
 	[PROFILE_CHANGED_AT] = {"changed_at", TIMESTAMPTZOID},
 	[PROFILE_COUNTS] = {"counts", INT4ARRAYOID},
 	[PROFILE_IS_KNOWN] = {"is_known", BOOLOID},
-	[PROFILE_IS_KEPT_APART] = {"is_kept_apart", BOOLOID}
+	[PROFILE_IS_KEPT_APART] = {"is_kept_apart", BOOLOID},
+	[PROFILE_WEAKEST] = {"weakest", INT8OID},
+	[PROFILE_WEAKEST_AT] = {"weakest_at", TIMESTAMPTZOID}
 };
 
 typedef enum ChangeColumn
@@ -148,7 +98,7 @@ typedef enum ChangeColumn
 	CHANGE_LINK_ID, CHANGE_CAUSE, CHANGE_CHANGED_BY, CHANGE_TRANSACTION_ID
 } ChangeColumn;
 
-static const Column change_columns[] =
+static const CxmColumn change_columns[] =
 {
 	[CHANGE_ID] = {"change_id", INT8OID},
 	[CHANGE_CHANGED_AT] = {"changed_at", TIMESTAMPTZOID},
@@ -167,32 +117,39 @@ typedef enum SourceColumn
 	SOURCE_ID, SOURCE_SOURCE, SOURCE_KIND
 } SourceColumn;
 
-static const Column source_columns[] =
+static const CxmColumn source_columns[] =
 {
 	[SOURCE_ID] = {"source_id", INT4OID},
 	[SOURCE_SOURCE] = {"source", TEXTOID},
 	[SOURCE_KIND] = {"kind", TEXTOID}
 };
 
-#define MAX_COLUMNS lengthof(link_columns)
-
-/* where rows are looked up: an index of exactly these columns */
-#define MAX_KEY 5
-
-typedef enum Where
+static bool
+is_column(const Node *node, int column)
 {
-	ALL_ROWS,
-	NOT_RETIRED,				/* retired_at IS NULL */
-	MERGED_AWAY					/* canonical_id <> profile_id */
-} Where;
+	return IsA(node, Var) && ((const Var *) node)->varattno == column + 1;
+}
 
-typedef struct Key
+/* retired_at IS NULL */
+static bool
+is_not_retired(const List *predicate)
 {
-	int			n;
-	int			columns[MAX_KEY];
-	Where		where;
-	bool		is_unique;
-} Key;
+	const Node *node = list_length(predicate) == 1 ? linitial(predicate) : NULL;
+
+	return node != NULL && IsA(node, NullTest) && ((const NullTest *) node)->nulltesttype == IS_NULL
+		&& is_column((const Node *) ((const NullTest *) node)->arg, LINK_RETIRED_AT);
+}
+
+/* canonical_id <> profile_id */
+static bool
+is_merged_away(const List *predicate)
+{
+	const Node *node = list_length(predicate) == 1 ? linitial(predicate) : NULL;
+
+	return node != NULL && IsA(node, OpExpr) && get_opcode(((const OpExpr *) node)->opno) == F_INT8NE
+		&& is_column(linitial(((const OpExpr *) node)->args), PROFILE_CANONICAL_ID)
+		&& is_column(lsecond(((const OpExpr *) node)->args), PROFILE_ID);
+}
 
 typedef enum TableNumber
 {
@@ -209,61 +166,38 @@ enum
 	BY_CANONICAL = 1,			/* of profiles */
 	BY_ENDS = 0,				/* of links */
 	BY_B = 1,
-	BY_NAME = 0,				/* of sources */
-	MAX_KEYS = 2
+	BY_NAME = 0					/* of sources */
 };
 
-typedef struct Table
-{
-	const char *name;
-	const Column *columns;
-
-	/* what was found out about it, good until it changes */
-	MemoryContext context;
-	EState	   *estate;
-	ResultRelInfo *info;
-	ExprState **defaults;
-	Oid		   *indexes;		/* of info->ri_NumIndices */
-	int			ncolumns;
-	int			nkeys;
-	Oid			relid;
-	Oid			index_of[MAX_KEYS];
-	Key			keys[MAX_KEYS];
-	bool		is_inserted_into;
-	bool		is_updated;
-	bool		is_known;
-	bool		is_plain;
-} Table;
-
-static Table tables[NTABLES] =
+static CxmTable tables[NTABLES] =
 {
 	[IDENTIFIERS] = {
 		.name = "identifier", .columns = identifier_columns, .ncolumns = lengthof(identifier_columns),
-		.is_inserted_into = true, .nkeys = 2,
+		.is_inserted_into = true, .is_updated = true, .nkeys = 2,
 		.keys = {
-			[BY_ID] = {1, {IDENTIFIER_ID}, ALL_ROWS, true},
-			[BY_VALUE] = {2, {IDENTIFIER_NAMESPACE, IDENTIFIER_VALUE}, ALL_ROWS, true}
+			[BY_ID] = {1, {IDENTIFIER_ID}, NULL, true},
+			[BY_VALUE] = {2, {IDENTIFIER_NAMESPACE, IDENTIFIER_VALUE}, NULL, true}
 		}
 	},
 	[PROFILES] = {
 		.name = "profile", .columns = profile_columns, .ncolumns = lengthof(profile_columns),
 		.is_inserted_into = true, .is_updated = true, .nkeys = 2,
 		.keys = {
-			[BY_ID] = {1, {PROFILE_ID}, ALL_ROWS, true},
-			[BY_CANONICAL] = {1, {PROFILE_CANONICAL_ID}, MERGED_AWAY, false}
+			[BY_ID] = {1, {PROFILE_ID}, NULL, true},
+			[BY_CANONICAL] = {1, {PROFILE_CANONICAL_ID}, is_merged_away, false}
 		}
 	},
 	[LINKS] = {
 		.name = "link", .columns = link_columns, .ncolumns = lengthof(link_columns),
-		.is_inserted_into = true, .nkeys = 2,
+		.is_inserted_into = true, .is_updated = true, .nkeys = 2,
 		.keys = {
-			[BY_ENDS] = {5, {LINK_A, LINK_B, LINK_SOURCE_ID, LINK_KIND, LINK_EVIDENCE}, NOT_RETIRED, true},
-			[BY_B] = {2, {LINK_B, LINK_A}, NOT_RETIRED, false}
+			[BY_ENDS] = {5, {LINK_A, LINK_B, LINK_SOURCE_ID, LINK_KIND, LINK_EVIDENCE}, is_not_retired, true},
+			[BY_B] = {2, {LINK_B, LINK_A}, is_not_retired, false}
 		}
 	},
 	[SOURCES] = {
 		.name = "source", .columns = source_columns, .ncolumns = lengthof(source_columns), .nkeys = 1,
-		.keys = {[BY_NAME] = {1, {SOURCE_SOURCE}, ALL_ROWS, true}}
+		.keys = {[BY_NAME] = {1, {SOURCE_SOURCE}, NULL, true}}
 	},
 	[CHANGES] = {
 		.name = "identity_change", .columns = change_columns, .ncolumns = lengthof(change_columns),
@@ -271,236 +205,11 @@ static Table tables[NTABLES] =
 	}
 };
 
-/*
- * What a table is like
- */
-
-/* functions that somebody made may look at anything, and may be replaced at any time */
 static bool
-is_users(Oid function, void *context)
+open_table(CxmDirect *direct, TableNumber number, AclMode privileges)
 {
-	return function >= FirstNormalObjectId;
-}
-
-static bool
-calls_users(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	return check_functions_in_node(node, is_users, context) || expression_tree_walker(node, calls_users, context);
-}
-
-static bool
-has_columns(const Table *table, TupleDesc desc)
-{
-	/* of one that is only read others may follow */
-	if (table->is_inserted_into ? desc->natts != table->ncolumns : desc->natts < table->ncolumns)
-		return false;
-	for (int i = 0; i < table->ncolumns; i++)
-	{
-		Form_pg_attribute column = TupleDescAttr(desc, i);
-
-		if (column->attisdropped || column->attgenerated != '\0' || column->atttypid != table->columns[i].type
-			|| strcmp(NameStr(column->attname), table->columns[i].name) != 0)
-			return false;
-	}
-	return true;
-}
-
-static bool
-has_plain_checks(TupleDesc desc)
-{
-	for (int i = 0; desc->constr != NULL && i < desc->constr->num_check; i++)
-	{
-		if (calls_users(stringToNode(desc->constr->check[i].ccbin), NULL))
-			return false;
-	}
-	return true;
-}
-
-static bool
-has_triggers(const Table *table, const TriggerDesc *triggers)
-{
-	if (triggers == NULL)
-		return false;
-	return (table->is_inserted_into
-			&& (triggers->trig_insert_before_row || triggers->trig_insert_after_row
-				|| triggers->trig_insert_before_statement || triggers->trig_insert_after_statement
-				|| triggers->trig_insert_instead_row))
-		|| (table->is_updated
-			&& (triggers->trig_update_before_row || triggers->trig_update_after_row
-				|| triggers->trig_update_before_statement || triggers->trig_update_after_statement
-				|| triggers->trig_update_instead_row));
-}
-
-static bool
-is_column(const Node *node, int column)
-{
-	return IsA(node, Var) && ((const Var *) node)->varattno == column + 1;
-}
-
-static bool
-matches_where(const Key *key, const List *predicate)
-{
-	const Node *node;
-
-	if (key->where == ALL_ROWS || list_length(predicate) != 1)
-		return key->where == ALL_ROWS && predicate == NIL;
-	node = linitial(predicate);
-	if (key->where == NOT_RETIRED)
-		return IsA(node, NullTest) && ((const NullTest *) node)->nulltesttype == IS_NULL
-			&& is_column((const Node *) ((const NullTest *) node)->arg, LINK_RETIRED_AT);
-	return IsA(node, OpExpr) && get_opcode(((const OpExpr *) node)->opno) == F_INT8NE
-		&& is_column(linitial(((const OpExpr *) node)->args), PROFILE_CANONICAL_ID)
-		&& is_column(lsecond(((const OpExpr *) node)->args), PROFILE_ID);
-}
-
-static bool
-matches_key(const Key *key, Relation index, const IndexInfo *info)
-{
-	if (!index->rd_index->indisvalid || index->rd_index->indcheckxmin
-		|| info->ii_NumIndexKeyAttrs != key->n || (key->is_unique && !info->ii_Unique)
-		|| !matches_where(key, info->ii_Predicate))
-		return false;
-	for (int i = 0; i < key->n; i++)
-	{
-		if (info->ii_IndexAttrNumbers[i] != key->columns[i] + 1
-			|| (index->rd_opfamily[i] != INTEGER_BTREE_FAM_OID && index->rd_opfamily[i] != TEXT_BTREE_FAM_OID))
-			return false;
-	}
-	return true;
-}
-
-/* Look at the indexes, and keep what is needed to write to them */
-static bool
-has_plain_indexes(Table *table, Relation relation)
-{
-	ResultRelInfo *info = table->info;
-	List	   *indexes = RelationGetIndexList(relation);
-	bool		is_plain = true;
-	ListCell   *cell;
-
-	info->ri_NumIndices = 0;
-	info->ri_IndexRelationDescs = palloc0(Max(list_length(indexes), 1) * sizeof(Relation));
-	info->ri_IndexRelationInfo = palloc0(Max(list_length(indexes), 1) * sizeof(IndexInfo *));
-	table->indexes = palloc0(Max(list_length(indexes), 1) * sizeof(Oid));
-	foreach(cell, indexes)
-	{
-		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
-		IndexInfo  *index_info = BuildIndexInfo(index);
-
-		if (index_info->ii_Unique)
-			BuildSpeculativeIndexInfo(index, index_info);
-		is_plain &= index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indimmediate
-			&& index_info->ii_ExclusionOps == NULL && index_info->ii_Expressions == NIL
-			&& !calls_users((Node *) index_info->ii_Predicate, NULL);
-		for (int key = 0; key < table->nkeys; key++)
-		{
-			if (matches_key(&table->keys[key], index, index_info))
-				table->index_of[key] = lfirst_oid(cell);
-		}
-		table->indexes[info->ri_NumIndices] = lfirst_oid(cell);
-		info->ri_IndexRelationInfo[info->ri_NumIndices++] = index_info;
-		index_close(index, AccessShareLock);
-	}
-	for (int key = 0; key < table->nkeys; key++)
-		is_plain &= OidIsValid(table->index_of[key]);
-	return is_plain;
-}
-
-/* What is to be put where a row says nothing; false when that takes more than the server's own functions */
-static bool
-has_plain_defaults(Table *table, Relation relation)
-{
-	table->defaults = palloc0(table->ncolumns * sizeof(ExprState *));
-	for (int i = 0; i < table->ncolumns; i++)
-	{
-		Node	   *expression = build_column_default(relation, i + 1);
-
-		if (expression == NULL)
-			continue;
-		if (calls_users(expression, NULL))
-			return false;
-		table->defaults[i] = ExecPrepareExpr((Expr *) expression, table->estate);
-	}
-	/* numbers come from there */
-	return table->defaults[0] != NULL;
-}
-
-static void
-examine(Table *table, Relation relation)
-{
-	MemoryContext old;
-
-	table->is_plain = false;
-	table->is_known = false;
-	memset(table->index_of, 0, sizeof(table->index_of));
-	if (table->context != NULL)
-		MemoryContextDelete(table->context);
-	table->context = NULL;
-	table->context = AllocSetContextCreate(CacheMemoryContext, "cxm identity table", ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(table->context);
-	table->relid = RelationGetRelid(relation);
-
-	/* said first: who changes the table while it is looked at makes this unknown again */
-	table->is_known = true;
-	if (relation->rd_rel->relkind == RELKIND_RELATION && !relation->rd_rel->relispartition
-		&& !relation->rd_rel->relhassubclass && !relation->rd_rel->relrowsecurity && relation->rd_rules == NULL
-		&& !has_triggers(table, relation->trigdesc) && has_columns(table, RelationGetDescr(relation))
-		&& has_plain_checks(RelationGetDescr(relation)))
-	{
-		table->estate = CreateExecutorState();
-		table->info = makeNode(ResultRelInfo);
-		InitResultRelInfo(table->info, relation, 0, NULL, 0);
-		table->is_plain = has_plain_indexes(table, relation)
-			&& (!table->is_inserted_into || has_plain_defaults(table, relation));
-	}
-	MemoryContextSwitchTo(old);
-}
-
-static void
-forget_table(Datum arg, Oid relid)
-{
-	for (int i = 0; i < NTABLES; i++)
-	{
-		Table	   *table = &tables[i];
-
-		if (relid == InvalidOid || relid == table->relid)
-			table->is_known = false;
-		for (int j = 0; table->is_known && table->is_plain && j < table->info->ri_NumIndices; j++)
-		{
-			if (table->indexes[j] == relid)
-				table->is_known = false;
-		}
-	}
-}
-
-/* Open a table, if its rows are to be had here by whoever asks */
-static bool
-open_table(CxmDirect *direct, TableNumber number, LOCKMODE lock, AclMode privileges)
-{
-	static bool is_registered = false;
-	Table	   *table = &tables[number];
-	Oid			relid = get_relname_relid(table->name, direct->schema);
-	Relation	relation;
-
-	if (!is_registered)
-	{
-		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
-		is_registered = true;
-	}
-	if (!OidIsValid(relid) || pg_class_aclmask(relid, GetUserId(), privileges, ACLMASK_ALL) != privileges)
-		return false;
-	if (direct->relations[number] != NULL)
-		LockRelationOid(relid, lock);
-	else
-		direct->relations[number] = try_relation_open(relid, lock);
-	relation = direct->relations[number];
-	if (relation == NULL || RelationGetRelid(relation) != relid)
-		return false;
-	if (!table->is_known || table->relid != relid)
-		examine(table, relation);
-	return table->is_plain;
+	direct->relations[number] = cxm_table_open(&tables[number], privileges);
+	return direct->relations[number] != NULL;
 }
 
 /*
@@ -513,12 +222,9 @@ cxm_direct_begin(CxmDirect *direct, const CxmRules *rules)
 {
 	memset(direct, 0, sizeof(CxmDirect));
 	direct->rules = rules;
-	direct->schema = get_namespace_oid("cx", true);
-	if (!OidIsValid(direct->schema) || ExecutorCheckPerms_hook != NULL || IsInParallelMode())
-		return false;
 	for (int i = 0; i < NREAD; i++)
 	{
-		if (!open_table(direct, i, AccessShareLock, ACL_SELECT))
+		if (!open_table(direct, i, ACL_SELECT))
 			return false;
 	}
 	direct->is_readable = true;
@@ -543,27 +249,36 @@ cxm_direct_refresh(CxmDirect *direct)
 bool
 cxm_direct_may_write(CxmDirect *direct)
 {
-	static const AclMode privileges[NTABLES] =
-	{
-		[IDENTIFIERS] = ACL_SELECT | ACL_INSERT,
-		[PROFILES] = ACL_SELECT | ACL_INSERT | ACL_UPDATE,
-		[LINKS] = ACL_SELECT | ACL_INSERT,
-		[CHANGES] = ACL_INSERT
-	};
-
 	if (!direct->is_readable || direct->was_asked)
 		return direct->is_writable;
 	direct->was_asked = true;
-	if (XactReadOnly)
+	if (XactReadOnly || !cxm_table_allows(&tables[IDENTIFIERS], ACL_SELECT | ACL_INSERT)
+		|| !cxm_table_allows(&tables[PROFILES], ACL_SELECT | ACL_INSERT | ACL_UPDATE)
+		|| !cxm_table_allows(&tables[LINKS], ACL_SELECT | ACL_INSERT))
 		return false;
-	for (int i = 0; i < NTABLES; i++)
-	{
-		if (tables[i].is_inserted_into && !open_table(direct, i, RowExclusiveLock, privileges[i]))
-			return false;
-	}
 	CheckCmdReplicaIdentity(direct->relations[PROFILES], CMD_UPDATE);
 	direct->is_writable = true;
 	return true;
+}
+
+/* May rows be changed here that this call has written itself? */
+bool
+cxm_direct_may_update(CxmDirect *direct)
+{
+	if (!cxm_table_allows(&tables[IDENTIFIERS], ACL_UPDATE) || !cxm_table_allows(&tables[LINKS], ACL_UPDATE))
+		return false;
+	CheckCmdReplicaIdentity(direct->relations[IDENTIFIERS], CMD_UPDATE);
+	CheckCmdReplicaIdentity(direct->relations[LINKS], CMD_UPDATE);
+	return true;
+}
+
+/* May profiles be merged here, which also writes down that they were? */
+bool
+cxm_direct_may_merge(CxmDirect *direct)
+{
+	if (direct->relations[CHANGES] != NULL)
+		return true;
+	return open_table(direct, CHANGES, ACL_INSERT);
 }
 
 void
@@ -584,66 +299,27 @@ cxm_direct_end(CxmDirect *direct)
 /*
  * Reading
  */
-typedef struct IndexLookup
-{
-	Relation	index;
-	IndexScanDesc scan;
-	TupleTableSlot *slot;
-} IndexLookup;
-
 #define slot_value(slot, column) ((slot)->tts_values[column])
 #define slot_is_null(slot, column) ((slot)->tts_isnull[column])
 #define slot_int64(slot, column) DatumGetInt64(slot_value(slot, column))
 
 /* Look up the rows whose first columns of a key have these values */
 static void
-begin_scan(const CxmDirect *direct, TableNumber number, int key, const Datum *values, int n, IndexLookup *scan)
+begin_lookup(const CxmDirect *direct, TableNumber number, int key, const Datum *values, int n, CxmLookup *lookup)
 {
-	const Table *table = &tables[number];
-	Relation	relation = direct->relations[number];
-	ScanKeyData keys[MAX_KEY];
-
-	scan->index = index_open(table->index_of[key], AccessShareLock);
-	for (int i = 0; i < n; i++)
-	{
-		Oid			type = table->columns[table->keys[key].columns[i]].type;
-
-		ScanKeyEntryInitialize(&keys[i], 0, (AttrNumber) (i + 1), BTEqualStrategyNumber, InvalidOid,
-							   scan->index->rd_indcollation[i],
-							   type == TEXTOID ? F_TEXTEQ : type == INT4OID ? F_INT4EQ : F_INT8EQ, values[i]);
-	}
-	scan->slot = table_slot_create(relation, NULL);
-	scan->scan = begin_index_scan(relation, scan->index, GetActiveSnapshot(), n);
-	index_rescan(scan->scan, keys, n, NULL, 0);
-}
-
-static bool
-next_row(IndexLookup *scan)
-{
-	if (!index_getnext_slot(scan->scan, ForwardScanDirection, scan->slot))
-		return false;
-	slot_getallattrs(scan->slot);
-	return true;
-}
-
-static void
-end_scan(IndexLookup *scan)
-{
-	index_endscan(scan->scan);
-	ExecDropSingleTupleTableSlot(scan->slot);
-	index_close(scan->index, NoLock);
+	cxm_begin_lookup(&tables[number], direct->relations[number], key, values, n, lookup);
 }
 
 static bool
 read_profile(const CxmDirect *direct, int64 profile_id, CxmLabel *label)
 {
 	Datum		values[1] = {Int64GetDatum(profile_id)};
-	IndexLookup		scan;
+	CxmLookup	scan;
 	bool		is_found;
 	int64		canonical = 0;
 
-	begin_scan(direct, PROFILES, BY_ID, values, 1, &scan);
-	is_found = next_row(&scan);
+	begin_lookup(direct, PROFILES, BY_ID, values, 1, &scan);
+	is_found = cxm_next_row(&scan);
 	if (is_found)
 	{
 		canonical = slot_int64(scan.slot, PROFILE_CANONICAL_ID);
@@ -657,9 +333,11 @@ read_profile(const CxmDirect *direct, int64 profile_id, CxmLabel *label)
 
 			label->xmin = DatumGetTransactionId(slot_getsysattr(scan.slot, MinTransactionIdAttributeNumber, &is_null));
 			label->counts = DatumGetArrayTypePCopy(slot_value(scan.slot, PROFILE_COUNTS));
+			label->weakest = (uint64) slot_int64(scan.slot, PROFILE_WEAKEST);
+			label->weakest_at = DatumGetTimestampTz(slot_value(scan.slot, PROFILE_WEAKEST_AT));
 		}
 	}
-	end_scan(&scan);
+	cxm_end_lookup(&scan);
 	if (is_found && canonical != profile_id)
 		is_found = read_profile(direct, canonical, label) && label->canonical == canonical;
 	return is_found;
@@ -668,11 +346,11 @@ read_profile(const CxmDirect *direct, int64 profile_id, CxmLabel *label)
 static bool
 read_identifier(const CxmDirect *direct, int key, const Datum *values, int n, CxmLabel *label)
 {
-	IndexLookup		scan;
+	CxmLookup	scan;
 	bool		is_found;
 
-	begin_scan(direct, IDENTIFIERS, key, values, n, &scan);
-	is_found = next_row(&scan);
+	begin_lookup(direct, IDENTIFIERS, key, values, n, &scan);
+	is_found = cxm_next_row(&scan);
 	if (is_found)
 	{
 		text	   *quarantined = slot_is_null(scan.slot, IDENTIFIER_QUARANTINED) ? NULL
@@ -683,7 +361,7 @@ read_identifier(const CxmDirect *direct, int key, const Datum *values, int n, Cx
 		label->namespace = cxm_rules_find(direct->rules, DatumGetTextPP(slot_value(scan.slot, IDENTIFIER_NAMESPACE)));
 		label->quarantine = quarantined == NULL ? CXM_HOLDS : cxm_refusal_of(quarantined);
 	}
-	end_scan(&scan);
+	cxm_end_lookup(&scan);
 
 	return is_found;
 }
@@ -719,17 +397,17 @@ cxm_direct_find_source(const CxmDirect *direct, text *source)
 {
 	Datum		values[1] = {PointerGetDatum(source)};
 	int32		source_id = 0;
-	IndexLookup		scan;
+	CxmLookup	scan;
 
-	begin_scan(direct, SOURCES, BY_NAME, values, 1, &scan);
-	if (next_row(&scan))
+	begin_lookup(direct, SOURCES, BY_NAME, values, 1, &scan);
+	if (cxm_next_row(&scan))
 	{
 		text	   *kind = DatumGetTextPP(slot_value(scan.slot, SOURCE_KIND));
 
 		if (VARSIZE_ANY_EXHDR(kind) == 3 && memcmp(VARDATA_ANY(kind), "app", 3) == 0)
 			source_id = DatumGetInt32(slot_value(scan.slot, SOURCE_ID));
 	}
-	end_scan(&scan);
+	cxm_end_lookup(&scan);
 	return source_id;
 }
 
@@ -742,17 +420,17 @@ cxm_direct_find_link(const CxmDirect *direct, int64 a, int64 b, int32 source_id,
 		Int64GetDatum(Min(a, b)), Int64GetDatum(Max(a, b)), Int32GetDatum(source_id), CStringGetTextDatum("seen"),
 		PointerGetDatum(evidence)
 	};
-	IndexLookup		scan;
+	CxmLookup	scan;
 	bool		is_found;
 
-	begin_scan(direct, LINKS, BY_ENDS, values, 5, &scan);
-	is_found = next_row(&scan);
+	begin_lookup(direct, LINKS, BY_ENDS, values, 5, &scan);
+	is_found = cxm_next_row(&scan);
 	if (is_found)
 	{
 		*is_verified = DatumGetBool(slot_value(scan.slot, LINK_VERIFIED));
 		*at = DatumGetTimestampTz(slot_value(scan.slot, LINK_OBSERVED_AT));
 	}
-	end_scan(&scan);
+	cxm_end_lookup(&scan);
 	return is_found;
 }
 
@@ -765,12 +443,12 @@ cxm_direct_count_links(const CxmDirect *direct, int64 id, int64 max)
 
 	for (int key = BY_ENDS; key <= BY_B; key++)
 	{
-		IndexLookup		scan;
+		CxmLookup	scan;
 
-		begin_scan(direct, LINKS, key, values, 1, &scan);
+		begin_lookup(direct, LINKS, key, values, 1, &scan);
 		while (n < max && index_getnext_slot(scan.scan, ForwardScanDirection, scan.slot))
 			n++;
-		end_scan(&scan);
+		cxm_end_lookup(&scan);
 	}
 	return n;
 }
@@ -778,23 +456,8 @@ cxm_direct_count_links(const CxmDirect *direct, int64 id, int64 max)
 /*
  * Writing
  */
-typedef struct NewRow
-{
-	TableNumber number;
-	Datum		values[MAX_COLUMNS];
-	bool		nulls[MAX_COLUMNS];
-	bool		is_given[MAX_COLUMNS];
-} NewRow;
-
 static void
-set_column(NewRow *row, int column, Datum value)
-{
-	row->values[column] = value;
-	row->is_given[column] = true;
-}
-
-static void
-set_refusal(NewRow *row, int column, uint8 refusal)
+set_refusal(CxmNewRow *row, int column, uint8 refusal)
 {
 	row->is_given[column] = true;
 	row->nulls[column] = refusal == CXM_HOLDS;
@@ -802,125 +465,32 @@ set_refusal(NewRow *row, int column, uint8 refusal)
 		row->values[column] = CStringGetTextDatum(cxm_refusal_name(refusal));
 }
 
-static void
-add_defaults(NewRow *row)
-{
-	const Table *table = &tables[row->number];
-
-	for (int i = 0; i < table->ncolumns; i++)
-	{
-		if (row->is_given[i])
-			continue;
-		row->nulls[i] = table->defaults[i] == NULL;
-		if (table->defaults[i] != NULL)
-			row->values[i] = ExecEvalExprSwitchContext(table->defaults[i], GetPerTupleExprContext(table->estate),
-													   &row->nulls[i]);
-	}
-}
-
-static void
-store_row(const NewRow *row, TupleTableSlot *slot)
-{
-	const Table *table = &tables[row->number];
-
-	ExecClearTuple(slot);
-	memcpy(slot->tts_values, row->values, table->ncolumns * sizeof(Datum));
-	memcpy(slot->tts_isnull, row->nulls, table->ncolumns * sizeof(bool));
-	ExecStoreVirtualTuple(slot);
-}
-
-/* The indexes of a table, to be written to till close_indexes(); the locks stay, for the next row */
-static void
-open_indexes(const CxmDirect *direct, const Table *table)
-{
-	table->info->ri_RelationDesc = direct->relations[table - tables];
-	for (int i = 0; i < table->info->ri_NumIndices; i++)
-		table->info->ri_IndexRelationDescs[i] = index_open(table->indexes[i], RowExclusiveLock);
-}
-
-static void
-close_indexes(const Table *table)
-{
-	for (int i = 0; i < table->info->ri_NumIndices; i++)
-	{
-		index_close(table->info->ri_IndexRelationDescs[i], NoLock);
-		table->info->ri_IndexRelationDescs[i] = NULL;
-	}
-	table->info->ri_RelationDesc = NULL;
-	ResetPerTupleExprContext(table->estate);
-}
-
-/*
- * Insert a row.  Where "arbiter" names an index, and another session has
- * a row with that key, or is about to, it is waited for, and nothing is
- * inserted if the row is there to stay.  The caller has just found none, so
- * that is looked into only after the insertion has met one.
- */
 static bool
-insert_row(CxmDirect *direct, NewRow *row, Oid arbiter)
+insert_row(CxmDirect *direct, CxmNewRow *row, int key, ItemPointer ctid)
 {
-	const Table *table = &tables[row->number];
-	Relation	relation = direct->relations[row->number];
-	TupleTableSlot *slot = table_slot_create(relation, NULL);
-	CommandId	command = GetCurrentCommandId(true);
-	List	   *arbiters = OidIsValid(arbiter) ? list_make1_oid(arbiter) : NIL;
-	bool		is_inserted = true;
-
 	direct->has_written = true;
-	open_indexes(direct, table);
-	add_defaults(row);
-	store_row(row, slot);
-	if (RelationGetDescr(relation)->constr != NULL)
-		ExecConstraints(table->info, slot, table->estate);
-	if (arbiters == NIL)
-	{
-		table_tuple_insert(relation, slot, command, 0, NULL);
-		insert_index_entries(table->info, slot, table->estate, false, NULL, NIL);
-	}
-	else
-	{
-		/* with an old snapshot there may be one that was not seen */
-		bool		looks_first = IsolationUsesXactSnapshot();
+	return cxm_insert_row(direct->relations[row->table - tables], row, key, ctid);
+}
 
-		for (;;)
-		{
-			ItemPointerData there;
-			bool		has_conflict = false;
-			uint32		token;
-
-			if (looks_first)
-				is_inserted = has_no_conflict(table->info, slot, table->estate, &there, arbiters);
-			if (!is_inserted)
-				break;
-			token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
-			table_tuple_insert_speculative(relation, slot, command, 0, NULL, token);
-			insert_index_entries(table->info, slot, table->estate, true, &has_conflict, arbiters);
-			table_tuple_complete_speculative(relation, slot, token, !has_conflict);
-			SpeculativeInsertionLockRelease(GetCurrentTransactionId());
-			if (!has_conflict)
-				break;
-			CHECK_FOR_INTERRUPTS();
-			store_row(row, slot);
-			looks_first = true;
-		}
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	close_indexes(table);
-	return is_inserted;
+static bool
+update_row(CxmDirect *direct, TupleTableSlot *old, const CxmNewRow *changed)
+{
+	direct->has_written = true;
+	return cxm_update_row(direct->relations[changed->table - tables], old, changed);
 }
 
 /* Add an identifier; false when another session has */
 bool
 cxm_direct_add_identifier(CxmDirect *direct, text *namespace, text *value, int64 profile_id, uint8 quarantine,
-						  int64 *id)
+						  int64 *id, ItemPointer ctid)
 {
-	NewRow		row = {.number = IDENTIFIERS};
+	CxmNewRow	row = {.table = &tables[IDENTIFIERS]};
 
-	set_column(&row, IDENTIFIER_NAMESPACE, PointerGetDatum(namespace));
-	set_column(&row, IDENTIFIER_VALUE, PointerGetDatum(value));
-	set_column(&row, IDENTIFIER_PROFILE_ID, Int64GetDatum(profile_id));
+	cxm_set_column(&row, IDENTIFIER_NAMESPACE, PointerGetDatum(namespace));
+	cxm_set_column(&row, IDENTIFIER_VALUE, PointerGetDatum(value));
+	cxm_set_column(&row, IDENTIFIER_PROFILE_ID, Int64GetDatum(profile_id));
 	set_refusal(&row, IDENTIFIER_QUARANTINED, quarantine);
-	if (!insert_row(direct, &row, tables[IDENTIFIERS].index_of[BY_VALUE]))
+	if (!insert_row(direct, &row, BY_VALUE, ctid))
 		return false;
 	*id = DatumGetInt64(row.values[IDENTIFIER_ID]);
 	return true;
@@ -932,19 +502,19 @@ cxm_direct_add_identifier(CxmDirect *direct, text *namespace, text *value, int64
  */
 bool
 cxm_direct_add_link(CxmDirect *direct, int64 a, int64 b, int32 source_id, text *evidence, bool is_verified,
-					TimestampTz at, uint8 refused, bool is_new, int64 *id)
+					TimestampTz at, uint8 refused, bool is_new, int64 *id, ItemPointer ctid)
 {
-	NewRow		row = {.number = LINKS};
+	CxmNewRow	row = {.table = &tables[LINKS]};
 
-	set_column(&row, LINK_A, Int64GetDatum(a));
-	set_column(&row, LINK_B, Int64GetDatum(b));
-	set_column(&row, LINK_KIND, CStringGetTextDatum("seen"));
-	set_column(&row, LINK_VERIFIED, BoolGetDatum(is_verified));
-	set_column(&row, LINK_SOURCE_ID, Int32GetDatum(source_id));
-	set_column(&row, LINK_EVIDENCE, PointerGetDatum(evidence));
-	set_column(&row, LINK_OBSERVED_AT, TimestampTzGetDatum(at));
+	cxm_set_column(&row, LINK_A, Int64GetDatum(a));
+	cxm_set_column(&row, LINK_B, Int64GetDatum(b));
+	cxm_set_column(&row, LINK_KIND, CStringGetTextDatum("seen"));
+	cxm_set_column(&row, LINK_VERIFIED, BoolGetDatum(is_verified));
+	cxm_set_column(&row, LINK_SOURCE_ID, Int32GetDatum(source_id));
+	cxm_set_column(&row, LINK_EVIDENCE, PointerGetDatum(evidence));
+	cxm_set_column(&row, LINK_OBSERVED_AT, TimestampTzGetDatum(at));
 	set_refusal(&row, LINK_REFUSED, refused);
-	if (!insert_row(direct, &row, is_new ? InvalidOid : tables[LINKS].index_of[BY_ENDS]))
+	if (!insert_row(direct, &row, is_new ? CXM_NO_KEY : BY_ENDS, ctid))
 		return false;
 	*id = DatumGetInt64(row.values[LINK_ID]);
 	return true;
@@ -962,115 +532,122 @@ counts_datum(const int32 *counts, int n)
 	return cxm_array(values, NULL, n, INT4OID);
 }
 
+/* What a row says of a profile that stands */
 static void
-set_standing(NewRow *row, int64 canonical, const int32 *counts, int n, bool is_known, bool is_kept_apart)
+set_standing(CxmNewRow *row, const CxmStanding *standing, int n)
 {
-	set_column(row, PROFILE_CANONICAL_ID, Int64GetDatum(canonical));
-	set_column(row, PROFILE_CHANGED_AT, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
-	set_column(row, PROFILE_COUNTS, counts_datum(counts, n));
-	set_column(row, PROFILE_IS_KNOWN, BoolGetDatum(is_known));
-	set_column(row, PROFILE_IS_KEPT_APART, BoolGetDatum(is_kept_apart));
+	cxm_set_column(row, PROFILE_CANONICAL_ID, Int64GetDatum(standing->id));
+	cxm_set_column(row, PROFILE_CHANGED_AT, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+	cxm_set_column(row, PROFILE_COUNTS, counts_datum(standing->counts, n));
+	cxm_set_column(row, PROFILE_IS_KNOWN, BoolGetDatum(standing->is_known));
+	cxm_set_column(row, PROFILE_IS_KEPT_APART, BoolGetDatum(standing->is_kept_apart));
+	cxm_set_column(row, PROFILE_WEAKEST, Int64GetDatum((int64) standing->weakest));
+	cxm_set_column(row, PROFILE_WEAKEST_AT, TimestampTzGetDatum(standing->weakest_at));
+}
+
+/* And of one that has been merged into it */
+static void
+set_merged(CxmNewRow *row, int64 canonical)
+{
+	set_standing(row, &(CxmStanding) {.id = canonical, .weakest_at = DT_NOBEGIN}, 0);
 }
 
 /* A new value for cx.profile.profile_id */
 int64
 cxm_direct_next_profile_id(const CxmDirect *direct)
 {
-	const Table *table = &tables[PROFILES];
 	bool		is_null;
 
-	return DatumGetInt64(ExecEvalExprSwitchContext(table->defaults[PROFILE_ID], GetPerTupleExprContext(table->estate),
-												   &is_null));
+	return DatumGetInt64(cxm_column_default(&tables[PROFILES], PROFILE_ID, &is_null));
 }
 
-/* Add a profile that stands; counts has n entries */
+/* Add a profile that stands */
 void
-cxm_direct_add_profile(CxmDirect *direct, int64 id, const int32 *counts, int n, bool is_known, bool is_kept_apart)
+cxm_direct_add_profile(CxmDirect *direct, const CxmStanding *standing)
 {
-	NewRow		row = {.number = PROFILES};
+	CxmNewRow	row = {.table = &tables[PROFILES]};
 
-	set_column(&row, PROFILE_ID, Int64GetDatum(id));
-	set_standing(&row, id, counts, n, is_known, is_kept_apart);
+	cxm_set_column(&row, PROFILE_ID, Int64GetDatum(standing->id));
+	set_standing(&row, standing, direct->rules->max_id);
 	row.is_given[PROFILE_CHANGED_AT] = false;
-	insert_row(direct, &row, InvalidOid);
+	insert_row(direct, &row, CXM_NO_KEY, NULL);
 }
 
-/* Change the version of a profile's row that was read; false when there is a later one */
+/* Change a profile that stands and was read before, by its number; false when there is a later version */
 static bool
-update_profile(CxmDirect *direct, TupleTableSlot *old, const NewRow *changed)
-{
-	const Table *table = &tables[PROFILES];
-	Relation	relation = direct->relations[PROFILES];
-	TupleTableSlot *slot = table_slot_create(relation, NULL);
-	NewRow		row = *changed;
-	IndexUpdates index_updates = NO_INDEX_UPDATES;
-	ItemPointerData ctid = old->tts_tid;
-	LockTupleMode mode;
-	TM_FailureData failure;
-	TM_Result	result;
-
-	direct->has_written = true;
-	slot_getallattrs(old);
-	for (int i = 0; i < table->ncolumns; i++)
-	{
-		if (!row.is_given[i])
-		{
-			row.values[i] = slot_value(old, i);
-			row.nulls[i] = slot_is_null(old, i);
-		}
-	}
-	table->info->ri_RelationDesc = relation;
-	store_row(&row, slot);
-	if (RelationGetDescr(relation)->constr != NULL)
-		ExecConstraints(table->info, slot, table->estate);
-	result = table_tuple_update(relation, &ctid, slot, GetCurrentCommandId(true), GetActiveSnapshot(), InvalidSnapshot,
-								true, &failure, &mode, &index_updates);
-	if (result == TM_Ok && index_updates != NO_INDEX_UPDATES)
-	{
-		open_indexes(direct, table);
-		insert_index_entries(table->info, slot, table->estate, false, NULL, NIL);
-		close_indexes(table);
-	}
-	ResetPerTupleExprContext(table->estate);
-	ExecDropSingleTupleTableSlot(slot);
-	return result == TM_Ok;
-}
-
-/* The same of a profile that stands and was read before */
-bool
-cxm_direct_update_profile(CxmDirect *direct, int64 id, const ItemPointerData *ctid, int64 canonical,
-						const int32 *counts, int n, bool is_known, bool is_kept_apart)
+update_standing(CxmDirect *direct, int64 id, const ItemPointerData *ctid, const CxmNewRow *changed)
 {
 	TupleTableSlot *old = table_slot_create(direct->relations[PROFILES], NULL);
 	ItemPointerData tid = *ctid;
-	NewRow		changed = {.number = PROFILES};
 	bool		is_done = false;
 
-	set_standing(&changed, canonical, counts, n, is_known, is_kept_apart);
 	if (table_tuple_fetch_row_version(direct->relations[PROFILES], &tid, GetActiveSnapshot(), old))
 	{
 		slot_getallattrs(old);
 		is_done = slot_int64(old, PROFILE_ID) == id && slot_int64(old, PROFILE_CANONICAL_ID) == id
-			&& update_profile(direct, old, &changed);
+			&& update_row(direct, old, changed);
 	}
 	ExecDropSingleTupleTableSlot(old);
 	return is_done;
 }
 
+/* Change what is kept of such a profile */
+bool
+cxm_direct_update_profile(CxmDirect *direct, const ItemPointerData *ctid, const CxmStanding *standing)
+{
+	CxmNewRow	changed = {.table = &tables[PROFILES]};
+
+	set_standing(&changed, standing, direct->rules->max_id);
+	return update_standing(direct, standing->id, ctid, &changed);
+}
+
+/* Change a row that this call has written, and so nobody else has changed */
+static void
+update_own_row(CxmDirect *direct, const ItemPointerData *ctid, const CxmNewRow *changed)
+{
+	Relation	relation = direct->relations[changed->table - tables];
+	TupleTableSlot *old = table_slot_create(relation, NULL);
+	ItemPointerData tid = *ctid;
+
+	if (!table_tuple_fetch_row_version(relation, &tid, GetActiveSnapshot(), old) || !update_row(direct, old, changed))
+		elog(ERROR, "could not change a new row of \"%s\"", RelationGetRelationName(relation));
+	ExecDropSingleTupleTableSlot(old);
+}
+
+/* Say of a link that was added why it does not hold */
+void
+cxm_direct_refuse_link(CxmDirect *direct, const ItemPointerData *ctid, uint8 refused)
+{
+	CxmNewRow	changed = {.table = &tables[LINKS]};
+
+	set_refusal(&changed, LINK_REFUSED, refused);
+	update_own_row(direct, ctid, &changed);
+}
+
+/* Put an identifier that was added into another profile than was guessed */
+void
+cxm_direct_move_identifier(CxmDirect *direct, const ItemPointerData *ctid, int64 profile_id)
+{
+	CxmNewRow	changed = {.table = &tables[IDENTIFIERS]};
+
+	cxm_set_column(&changed, IDENTIFIER_PROFILE_ID, Int64GetDatum(profile_id));
+	update_own_row(direct, ctid, &changed);
+}
+
 static void
 add_change(CxmDirect *direct, int64 profile_id, int64 from, int64 to, int64 link_id, TimestampTz at)
 {
-	NewRow		row = {.number = CHANGES};
+	CxmNewRow	row = {.table = &tables[CHANGES]};
 
-	set_column(&row, CHANGE_CHANGED_AT, TimestampTzGetDatum(at));
-	set_column(&row, CHANGE_PROFILE_ID, Int64GetDatum(profile_id));
+	cxm_set_column(&row, CHANGE_CHANGED_AT, TimestampTzGetDatum(at));
+	cxm_set_column(&row, CHANGE_PROFILE_ID, Int64GetDatum(profile_id));
 	row.is_given[CHANGE_IDENTIFIER_ID] = true;
 	row.nulls[CHANGE_IDENTIFIER_ID] = true;
-	set_column(&row, CHANGE_FROM_PROFILE, Int64GetDatum(from));
-	set_column(&row, CHANGE_TO_PROFILE, Int64GetDatum(to));
-	set_column(&row, CHANGE_LINK_ID, Int64GetDatum(link_id));
-	set_column(&row, CHANGE_CAUSE, CStringGetTextDatum("link"));
-	insert_row(direct, &row, InvalidOid);
+	cxm_set_column(&row, CHANGE_FROM_PROFILE, Int64GetDatum(from));
+	cxm_set_column(&row, CHANGE_TO_PROFILE, Int64GetDatum(to));
+	cxm_set_column(&row, CHANGE_LINK_ID, Int64GetDatum(link_id));
+	cxm_set_column(&row, CHANGE_CAUSE, CStringGetTextDatum("link"));
+	insert_row(direct, &row, CXM_NO_KEY, NULL);
 }
 
 /*
@@ -1083,26 +660,27 @@ cxm_direct_merge_profile(CxmDirect *direct, int64 loser, const ItemPointerData *
 {
 	TimestampTz at = GetCurrentTimestamp();
 	Datum		values[1] = {Int64GetDatum(loser)};
+	CxmNewRow	changed = {.table = &tables[PROFILES]};
 	bool		is_done;
-	IndexLookup		scan;
+	CxmLookup	scan;
 
-	if (!cxm_direct_update_profile(direct, loser, ctid, winner, NULL, 0, false, false))
+	set_merged(&changed, winner);
+	if (!update_standing(direct, loser, ctid, &changed))
 		return false;
 	add_change(direct, loser, loser, winner, link_id, at);
 
-	begin_scan(direct, PROFILES, BY_CANONICAL, values, 1, &scan);
+	begin_lookup(direct, PROFILES, BY_CANONICAL, values, 1, &scan);
 	is_done = true;
-	while (is_done && next_row(&scan))
+	while (is_done && cxm_next_row(&scan))
 	{
-		NewRow		changed = {.number = PROFILES};
 		int64		stub = slot_int64(scan.slot, PROFILE_ID);
 
 		CHECK_FOR_INTERRUPTS();
-		set_standing(&changed, winner, NULL, 0, false, false);
-		is_done = update_profile(direct, scan.slot, &changed);
+		set_merged(&changed, winner);
+		is_done = update_row(direct, scan.slot, &changed);
 		if (is_done)
 			add_change(direct, stub, loser, winner, link_id, at);
 	}
-	end_scan(&scan);
+	cxm_end_lookup(&scan);
 	return is_done;
 }

@@ -28,6 +28,7 @@
 #include "utils/plancache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 /* in a header from 15 on */
 #ifndef MaxArraySize
@@ -203,6 +204,33 @@ cxm_query_latest(CxmQuery *query, const Datum *args)
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
 	SPI_freetuptable(SPI_tuptable);
 	return is_null ? 0 : (uint64) DatumGetInt64(value);
+}
+
+/* Be ready for statements, whose names then mean the same whoever calls */
+void
+cxm_connect(CxmConnection *connection)
+{
+	MemoryContext old;
+
+	if (connection == NULL || connection->level > 0)
+		return;
+	old = MemoryContextSwitchTo(connection->context);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	connection->level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+	MemoryContextSwitchTo(old);
+}
+
+void
+cxm_disconnect(CxmConnection *connection)
+{
+	if (connection->level == 0)
+		return;
+	AtEOXact_GUC(true, connection->level);
+	connection->level = 0;
+	SPI_finish();
 }
 
 void
@@ -411,7 +439,7 @@ static CxmQuery namespaces_query =
 {
 	.sql = "SELECT n.namespace_id, n.namespace, coalesce(n.max_per_profile, 0),"
 	" coalesce((extract(epoch FROM n.max_window) * 1000000)::bigint, 0), coalesce(n.max_links, 0), n.is_unique,"
-	" n.form, n.options"
+	" n.form, n.options, n.rank"
 	" FROM cx.namespace AS n ORDER BY n.rank",
 	.reads_all = true
 };
@@ -441,8 +469,7 @@ read_namespace(TupleTableSlot *slot, void *state)
 	spelling->length = strlen(spelling->name);
 	spelling->form = form_of(DatumGetTextPP(row_value(slot, 7)));
 	spelling->options = (Jsonb *) PG_DETOAST_DATUM_COPY(row_value(slot, 8));
-	/* the place in the order of ranks says all that a rank says, in fewer bits */
-	namespace->rank = (uint32_t) rules->all.n;
+	namespace->rank = (uint32_t) DatumGetInt32(row_value(slot, 9));
 	namespace->max_per_profile = (uint32_t) DatumGetInt32(row_value(slot, 3));
 	namespace->max_window = row_int64(slot, 4);
 	namespace->max_links = (uint32_t) DatumGetInt32(row_value(slot, 5));
@@ -482,8 +509,13 @@ read_rules(bool read_only)
 
 	/* one more, without rules, for identifiers whose namespace was deleted by hand */
 	unknown = cxm_vector_add(&rules->all);
-	unknown->rank = (uint32_t) rules->all.n;
+	unknown->rank = CXM_MAX_RANK;
 	rules->namespaces = (CxmNamespace *) rules->all.data;
+
+	/* the place in the order of ranks says all that a rank says, in fewer bits, until there is one more */
+	rules->has_lasting_ranks = rules->n == 0 || rules->namespaces[rules->n - 1].rank < CXM_MAX_RANK;
+	for (uint32 i = 0; i <= rules->n && !rules->has_lasting_ranks; i++)
+		vector_at(&rules->all, CxmNamespace, i)->rank = i + 1;
 	return rules;
 }
 
@@ -497,6 +529,7 @@ static struct
 	MemoryContext context;
 	CxmRules   *rules;
 	Oid			relid;
+	SubTransactionId read_in;	/* InvalidSubTransactionId when that has been committed */
 	bool		is_registered;
 } kept;
 
@@ -504,6 +537,13 @@ static void
 forget_rules(void)
 {
 	kept.rules = NULL;
+}
+
+/* schemas may have been given other names */
+static void
+forget_rules_of_schema(Datum arg, int cache, uint32 hash)
+{
+	forget_rules();
 }
 
 static void
@@ -516,15 +556,30 @@ forget_rules_of_relation(Datum arg, Oid relid)
 static void
 forget_rules_of_transaction(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_ABORT)
+	if (event == XACT_EVENT_ABORT && kept.read_in != InvalidSubTransactionId)
 		forget_rules();
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
+		kept.read_in = InvalidSubTransactionId;
 }
 
 static void
 forget_rules_of_subtransaction(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
+	/* subtransactions of this one have greater numbers */
+	if (event == SUBXACT_EVENT_ABORT_SUB && kept.read_in >= id)
 		forget_rules();
+}
+
+/* The same without a statement; NULL when they have to be read */
+const CxmRules *
+cxm_rules_kept(void)
+{
+	if (kept.rules == NULL)
+		return NULL;
+	LockRelationOid(kept.relid, AccessShareLock);
+	AcceptInvalidationMessages();
+	sizes_are_due = true;
+	return kept.rules;
 }
 
 /*
@@ -534,10 +589,14 @@ forget_rules_of_subtransaction(SubXactEvent event, SubTransactionId id, SubTrans
 const CxmRules *
 cxm_rules(void)
 {
-	Oid			relid = get_relname_relid("namespace", get_namespace_oid("cx", false));
+	const CxmRules *known = cxm_rules_kept();
+	Oid			relid;
 	MemoryContext old;
 	CxmRules   *rules;
 
+	if (known != NULL)
+		return known;
+	relid = get_relname_relid("namespace", get_namespace_oid("cx", false));
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -546,12 +605,10 @@ cxm_rules(void)
 	LockRelationOid(relid, AccessShareLock);
 	AcceptInvalidationMessages();
 	sizes_are_due = true;
-	if (kept.rules != NULL && kept.relid == relid)
-		return kept.rules;
-
 	if (!kept.is_registered)
 	{
 		CacheRegisterRelcacheCallback(forget_rules_of_relation, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_rules_of_schema, (Datum) 0);
 		RegisterXactCallback(forget_rules_of_transaction, NULL);
 		RegisterSubXactCallback(forget_rules_of_subtransaction, NULL);
 		kept.is_registered = true;
@@ -562,6 +619,7 @@ cxm_rules(void)
 	kept.context = AllocSetContextCreate(TopMemoryContext, "cxm identity rules", ALLOCSET_SMALL_SIZES);
 	kept.rules = NULL;
 	kept.relid = relid;
+	kept.read_in = GetCurrentSubTransactionId();
 	old = MemoryContextSwitchTo(kept.context);
 	rules = read_rules(false);
 	MemoryContextSwitchTo(old);

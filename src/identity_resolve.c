@@ -58,6 +58,8 @@ typedef struct Cluster
 	TransactionId xmin;
 	ItemPointerData ctid;
 	int32	   *counts;			/* by namespace_id - 1 */
+	uint64		weakest;
+	TimestampTz weakest_at;
 	bool		is_known;
 	bool		is_kept_apart;
 	bool		is_exclusive;	/* the lock that is wanted */
@@ -100,14 +102,6 @@ typedef struct Move
 	bool		is_retired;
 } Move;
 
-typedef struct Standing
-{
-	int64		id;
-	const int32 *counts;
-	bool		is_known;
-	bool		is_kept_apart;
-} Standing;
-
 typedef struct Flag
 {
 	int64		id;
@@ -128,6 +122,7 @@ typedef struct Resolve
 	bool		never_waits;	/* for a profile that somebody else has locked */
 	CxmDirect  *direct;			/* NULL where statements have to be run */
 	bool		is_direct;		/* this attempt does without, as far as it goes */
+	bool		has_own_rows;	/* and changes no others but profiles than it has written */
 
 	/* of all attempts */
 	CxmIdMap	fresh_of;
@@ -166,8 +161,8 @@ typedef struct Resolve
 	CxmVector	merges;			/* Relabel of all stubs of a standing profile */
 	CxmVector	relabels;
 	CxmVector	moves;
-	CxmVector	inserts;		/* Standing */
-	CxmVector	touches;		/* Standing */
+	CxmVector	inserts;		/* CxmStanding */
+	CxmVector	touches;		/* CxmStanding */
 	CxmVector	refusals;		/* Flag */
 	CxmVector	quarantines;	/* Flag */
 } Resolve;
@@ -189,14 +184,14 @@ static CxmQuery labels_query =
 	.types = {INT8ARRAYOID}
 };
 
-#define LOCK_COLUMNS \
-	"SELECT p.profile_id, p.canonical_id, p.xmin, p.ctid, p.counts, p.is_known, p.is_kept_apart" \
-	" FROM cx.profile AS p WHERE p.profile_id = ANY ($1) ORDER BY p.profile_id"
+#define PROFILE_COLUMNS \
+	"SELECT p.profile_id, p.canonical_id, p.xmin, p.ctid, p.counts, p.is_known, p.is_kept_apart, p.weakest," \
+	" p.weakest_at FROM cx.profile AS p"
+#define LOCK_COLUMNS PROFILE_COLUMNS " WHERE p.profile_id = ANY ($1) ORDER BY p.profile_id"
 
 static CxmQuery all_profiles_query =
 {
-	.sql = "SELECT p.profile_id, p.canonical_id, p.xmin, p.ctid, p.counts, p.is_known, p.is_kept_apart"
-	" FROM cx.profile AS p WHERE p.canonical_id = p.profile_id",
+	.sql = PROFILE_COLUMNS " WHERE p.canonical_id = p.profile_id",
 	.reads_all = true
 };
 
@@ -307,18 +302,21 @@ static CxmQuery all_links_query =
 
 static CxmQuery insert_profiles_query =
 {
-	.sql = "INSERT INTO cx.profile (profile_id, canonical_id, counts, is_known, is_kept_apart)"
-	" SELECT n.id, n.id, n.counts::integer[], n.is_known, n.is_kept_apart"
-	" FROM unnest($1, $2, $3, $4) AS n(id, counts, is_known, is_kept_apart)",
-	.nargs = 4,
-	.types = {INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID}
+	.sql = "INSERT INTO cx.profile (profile_id, canonical_id, counts, is_known, is_kept_apart, weakest, weakest_at)"
+	" SELECT n.id, n.id, n.counts::integer[], n.is_known, n.is_kept_apart, n.weakest, n.weakest_at"
+	" FROM unnest($1, $2, $3, $4, $5, $6) AS n(id, counts, is_known, is_kept_apart, weakest, weakest_at)",
+	.nargs = 6,
+	.types = {INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID}
 };
+
+#define NOTHING_KEPT \
+	"counts = '{}', is_known = false, is_kept_apart = false, weakest = 0, weakest_at = '-infinity'"
 
 /* all stubs of a standing profile go to another one; the changes of a step share their time, see cxm.merge_links() */
 static CxmQuery merge_query =
 {
 	.sql = "WITH moved AS (UPDATE cx.profile AS p"
-	" SET canonical_id = m.winner, changed_at = now(), counts = '{}', is_known = false, is_kept_apart = false"
+	" SET canonical_id = m.winner, changed_at = now(), " NOTHING_KEPT
 	" FROM (SELECT u.loser AS stub, u.loser, u.winner, u.link_id FROM unnest($1, $2, $3) AS u(loser, winner, link_id)"
 	"  UNION ALL SELECT s.profile_id, u.loser, u.winner, u.link_id FROM unnest($1, $2, $3) AS u(loser, winner, link_id)"
 	"  JOIN cx.profile AS s ON s.canonical_id = u.loser AND s.canonical_id <> s.profile_id) AS m"
@@ -333,7 +331,7 @@ static CxmQuery merge_query =
 static CxmQuery relabel_query =
 {
 	.sql = "WITH moved AS (UPDATE cx.profile AS p"
-	" SET canonical_id = m.winner, changed_at = now(), counts = '{}', is_known = false, is_kept_apart = false"
+	" SET canonical_id = m.winner, changed_at = now(), " NOTHING_KEPT
 	" FROM unnest($1, $2, $3, $4, $5) AS m(stub, loser, winner, link_id, cause)"
 	" WHERE p.profile_id = m.stub RETURNING p.profile_id, m.loser, m.winner, m.link_id, m.cause)"
 	" INSERT INTO cx.identity_change (profile_id, from_profile, to_profile, link_id, cause, changed_at)"
@@ -359,10 +357,12 @@ static CxmQuery move_query =
 static CxmQuery touch_query =
 {
 	.sql = "UPDATE cx.profile AS p"
-	" SET changed_at = now(), counts = t.counts::integer[], is_known = t.is_known, is_kept_apart = t.is_kept_apart"
-	" FROM unnest($1, $2, $3, $4) AS t(id, counts, is_known, is_kept_apart) WHERE p.profile_id = t.id",
-	.nargs = 4,
-	.types = {INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID}
+	" SET changed_at = now(), counts = t.counts::integer[], is_known = t.is_known, is_kept_apart = t.is_kept_apart,"
+	"  weakest = t.weakest, weakest_at = t.weakest_at"
+	" FROM unnest($1, $2, $3, $4, $5, $6) AS t(id, counts, is_known, is_kept_apart, weakest, weakest_at)"
+	" WHERE p.profile_id = t.id",
+	.nargs = 6,
+	.types = {INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID}
 };
 
 /*
@@ -390,10 +390,10 @@ static CxmQuery strengthen_query =
 /* the same of one profile, which is the usual case */
 static CxmQuery touch_one_query =
 {
-	.sql = "UPDATE cx.profile AS p SET changed_at = now(), counts = $2, is_known = $3, is_kept_apart = $4"
-	" WHERE p.profile_id = $1",
-	.nargs = 4,
-	.types = {INT8OID, INT4ARRAYOID, BOOLOID, BOOLOID}
+	.sql = "UPDATE cx.profile AS p SET changed_at = now(), counts = $2, is_known = $3, is_kept_apart = $4,"
+	"  weakest = $5, weakest_at = $6 WHERE p.profile_id = $1",
+	.nargs = 6,
+	.types = {INT8OID, INT4ARRAYOID, BOOLOID, BOOLOID, INT8OID, TIMESTAMPTZOID}
 };
 
 static CxmQuery refuse_query =
@@ -539,6 +539,8 @@ set_label(Resolve *resolve, const CxmLabel *label)
 		read_counts(resolve, PointerGetDatum(label->counts), cluster->counts);
 		cluster->is_known = label->is_known;
 		cluster->is_kept_apart = label->is_kept_apart;
+		cluster->weakest = label->weakest;
+		cluster->weakest_at = label->weakest_at;
 	}
 }
 
@@ -593,6 +595,8 @@ read_lock(TupleTableSlot *slot, void *state)
 	read_counts(resolve, row_value(slot, 5), cluster->counts);
 	cluster->is_known = row_bool(slot, 6);
 	cluster->is_kept_apart = row_bool(slot, 7);
+	cluster->weakest = (uint64) row_int64(slot, 8);
+	cluster->weakest_at = row_int64(slot, 9);
 }
 
 static int
@@ -629,6 +633,14 @@ read_next_id(TupleTableSlot *slot, void *state)
 	int64	  **next = state;
 
 	*(*next)++ = row_int64(slot, 1);
+}
+
+/* Statements are about to be run, which this call has done without so far */
+static void
+connect_statements(const Resolve *resolve)
+{
+	if (resolve->direct != NULL)
+		cxm_connect(resolve->direct->connection);
 }
 
 /* New values for cx.profile.profile_id */
@@ -976,10 +988,34 @@ typedef struct LinkGroup
 	bool		is_slow;
 	bool		is_touched;
 	bool		is_kept_apart;
+	bool		is_decided;		/* what may not be one in it has been left apart */
+	bool		is_too_much;	/* for one person */
+	uint64		weakest;
+	TimestampTz weakest_at;
+	uint64		bound;			/* the same without the links that have come */
+	TimestampTz bound_at;
 	int64		via;
 	int64		winner;			/* of the clusters in it, 0 for none */
 	int64		guess;			/* of a profile to be */
 } LinkGroup;
+
+/* Does a link come after another one, however ties are broken? */
+static bool
+is_weaker(uint64 strength, TimestampTz at, uint64 than, TimestampTz than_at)
+{
+	return strength != than ? strength > than : at > than_at;
+}
+
+/* Let a bound take in one more link, or another bound */
+static void
+note_weakest(uint64 *weakest, TimestampTz *weakest_at, uint64 strength, TimestampTz at)
+{
+	if (is_weaker(strength, at, *weakest, *weakest_at))
+	{
+		*weakest = strength;
+		*weakest_at = at;
+	}
+}
 
 static uint32
 find_group(LinkGroup *groups, uint32 i)
@@ -1056,7 +1092,11 @@ make_groups(Resolve *resolve)
 
 	memset(groups, 0, n * sizeof(LinkGroup));
 	for (uint32 i = 0; i < n; i++)
+	{
 		groups[i].parent = i;
+		groups[i].weakest_at = DT_NOBEGIN;
+		groups[i].bound_at = DT_NOBEGIN;
+	}
 
 	for (Size i = 0; i < resolve->nchanges; i++)
 	{
@@ -1067,17 +1107,23 @@ make_groups(Resolve *resolve)
 		uint32		y = find_group(groups, group_of(resolve, b));
 		bool		is_slow = needs_solving(resolve, change, a, b) || a->was != a->is || b->was != b->is;
 
-		if (!change->is_retired && may_hold(change, a, b) && x != y)
+		if (!change->is_retired && may_hold(change, a, b) && change->decided == CXM_HOLDS && x != y)
 		{
 			groups[y].parent = x;
+			note_weakest(&groups[x].weakest, &groups[x].weakest_at, groups[y].weakest, groups[y].weakest_at);
 			if (groups[x].via == 0)
 				groups[x].via = change->link_id;
 			groups[x].is_slow |= groups[y].is_slow;
 			groups[x].is_touched |= groups[y].is_touched;
+			groups[x].is_decided |= groups[y].is_decided;
 			groups[x].nverified += groups[y].nverified;
 			groups[x].nunverified += groups[y].nunverified;
 			y = x;
 		}
+		if (x == y && a != b && !change->is_retired && may_hold(change, a, b))
+			note_weakest(&groups[x].weakest, &groups[x].weakest_at, change->strength, change->at);
+		groups[x].is_decided |= change->is_decided;
+		groups[y].is_decided |= change->is_decided;
 		if (concerns(change, a))
 		{
 			groups[x].is_touched = true;
@@ -1090,7 +1136,8 @@ make_groups(Resolve *resolve)
 		}
 		if (!change->is_retired && change->kind != CXM_NEVER)
 		{
-			if (a->is == CXM_HOLDS)
+			/* of one in quarantine it says nothing, even where by hand both are one person */
+			if (a->is == CXM_HOLDS || (x == y && b->is == CXM_HOLDS))
 				groups[x].nverified += change->is_verified;
 			if (b->is == CXM_HOLDS && x != y)
 				groups[y].nverified += change->is_verified;
@@ -1145,6 +1192,8 @@ weigh_groups(Resolve *resolve, LinkGroup *groups)
 			group->nclusters++;
 			group->nknown += cluster->is_known;
 			group->is_kept_apart |= cluster->is_kept_apart;
+			note_weakest(&group->weakest, &group->weakest_at, cluster->weakest, cluster->weakest_at);
+			note_weakest(&group->bound, &group->bound_at, cluster->weakest, cluster->weakest_at);
 			if (group->winner == 0 || cluster->id < group->winner)
 				group->winner = cluster->id;
 		}
@@ -1162,7 +1211,7 @@ weigh_groups(Resolve *resolve, LinkGroup *groups)
 	{
 		LinkGroup	   *group = &groups[i];
 
-		if (group->parent != i)
+		if (group->parent != i || group->is_decided)
 			continue;
 		if ((group->nverified == 0 && group->nknown > 1)
 			|| (group->nverified > 0 && group->nunverified > 0)
@@ -1170,7 +1219,213 @@ weigh_groups(Resolve *resolve, LinkGroup *groups)
 			|| (group->nverified > 0 && group->nknown > 0)
 			|| group->is_kept_apart
 			|| ((group->is_touched || group->nclusters == 0) && exceeds_limit(resolve, group->counts)))
-			group->is_slow |= group->is_touched || group->nclusters == 0;
+			group->is_too_much = group->is_touched || group->nclusters == 0;
+	}
+}
+
+/*
+ * A link that comes after all that hold in the profiles at its ends finds
+ * these as they are, so their counts say what becomes of it.  If they refuse
+ * it, that is all that comes of it.
+ */
+typedef struct Side
+{
+	uint32		parent;
+	int32	   *counts;
+	bool		is_known;
+} Side;
+
+typedef struct LateLink
+{
+	CxmChange  *change;
+	uint32		group;
+	uint32		a;
+	uint32		b;
+} LateLink;
+
+static int
+compare_late_links(const void *x, const void *y)
+{
+	const LateLink *a = x;
+	const LateLink *b = y;
+
+	if (a->group != b->group)
+		return a->group < b->group ? -1 : 1;
+	if (a->change->strength != b->change->strength)
+		return a->change->strength < b->change->strength ? -1 : 1;
+	return (a->change->at > b->change->at) - (a->change->at < b->change->at);
+}
+
+static uint32
+find_side(Side *sides, uint32 i)
+{
+	while (sides[i].parent != i)
+		i = sides[i].parent;
+	return i;
+}
+
+/* Why the two may not be one, by a link that is not verified */
+static CxmRefusal
+refuse_sides(const Resolve *resolve, const Side *x, const Side *y)
+{
+	CxmRefusal	refusal = CXM_HOLDS;
+
+	for (uint32 i = 0; i < resolve->rules->n; i++)
+	{
+		const CxmNamespace *rules = &resolve->rules->namespaces[i];
+		int			place = rules_spelling(resolve->rules, i)->id - 1;
+
+		if (x->counts[place] == 0 || y->counts[place] == 0)
+			continue;
+		if (rules->is_unique)
+			return CXM_UNIQUE;
+		if (rules->max_per_profile > 0
+			&& (uint64) x->counts[place] + (uint64) y->counts[place] > rules->max_per_profile)
+			refusal = CXM_LIMIT;
+	}
+	return refusal == CXM_HOLDS && x->is_known && y->is_known ? CXM_UNVERIFIED : refusal;
+}
+
+static Side *
+make_sides(const Resolve *resolve)
+{
+	Size		n = resolve->nclusters + resolve->nfresh;
+	Side	   *sides = MemoryContextAllocHuge(CurrentMemoryContext, n * sizeof(Side));
+
+	for (uint32 i = 0; i < n; i++)
+	{
+		sides[i] = (Side) {.parent = i, .counts = new_counts(resolve)};
+		if (i >= resolve->nclusters)
+			count_identifier(resolve, sides[i].counts, resolve->fresh[i - resolve->nclusters].namespace);
+		else if (cluster_at(resolve, i)->is_locked)
+		{
+			memcpy(sides[i].counts, cluster_at(resolve, i)->counts, resolve->rules->max_id * sizeof(int32));
+			sides[i].is_known = cluster_at(resolve, i)->is_known;
+		}
+	}
+	return sides;
+}
+
+/* Take the late links of a group, which are in order */
+static void
+take_late_links(Resolve *resolve, Side *sides, LateLink *links, Size n)
+{
+	for (Size i = 0; i < n; i++)
+	{
+		CxmChange  *change = links[i].change;
+		uint32		x = find_side(sides, links[i].a);
+		uint32		y = find_side(sides, links[i].b);
+
+		change->is_decided = true;
+		if (x == y)
+			continue;
+		change->decided = refuse_sides(resolve, &sides[x], &sides[y]);
+		if (change->decided != CXM_HOLDS)
+			continue;
+		sides[y].parent = x;
+		sides[x].is_known |= sides[y].is_known;
+		for (int j = 0; j < resolve->rules->max_id; j++)
+			sides[x].counts[j] += sides[y].counts[j];
+	}
+	/* what was refused then may have come together another way */
+	for (Size i = 0; i < n; i++)
+	{
+		if (find_side(sides, links[i].a) == find_side(sides, links[i].b))
+			links[i].change->decided = CXM_HOLDS;
+	}
+}
+
+/* May the late links of this group be taken by counts? */
+static bool
+is_late(const LinkGroup *group, const LateLink *links, Size n)
+{
+	for (Size i = 0; i < n; i++)
+	{
+		const CxmChange *change = links[i].change;
+
+		/* of two at once the identifiers would say which comes first */
+		if (change->is_verified || change->is_edited || change->strength == 0
+			|| !is_weaker(change->strength, change->at, group->bound, group->bound_at)
+			|| (i > 0 && change->strength == links[i - 1].change->strength && change->at == links[i - 1].change->at))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Decide on the links of groups that are too much for one person.  True when
+ * that is done, and the groups have to be made again; it is done for all of
+ * them or for none, since solving one may reach another.
+ */
+static bool
+decide_links(Resolve *resolve, LinkGroup *groups)
+{
+	Size		n = resolve->nclusters + resolve->nfresh;
+	LateLink   *links;
+	Size		nlinks = 0;
+	Side	   *sides;
+	bool		is_decidable = resolve->rules->has_lasting_ranks && !resolve->rules->has_windows;
+	bool		any = false;
+
+	for (uint32 i = 0; i < n; i++)
+	{
+		if (groups[i].parent != i)
+			continue;
+		any |= groups[i].is_too_much;
+		is_decidable &= !groups[i].is_slow
+			&& (!groups[i].is_too_much || (groups[i].nverified == 0 && !groups[i].is_kept_apart));
+	}
+	if (any && is_decidable)
+	{
+		links = MemoryContextAllocHuge(CurrentMemoryContext, Max(resolve->nchanges, 1) * sizeof(LateLink));
+		for (Size i = 0; i < resolve->nchanges; i++)
+		{
+			CxmChange  *change = &resolve->changes[i];
+			const Member *a = end_of(resolve, change->a);
+			const Member *b = end_of(resolve, change->b);
+			LateLink	late = {.change = change, .a = group_of(resolve, a), .b = group_of(resolve, b)};
+
+			late.group = find_group(groups, late.a);
+			if (!change->is_retired && may_hold(change, a, b) && groups[late.group].is_too_much)
+				links[nlinks++] = late;
+		}
+		qsort(links, nlinks, sizeof(LateLink), compare_late_links);
+		for (Size first = 0, end; first < nlinks && is_decidable; first = end)
+		{
+			for (end = first; end < nlinks && links[end].group == links[first].group; end++)
+				;
+			is_decidable = is_late(&groups[links[first].group], &links[first], end - first);
+		}
+		if (is_decidable)
+		{
+			sides = make_sides(resolve);
+			for (Size first = 0, end; first < nlinks; first = end)
+			{
+				for (end = first; end < nlinks && links[end].group == links[first].group; end++)
+					;
+				take_late_links(resolve, sides, &links[first], end - first);
+			}
+			ereport(DEBUG1,
+					(errmsg_internal("%zu links decided by counts", nlinks)));
+			return true;
+		}
+	}
+	for (uint32 i = 0; i < n; i++)
+		groups[i].is_slow |= groups[i].is_too_much;
+	return false;
+}
+
+/* The groups, with what can be decided by counts decided */
+static void
+form_groups(Resolve *resolve)
+{
+	resolve->nclusters = (uint32) resolve->clusters.n;
+	resolve->groups = make_groups(resolve);
+	weigh_groups(resolve, resolve->groups);
+	if (decide_links(resolve, resolve->groups))
+	{
+		resolve->groups = make_groups(resolve);
+		weigh_groups(resolve, resolve->groups);
 	}
 }
 
@@ -1187,11 +1442,23 @@ add_relabel(CxmVector *relabels, int64 profile_id, int64 from, int64 to, int64 l
 }
 
 static void
-add_standing(CxmVector *standings, int64 id, const int32 *counts, bool is_known, bool is_kept_apart)
+add_standing(Resolve *resolve, CxmVector *standings, CxmStanding standing)
 {
-	Standing   *standing = cxm_vector_add(standings);
+	/* ranks that another namespace would change are none to be kept */
+	if (!resolve->rules->has_lasting_ranks && standing.weakest_at != DT_NOBEGIN)
+	{
+		standing.weakest = PG_INT64_MAX;
+		standing.weakest_at = DT_NOEND;
+	}
+	*(CxmStanding *) cxm_vector_add(standings) = standing;
+}
 
-	*standing = (Standing) {.id = id, .counts = counts, .is_known = is_known, .is_kept_apart = is_kept_apart};
+static void
+add_group(Resolve *resolve, CxmVector *standings, const LinkGroup *group)
+{
+	add_standing(resolve, standings, (CxmStanding) {.id = group->winner, .counts = group->counts,
+		.weakest = group->weakest, .weakest_at = group->weakest_at,
+		.is_known = group->nknown > 0 || group->nverified > 0, .is_kept_apart = group->is_kept_apart});
 }
 
 static void
@@ -1237,24 +1504,32 @@ settle_groups(Resolve *resolve, LinkGroup *groups)
 			cxm_vector_add(&new_ids);
 		}
 	}
-	cxm_next_profile_ids((int64 *) new_ids.data, new_ids.n);
+	if (resolve->is_direct)
+	{
+		for (Size i = 0; i < new_ids.n; i++)
+			*vector_at(&new_ids, int64, i) = cxm_direct_next_profile_id(resolve->direct);
+	}
+	else
+	{
+		connect_statements(resolve);
+		cxm_next_profile_ids((int64 *) new_ids.data, new_ids.n);
+	}
 
 	for (uint32 i = 0; i < nclusters + resolve->nfresh; i++)
 	{
 		LinkGroup	   *group = &groups[i];
-		bool		is_known = group->nknown > 0 || group->nverified > 0;
 
 		if (group->parent != i || group->is_slow)
 			continue;
 		if (group->winner != 0)
 		{
 			if (group->is_touched)
-				add_standing(&resolve->touches, group->winner, group->counts, is_known, group->is_kept_apart);
+				add_group(resolve, &resolve->touches, group);
 		}
 		else if (i >= nclusters)
 		{
 			group->winner = group->guess != 0 ? group->guess : *vector_at(&new_ids, int64, next_id++);
-			add_standing(&resolve->inserts, group->winner, group->counts, is_known, group->is_kept_apart);
+			add_group(resolve, &resolve->inserts, group);
 		}
 	}
 
@@ -1289,6 +1564,8 @@ settle_links(Resolve *resolve)
 			continue;
 		if (change->kind != CXM_PINNED)
 			refused = a->is != CXM_HOLDS ? a->is : b->is;
+		if (refused == CXM_HOLDS)
+			refused = change->decided;
 		if (refused != change->refused)
 			add_flag(&resolve->refusals, change->link_id, refused);
 	}
@@ -1460,6 +1737,8 @@ typedef struct Part
 	int32	   *counts;
 	uint32		cluster;		/* of one of its identifiers, CXM_NOWHERE when all are fresh */
 	int64		guess;			/* number of a profile to be */
+	uint64		weakest;
+	TimestampTz weakest_at;
 	bool		is_mixed;		/* not only of that cluster */
 	bool		is_known;
 	bool		is_kept_apart;
@@ -1579,8 +1858,11 @@ solve_region(Resolve *resolve)
 			continue;
 		if (*part == CXM_NOWHERE)
 		{
-			*part = (uint32) resolve->parts.n;
-			((Part *) cxm_vector_add(&resolve->parts))->cluster = CXM_NOWHERE;
+			Part	   *added = cxm_vector_add(&resolve->parts);
+
+			*part = (uint32) resolve->parts.n - 1;
+			added->cluster = CXM_NOWHERE;
+			added->weakest_at = DT_NOBEGIN;
 		}
 		member->part = *part;
 	}
@@ -1816,6 +2098,14 @@ find_stubs(Resolve *resolve, CxmVector *stubs, CxmIdMap *stub_of)
 	}
 }
 
+static void
+add_part(Resolve *resolve, CxmVector *standings, const Part *part)
+{
+	add_standing(resolve, standings, (CxmStanding) {.id = part->profile_id, .counts = part->counts,
+		.weakest = part->weakest, .weakest_at = part->weakest_at,
+		.is_known = part->is_known, .is_kept_apart = part->is_kept_apart});
+}
+
 /* Parts that have no profile of their own get new ones */
 static void
 add_profiles(Resolve *resolve)
@@ -1849,7 +2139,7 @@ add_profiles(Resolve *resolve)
 		if (part->profile_id != 0)
 			continue;
 		part->profile_id = part->guess != 0 ? part->guess : *vector_at(&new_ids, int64, next_id++);
-		add_standing(&resolve->inserts, part->profile_id, part->counts, part->is_known, part->is_kept_apart);
+		add_part(resolve, &resolve->inserts, part);
 	}
 }
 
@@ -1872,6 +2162,23 @@ count_parts(Resolve *resolve)
 	}
 }
 
+/* The weakest link that holds in each part */
+static void
+bound_parts(Resolve *resolve)
+{
+	for (Size i = 0; i < resolve->links.n; i++)
+	{
+		const CxmIdentityLink *link = vector_at(&resolve->links, CxmIdentityLink, i);
+		const Member *a = member_at(resolve, link->a);
+		const Member *b = member_at(resolve, link->b);
+
+		if (link->kind != CXM_NEVER && link->a != link->b && !a->is_outside && !b->is_outside && a->part == b->part
+			&& vector_at(&resolve->rows, LinkRow, link->tag)->solved == CXM_HOLDS)
+			note_weakest(&part_at(resolve, a->part)->weakest, &part_at(resolve, a->part)->weakest_at,
+						 link->strength, link->at);
+	}
+}
+
 /* Does the row of the standing profile say what is so already? */
 static bool
 is_up_to_date(const Resolve *resolve, const Part *part)
@@ -1883,6 +2190,7 @@ is_up_to_date(const Resolve *resolve, const Part *part)
 		return false;
 	cluster = cluster_at(resolve, i);
 	return cluster->is_locked && !cluster->is_core
+		&& !is_weaker(part->weakest, part->weakest_at, cluster->weakest, cluster->weakest_at)
 		&& cluster->is_known == part->is_known && cluster->is_kept_apart == part->is_kept_apart
 		&& memcmp(cluster->counts, part->counts, resolve->rules->max_id * sizeof(int32)) == 0;
 }
@@ -1896,13 +2204,14 @@ write_down_solution(Resolve *resolve)
 	cxm_vector_init(&stubs, sizeof(Stub));
 	cxm_idmap_init(&stub_of);
 	count_parts(resolve);
+	bound_parts(resolve);
 	find_stubs(resolve, &stubs, &stub_of);
 	for (Size i = 0; i < resolve->parts.n; i++)
 	{
 		Part	   *part = part_at(resolve, (uint32) i);
 
 		if (part->profile_id != 0 && !is_up_to_date(resolve, part))
-			add_standing(&resolve->touches, part->profile_id, part->counts, part->is_known, part->is_kept_apart);
+			add_part(resolve, &resolve->touches, part);
 	}
 	add_profiles(resolve);
 
@@ -1990,10 +2299,10 @@ write_standings(const Resolve *resolve, const CxmVector *standings, CxmQuery *qu
 		return;
 	if (standings->n == 1 && query == &touch_query)
 	{
-		const Standing *standing = vector_at(standings, Standing, 0);
+		const CxmStanding *standing = vector_at(standings, CxmStanding, 0);
 		Datum	   *counts = palloc(resolve->rules->max_id * sizeof(Datum));
 		int			n = resolve->rules->max_id;
-		Datum		args[4];
+		Datum		args[6];
 
 		while (n > 0 && standing->counts[n - 1] == 0)
 			n--;
@@ -2003,13 +2312,15 @@ write_standings(const Resolve *resolve, const CxmVector *standings, CxmQuery *qu
 		args[1] = cxm_array(counts, NULL, n, INT4OID);
 		args[2] = BoolGetDatum(standing->is_known);
 		args[3] = BoolGetDatum(standing->is_kept_apart);
+		args[4] = Int64GetDatum((int64) standing->weakest);
+		args[5] = TimestampTzGetDatum(standing->weakest_at);
 		cxm_query(&touch_one_query, args, false, NULL, NULL);
 		return;
 	}
-	start_columns(&columns, 4, standings->n);
+	start_columns(&columns, 6, standings->n);
 	for (Size i = 0; i < standings->n; i++)
 	{
-		const Standing *standing = vector_at(standings, Standing, i);
+		const CxmStanding *standing = vector_at(standings, CxmStanding, i);
 		StringInfoData counts;
 		int			n = resolve->rules->max_id;
 
@@ -2023,6 +2334,8 @@ write_standings(const Resolve *resolve, const CxmVector *standings, CxmQuery *qu
 		columns.values[1][i] = PointerGetDatum(cstring_to_text_with_len(counts.data, counts.len));
 		columns.values[2][i] = BoolGetDatum(standing->is_known);
 		columns.values[3][i] = BoolGetDatum(standing->is_kept_apart);
+		columns.values[4][i] = Int64GetDatum((int64) standing->weakest);
+		columns.values[5][i] = TimestampTzGetDatum(standing->weakest_at);
 		pfree(counts.data);
 	}
 	run_columns(&columns, query);
@@ -2151,10 +2464,11 @@ start_attempt(Resolve *resolve)
 	cxm_vector_init(&resolve->merges, sizeof(Relabel));
 	cxm_vector_init(&resolve->relabels, sizeof(Relabel));
 	cxm_vector_init(&resolve->moves, sizeof(Move));
-	cxm_vector_init(&resolve->inserts, sizeof(Standing));
-	cxm_vector_init(&resolve->touches, sizeof(Standing));
+	cxm_vector_init(&resolve->inserts, sizeof(CxmStanding));
+	cxm_vector_init(&resolve->touches, sizeof(CxmStanding));
 	cxm_vector_init(&resolve->refusals, sizeof(Flag));
 	cxm_vector_init(&resolve->quarantines, sizeof(Flag));
+	resolve->has_own_rows = false;
 	resolve->is_stale = false;
 	resolve->needs_locks = false;
 	resolve->has_spread = false;
@@ -2186,9 +2500,7 @@ attempt(Resolve *resolve)
 	if (resolve->never_waits)
 		keep_settled(resolve);
 	find_generic(resolve);
-	resolve->nclusters = (uint32) resolve->clusters.n;
-	resolve->groups = make_groups(resolve);
-	weigh_groups(resolve, resolve->groups);
+	form_groups(resolve);
 	if (!solve_slow_groups(resolve))
 		return false;
 	settle_groups(resolve, resolve->groups);
@@ -2220,6 +2532,9 @@ in_subtransaction(bool (*work) (Resolve *resolve, int64 *count), Resolve *resolv
 	ResourceOwner owner = CurrentResourceOwner;
 	bool		done = false;
 
+	/* what is made inside would end there */
+	if (resolve->moves.n + resolve->refusals.n > 0 && !resolve->has_own_rows)
+		connect_statements(resolve);
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
@@ -2267,7 +2582,7 @@ typedef enum Outcome
 typedef struct RowUpdate
 {
 	int64		id;
-	const Standing *standing;
+	const CxmStanding *standing;
 	const Relabel *merge;
 } RowUpdate;
 
@@ -2277,10 +2592,56 @@ compare_updates(const void *x, const void *y)
 	return compare_ids(&((const RowUpdate *) x)->id, &((const RowUpdate *) y)->id);
 }
 
+/* Have the rows that settling them changes been written by this call, without a statement? */
+static bool
+has_own_rows(const Resolve *resolve)
+{
+	for (Size i = 0; i < resolve->refusals.n; i++)
+	{
+		int64		id = vector_at(&resolve->refusals, Flag, i)->id;
+		Size		j = 0;
+
+		while (j < resolve->nchanges
+			   && (resolve->changes[j].link_id != id || !ItemPointerIsValid(&resolve->changes[j].ctid)))
+			j++;
+		if (j == resolve->nchanges)
+			return false;
+	}
+	for (Size i = 0; i < resolve->moves.n; i++)
+	{
+		uint32		fresh = cxm_idmap_find(&resolve->fresh_of, vector_at(&resolve->moves, Move, i)->identifier_id);
+
+		if (fresh == CXM_NOWHERE || !ItemPointerIsValid(&resolve->fresh[fresh].ctid))
+			return false;
+	}
+	return resolve->refusals.n + resolve->moves.n > 0 && cxm_direct_may_update(resolve->direct);
+}
+
+static void
+write_own_rows(Resolve *resolve)
+{
+	for (Size i = 0; i < resolve->moves.n; i++)
+	{
+		const Move *move = vector_at(&resolve->moves, Move, i);
+
+		cxm_direct_move_identifier(resolve->direct,
+								   &resolve->fresh[cxm_idmap_find(&resolve->fresh_of, move->identifier_id)].ctid,
+								   move->to);
+	}
+	for (Size i = 0; i < resolve->refusals.n; i++)
+	{
+		const Flag *flag = vector_at(&resolve->refusals, Flag, i);
+		Size		j = 0;
+
+		while (resolve->changes[j].link_id != flag->id)
+			j++;
+		cxm_direct_refuse_link(resolve->direct, &resolve->changes[j].ctid, flag->flag);
+	}
+}
+
 static bool
 write_directly(Resolve *resolve, int64 *count)
 {
-	int			width = resolve->rules->max_id;
 	Size		n = resolve->touches.n + resolve->merges.n;
 	RowUpdate  *updates = palloc(Max(n, 1) * sizeof(RowUpdate));
 
@@ -2291,7 +2652,7 @@ write_directly(Resolve *resolve, int64 *count)
 		memset(update, 0, sizeof(RowUpdate));
 		if (i < resolve->touches.n)
 		{
-			update->standing = vector_at(&resolve->touches, Standing, i);
+			update->standing = vector_at(&resolve->touches, CxmStanding, i);
 			update->id = update->standing->id;
 		}
 		else
@@ -2304,12 +2665,11 @@ write_directly(Resolve *resolve, int64 *count)
 	for (Size i = 0; i < n; i++)
 	{
 		const Cluster *cluster = cluster_at(resolve, cxm_idmap_find(&resolve->cluster_of, updates[i].id));
-		const Standing *standing = updates[i].standing;
+		const CxmStanding *standing = updates[i].standing;
 		bool		is_done;
 
 		if (standing != NULL)
-			is_done = cxm_direct_update_profile(resolve->direct, cluster->id, &cluster->ctid, cluster->id,
-											  standing->counts, width, standing->is_known, standing->is_kept_apart);
+			is_done = cxm_direct_update_profile(resolve->direct, &cluster->ctid, standing);
 		else
 			is_done = cxm_direct_merge_profile(resolve->direct, cluster->id, &cluster->ctid, updates[i].merge->to,
 											 updates[i].merge->link_id);
@@ -2317,14 +2677,16 @@ write_directly(Resolve *resolve, int64 *count)
 			return false;
 	}
 	for (Size i = 0; i < resolve->inserts.n; i++)
+		cxm_direct_add_profile(resolve->direct, vector_at(&resolve->inserts, CxmStanding, i));
+	if (resolve->has_own_rows)
+		write_own_rows(resolve);
+	else
 	{
-		const Standing *standing = vector_at(&resolve->inserts, Standing, i);
-
-		cxm_direct_add_profile(resolve->direct, standing->id, standing->counts, width,
-							 standing->is_known, standing->is_kept_apart);
+		if (resolve->moves.n + resolve->refusals.n > 0)
+			connect_statements(resolve);
+		write_moves(resolve);
+		write_flags(&resolve->refusals, &refuse_query);
 	}
-	write_moves(resolve);
-	write_flags(&resolve->refusals, &refuse_query);
 	*count = (int64) resolve->merges.n;
 	return true;
 }
@@ -2361,9 +2723,7 @@ attempt_directly(Resolve *resolve, int64 *count)
 	find_generic(resolve);
 	if (!resolve->is_direct)
 		return UNSUITED;
-	resolve->nclusters = (uint32) resolve->clusters.n;
-	resolve->groups = make_groups(resolve);
-	weigh_groups(resolve, resolve->groups);
+	form_groups(resolve);
 	for (uint32 i = 0; i < resolve->nclusters + resolve->nfresh; i++)
 	{
 		if (resolve->groups[i].parent == i && resolve->groups[i].is_slow)
@@ -2371,6 +2731,9 @@ attempt_directly(Resolve *resolve, int64 *count)
 	}
 	settle_groups(resolve, resolve->groups);
 	settle_links(resolve);
+	if (resolve->merges.n > 0 && !cxm_direct_may_merge(resolve->direct))
+		return UNSUITED;
+	resolve->has_own_rows = has_own_rows(resolve);
 	if (resolve->touches.n + resolve->merges.n > 1)
 		return in_subtransaction(write_directly, resolve, count) ? DONE : OVERTAKEN;
 	return write_directly(resolve, count) ? DONE : OVERTAKEN;
@@ -2442,6 +2805,7 @@ cxm_resolve(const CxmRules *rules, const CxmChange *changes, Size nchanges,
 		CHECK_FOR_INTERRUPTS();
 	}
 
+	connect_statements(&resolve);
 	for (;;)
 	{
 		MemoryContextSwitchTo(context);
@@ -2587,6 +2951,8 @@ compare_standing(Resolve *resolve, CxmPutDifference put, void *state)
 													  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	bool	   *is_kept_apart = MemoryContextAllocExtended(CurrentMemoryContext, Max(resolve->clusters.n, 1),
 														   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	bool	   *has_weaker = MemoryContextAllocExtended(CurrentMemoryContext, Max(resolve->clusters.n, 1),
+														MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 
 	for (uint32 i = 0; i < resolve->members.n; i++)
 	{
@@ -2597,6 +2963,17 @@ compare_standing(Resolve *resolve, CxmPutDifference put, void *state)
 		count_identifier(resolve, &counts[member->cluster * width], member->namespace);
 		is_known[member->cluster] |= member->is_known;
 		is_kept_apart[member->cluster] |= member->is_kept_apart;
+	}
+	for (Size i = 0; i < resolve->links.n; i++)
+	{
+		const CxmIdentityLink *link = vector_at(&resolve->links, CxmIdentityLink, i);
+		uint32		in = member_at(resolve, link->a)->cluster;
+
+		if (link->kind != CXM_NEVER && link->a != link->b && !member_at(resolve, link->a)->is_outside
+			&& !member_at(resolve, link->b)->is_outside && member_at(resolve, link->b)->cluster == in
+			&& vector_at(&resolve->rows, LinkRow, link->tag)->refused == CXM_HOLDS)
+			has_weaker[in] |= is_weaker(link->strength, link->at,
+										cluster_at(resolve, in)->weakest, cluster_at(resolve, in)->weakest_at);
 	}
 	for (uint32 i = 0; i < resolve->clusters.n; i++)
 	{
@@ -2629,7 +3006,15 @@ compare_standing(Resolve *resolve, CxmPutDifference put, void *state)
 			difference.expected = say_bool(is_kept_apart[i]);
 			put(&difference, state);
 		}
+		if (has_weaker[i] && resolve->rules->has_lasting_ranks)
+		{
+			difference.kind = "weakest";
+			difference.stored = "holds by nothing weaker";
+			difference.expected = "a weaker link holds";
+			put(&difference, state);
+		}
 	}
+	pfree(has_weaker);
 	pfree(counts);
 	pfree(is_known);
 	pfree(is_kept_apart);

@@ -17,7 +17,6 @@
 
 #include "access/relation.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "direct.h"
@@ -209,19 +208,19 @@ post_single(const Posting *posting, const Datum *payloads, int n)
 
 	if (n > MAX_SINGLE)
 		return false;
-	relation = cxm_table_open(&outbox, get_namespace_oid("cx", true), RowExclusiveLock, ACL_INSERT | ACL_SELECT);
+	relation = cxm_table_open(&outbox, ACL_INSERT | ACL_SELECT);
 	if (relation == NULL)
 		return false;
 	for (int i = 0; i < n; i++)
 	{
-		CxmNewRow	row = {0};
+		CxmNewRow	row = {.table = &outbox};
 
 		cxm_set_column(&row, OUTBOX_CHANNEL, CStringGetTextDatum(posting->channel));
 		cxm_set_column(&row, OUTBOX_PAYLOAD, payloads[i]);
 		cxm_set_column(&row, OUTBOX_HELD, BoolGetDatum(posting->mode == CXM_NOTIFY_OFF));
 		if (posting->is_direct)
 			cxm_set_column(&row, OUTBOX_SENT_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
-		cxm_table_insert(&outbox, relation, &row);
+		(void) cxm_insert_row(relation, &row, CXM_NO_KEY, NULL);
 		give_to_sender(posting, DatumGetInt64(row.values[OUTBOX_ID]), payloads[i]);
 	}
 	relation_close(relation, NoLock);

@@ -1022,7 +1022,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.identity_check() IS
-'Solves all live links at once, under the rules of today, and compares: a row a difference, none in a sound store. kind: partition (an identifier is not with those that it is one person with), refused, quarantined, counts, is_known, is_kept_apart (what is kept besides), label (the profile that stands is not the oldest), log (cx.identity_change does not end where the profiles are), orphan (a reference that leads nowhere). stored: what the table holds; expected: what it should. Reads everything.';
+'Solves all live links at once, under the rules of today, and compares: a row a difference, none in a sound store. kind: partition (an identifier is not with those that it is one person with), refused, quarantined, counts, is_known, is_kept_apart, weakest (what is kept besides), label (the profile that stands is not the oldest), log (cx.identity_change does not end where the profiles are), orphan (a reference that leads nowhere). stored: what the table holds; expected: what it should. Reads everything.';
 
 ---- is it plausible?
 

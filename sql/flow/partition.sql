@@ -15,6 +15,7 @@ LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM cxm.add_journey_triggers(format('cx.%I', partition_name)::regclass);
     PERFORM cxm.add_partition_rollups(format('cx.%I', parent)::regclass, format('cx.%I', partition_name)::regclass);
     IF parent = 'feedback' THEN
         PERFORM cxm.add_alert_triggers(format('cx.%I', partition_name)::regclass);
@@ -57,6 +58,7 @@ DECLARE
     v_to timestamptz := (month + interval '1 month') AT TIME ZONE 'UTC';
     v_columns text;
     v_owner text;
+    v_enabled "char";
     v_moved bigint;
 BEGIN
     EXECUTE format('LOCK TABLE cx.%I IN SHARE ROW EXCLUSIVE MODE', parent);
@@ -76,12 +78,22 @@ BEGIN
     FROM pg_attribute a
     WHERE a.attrelid = format('cx.%I', parent)::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
 
-    -- a row that moves is counted as before
+    -- a row that moves is in the same journey as before, and counted as before
+    SELECT t.tgenabled INTO v_enabled
+    FROM pg_trigger AS t
+    WHERE t.tgrelid = format('cx.%I', parent || '_default')::regclass AND t.tgname = 'journey_delete';
+    IF v_enabled <> 'D' THEN
+        EXECUTE format('ALTER TABLE cx.%I DISABLE TRIGGER journey_delete', parent || '_default');
+    END IF;
     PERFORM cxm.pause_rollups(format('cx.%I', parent || '_default')::regclass, true);
     EXECUTE format('WITH moved AS (DELETE FROM cx.%I WHERE occurred_at >= %L AND occurred_at < %L RETURNING %s) INSERT INTO cx.%I (%s) SELECT %s FROM moved',
                    parent || '_default', v_from, v_to, v_columns, v_name, v_columns, v_columns);
     GET DIAGNOSTICS v_moved = ROW_COUNT;
     PERFORM cxm.pause_rollups(format('cx.%I', parent || '_default')::regclass, false);
+    IF v_enabled <> 'D' THEN
+        EXECUTE format('ALTER TABLE cx.%I ENABLE %s TRIGGER journey_delete', parent || '_default',
+                       CASE v_enabled WHEN 'A' THEN 'ALWAYS' WHEN 'R' THEN 'REPLICA' ELSE '' END);
+    END IF;
 
     EXECUTE format('ALTER TABLE cx.%I ATTACH PARTITION cx.%I FOR VALUES FROM (%L) TO (%L)', parent, v_name, v_from, v_to);
     PERFORM cxm.add_partition_triggers(parent, v_name);

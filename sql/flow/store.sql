@@ -59,6 +59,8 @@ BEGIN
     PERFORM cxm.check_week_start(week_start);
 
     PERFORM cxm.create_tables();
+    PERFORM cxm.add_journey_triggers(p.relid)
+    FROM unnest(ARRAY['cx.event', 'cx.feedback', 'cx.purchase']) AS k(record_table) CROSS JOIN pg_partition_tree(k.record_table::regclass) AS p;
     INSERT INTO cx.store (version, time_zone, week_start) VALUES (cxm.version(), v_zone, week_start);
     FOREACH v_parent IN ARRAY ARRAY['event', 'feedback', 'purchase'] LOOP
         PERFORM cxm.make_early_partition(v_parent);
@@ -110,6 +112,7 @@ BEGIN
                   DETAIL = 'Store version 0.1.0 is the first.';
     END IF;
 
+    PERFORM cxm.restore_journeys();
     PERFORM cxm.restore_rollups();
     PERFORM cxm.create_views();
 
@@ -190,6 +193,8 @@ AS $$
         ('writer', 'SELECT, INSERT', '{identity_change}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{source,profile,identifier,link,match,match_run,rejection}'),
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{message,event,feedback,purchase,trait}'),
+        ('writer', 'SELECT, INSERT', '{journey_code_entry}'),
+        ('writer', 'INSERT', '{journey_delta}'),
         ('writer', 'SELECT', '{delivery_channel,rollup}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{delivery,delivery_event}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{conversation,conversation_message,conversation_participant,conversation_event}'),
@@ -204,6 +209,10 @@ AS $$
         ('writer', 'SELECT, INSERT, UPDATE', '{invitation,invitation_token,contact_clock,quota_stripe,referral_code,referral}'),
         ('writer', 'SELECT, INSERT, DELETE', '{quota_place,quota_excess}'),
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{survey_candidate}'),
+        -- enough to answer, not to read an answer
+        ('writer', 'SELECT', '{employee_wave,employee_question,employee_group}'),
+        ('writer', 'SELECT, DELETE', '{employee_ticket}'),
+        ('writer', 'INSERT', '{employee_answer}'),
         ('agent', 'UPDATE', '{alert}'),
         ('agent', 'INSERT, UPDATE', '{delivery,delivery_event}'),
         ('agent', 'INSERT, UPDATE', '{follow_up}'),
@@ -218,7 +227,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION cxm.store_privileges() IS
-'What cxm.grant_store() grants on the tables of schema cx, beyond SELECT on all of them for a reader and an agent.';
+'What cxm.grant_store() grants on the tables of schema cx, beyond SELECT for a reader and an agent on all of them but employee_answer and employee_ticket.';
 
 CREATE FUNCTION cxm.grant_store(role_name text, level text DEFAULT 'reader') RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -251,7 +260,13 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA cx TO %I', role_name);
 
     IF level IN ('reader', 'agent') THEN
-        EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA cx TO %I', role_name);
+        -- not what employees say before it is published
+        FOR v_privilege IN
+            SELECT c.relname AS table_name FROM pg_class AS c
+            WHERE c.relnamespace = 'cx'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname NOT IN ('employee_answer', 'employee_ticket')
+        LOOP
+            EXECUTE format('GRANT SELECT ON cx.%I TO %I', v_privilege.table_name, role_name);
+        END LOOP;
     END IF;
     FOR v_privilege IN SELECT p.privileges, p.table_name FROM cxm.store_privileges() AS p WHERE p.level = grant_store.level LOOP
         EXECUTE format('GRANT %s ON cx.%I TO %I', v_privilege.privileges, v_privilege.table_name, role_name);
@@ -263,7 +278,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.grant_store(text, text) IS
-'Gives a role what it needs in the store. reader: read every table and view; writer: send records by the ingest functions or by writing to attached tables, link, merge and unmerge, run matchings and decide on matches; agent: a reader who also claims and acknowledges alerts, and works on follow-ups and conversations; sender: claims deliveries with the addresses of customers, and says what became of them. Plain GRANTs, which the owner of the store can add to or revoke. Error on an unknown role or level.';
+'Gives a role what it needs in the store. reader: read every table and view but the answers and tickets of employees; writer: send records by the ingest functions or by writing to attached tables, link, merge and unmerge, run matchings and decide on matches; agent: a reader who also claims and acknowledges alerts, and works on follow-ups and conversations; sender: claims deliveries with the addresses of customers, and says what became of them. Plain GRANTs, which the owner of the store can add to or revoke. Error on an unknown role or level.';
 
 CREATE FUNCTION cxm.store_check(OUT table_name text, OUT problem text, OUT row_count bigint) RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -384,6 +399,13 @@ BEGIN
         RETURN NEXT;
     END IF;
 
+    table_name := 'cx.journey';
+    problem := 'journey is not what the records say';
+    SELECT count(*) INTO row_count FROM cxm.journey_check();
+    IF row_count > 0 THEN
+        RETURN NEXT;
+    END IF;
+
     FOREACH table_name IN ARRAY ARRAY['event', 'feedback', 'purchase', 'traits'] LOOP
         EXECUTE format('SELECT count(*) FROM cx.message AS m WHERE m.kind = %L AND NOT EXISTS (SELECT FROM cx.%I AS r WHERE r.%I = m.record_id%s)',
                        table_name,
@@ -400,4 +422,4 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.store_check() IS
-'Looks through the whole store for what no constraint guards: references that lead nowhere, unknown metrics, profiles that differ from what the links say, messages without a record. A row a problem with the number of rows; no rows when the store is sound.';
+'Looks through the whole store for what no constraint guards: references that lead nowhere, unknown metrics, profiles that differ from what the links say, journeys that differ from the records, messages without a record. A row a problem with the number of rows; no rows when the store is sound.';

@@ -5,7 +5,8 @@
 # each call with its time, profiles locked in order (FOR UPDATE), labels read again under the locks, everything rolled
 # back and tried again when they changed, the smaller profile relabelled row by row. It has no sources and evidence, no
 # limits, no links that are taken back, no reasons and no log of changes; for the comparison the limits of the store are
-# off, so that both join the same people, which is looked at, and then on. The bare insert of the edge is the ceiling.
+# off, so that both join the same people, which is looked at, and then on, in turn with the same way by hand, which still
+# joins everybody. The bare insert of the edge is the ceiling.
 #
 # People are of all sizes (a power law), loaded each in one statement. A tenth of the calls joins those of two random
 # identifiers, 45 % bring a new identifier, 45 % say what is known. Each run begins with a new copy of the store and
@@ -314,15 +315,23 @@ verdict "growth: rate at $SIZE to rate at $((SIZE / 4)), 8 clients" "$(quotient 
 
 ms=$(sql -c '\timing on' -c 'SELECT bench.limits(true)' | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p')
 verdict 'limits put on: all people worked out again' "$ms" ms
+sql -c 'VACUUM ANALYZE'
+refused=$(sql -c 'SELECT count(*) FROM cx.link WHERE refused IS NOT NULL')
 cp "$TEMP/ours.sql" "$TEMP/limited.sql"
+cp "$TEMP/by_hand.sql" "$TEMP/beside.sql"
 round=0
 while [ $round -lt "$RUNS" ]; do
 	round=$((round + 1))
-	send limited "$SIZE" 8 $((SIZE / 100))
+	turn limited "$SIZE" 'SELECT count(*) FROM cx.link WHERE refused IS NOT NULL'
+	[ $round -ne "$RUNS" ] || wrong=$(psql -XqAt -d "${DB}_run" -c 'SELECT cxm.identity_differences()')
+	turn beside "$SIZE" 'SELECT count(*) FROM bench.profile'
 done
-verdict "$SIZE identifiers, 8 clients: with limits" "$(median "limited.$SIZE.8")" links/s
-verdict '  links that they refused' "$(sql -c 'SELECT count(*) FROM cx.link WHERE refused IS NOT NULL')" links
-verdict '  people who are not whom the links say' "$(sql -c 'SELECT cxm.identity_differences()')" people '<=' 0
+drop "${DB}_run"
+verdict "$SIZE identifiers, 8 clients: ours with limits" "$(median "limited.$SIZE.8")" links/s
+verdict "$SIZE identifiers, 8 clients: by hand without, in turn with these" "$(median "beside.$SIZE.8")" links/s
+verdict "$SIZE identifiers, 8 clients: ours with limits to by hand without" "$(quotient "$(median "limited.$SIZE.8")" "$(median "beside.$SIZE.8")")" times '>=' 2
+verdict '  links that the limits refused in a run' $(($(cat "$TEMP/limited.people") - refused)) links '>=' 1
+verdict '  people who are not whom the links say' "$wrong" people '<=' 0
 
 # ---- many links in one statement
 
@@ -379,6 +388,17 @@ cut="SELECT cxm.retire_links(ARRAY(SELECT l.link_id FROM cx.link AS l JOIN cx.id
 verdict '  cut in its midst' "$(sql -c '\timing on' -c "$cut" | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p')" ms
 verdict '  people in it then' "$(sql -c "SELECT count(DISTINCT canonical_id) FROM cx.identifier AS i JOIN cx.profile AS p USING (profile_id) WHERE i.value LIKE 'chain%'")" people '>=' 2
 verdict '  joined again' "$(sql -c "SELECT bench.next_link('anonymous_id', 'chain$((chain / 2))', 'anonymous_id', 'chain$((chain / 2 + 1))', false, 1)")" ms
+
+for size in 3 2; do
+	for prefix in large other; do
+		prefix=$prefix$size-
+		sql -c "SELECT bench.link_set(array_agg(CASE WHEN g <= $size THEN 'email' ELSE 'anonymous_id' END ORDER BY g), array_agg('$prefix' || CASE WHEN g <= $size THEN g || '@x' ELSE g::text END ORDER BY g), array_agg(1) FILTER (WHERE g > 1), array_agg(g ORDER BY g) FILTER (WHERE g > 1)) FROM generate_series(1, $people + 10) AS g" >/dev/null
+	done
+done
+verdict "a link that counts refuse between two people of $people" "$(sql -c "SELECT bench.next_link('email', 'other3-1@x', 'anonymous_id', 'large3-1', true, 9)")" ms '<=' 5
+verdict '  people in them' "$(sql -c "SELECT count(DISTINCT canonical_id) FROM cx.identifier AS i JOIN cx.profile AS p USING (profile_id) WHERE i.value IN ('large3-10', 'other3-10')")" people '>=' 2
+verdict "a merge of two people of $people that is allowed" "$(sql -c "SELECT bench.next_link('email', 'e1@x', 'anonymous_id', 'warm', true, 5)" -c "SELECT bench.next_link('email', 'other2-1@x', 'anonymous_id', 'large2-10', false, 1)" | tail -1)" ms '<=' 5
+verdict '  people in them' "$(sql -c "SELECT count(DISTINCT canonical_id) FROM cx.identifier AS i JOIN cx.profile AS p USING (profile_id) WHERE i.value IN ('large2-10', 'other2-10')")" people '<=' 1
 
 ms=$(sql -c "SELECT bench.link_set(array_agg(CASE WHEN g = 1 THEN 'device_id' ELSE 'email' END ORDER BY g), array_agg(CASE WHEN g = 1 THEN 'till' ELSE 'person' || g || '@x' END ORDER BY g), (array_agg(1))[1:$people], (array_agg(g ORDER BY g))[2:]) FROM generate_series(1, $people + 1) AS g")
 verdict "a device of $people people in one statement" "$(awk -v n="$people" -v ms="$ms" 'BEGIN { print n / ms * 1000 }')" links/s '>=' 30000

@@ -5,13 +5,14 @@ SELECT plan(11);
 SELECT bag_eq(
     $$SELECT c.relname::text FROM pg_class AS c WHERE c.relnamespace = 'cx'::regnamespace AND c.relkind = 'v'$$,
     $$VALUES ('scorecard'), ('nps_by_touchpoint'), ('nps_trend'), ('csat_by_product'), ('detractor_queue'), ('customer_360'), ('profile_trait'),
-             ('identity_lineage'), ('match_queue'),
+             ('identity_lineage'), ('match_queue'), ('impact_performance'),
+             ('journey_code'), ('touchpoint_scorecard'), ('journey_dropoff'), ('retention_monthly'), ('score_at_step'),
              ('follow_up_queue'), ('follow_up_by_owner'), ('follow_up_breaches'), ('follow_up_times'), ('follow_up_recovery'), ('follow_up_recovery_rate'),
              ('follow_up_match'), ('follow_up_lift'),
              ('conversation_inbox'), ('conversation_response'), ('conversation_thread'), ('conversation_workload'), ('current_consent'),
              ('delivery_outcome'), ('delivery_queue'), ('notifier_status'), ('response_answer'), ('rollup_status'), ('response_wide'), ('survey_distribution'),
              ('survey_dropoff'), ('survey_score'), ('survey_summary'),
-             ('review_ask_audit'), ('referral_rate'), ('quota_status'), ('invitation_outcome'), ('referral_pair'), ('review_by_site'), ('review')$$,
+             ('review_ask_audit'), ('referral_rate'), ('quota_status'), ('invitation_outcome'), ('non_response'), ('referral_pair'), ('enps'), ('experience_by_location'), ('review_by_site'), ('review')$$,
     'the views of the store');
 
 SELECT is_empty(

@@ -1,6 +1,6 @@
 -- Single rows of the identity tables are written without a statement; whatever a user has made of the tables holds all the same
 BEGIN;
-SELECT plan(26);
+SELECT plan(33);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -14,6 +14,42 @@ SELECT is((SELECT ARRAY[counts[5], counts[8]] FROM cx.profile WHERE profile_id =
 SELECT results_eq($$SELECT profile_id, from_profile, to_profile, cause FROM cx.identity_change WHERE identifier_id IS NULL ORDER BY change_id DESC LIMIT 1$$,
                   format('VALUES (%1$s::bigint, %1$s::bigint, %2$s::bigint, ''link'')', :p2, :p1), 'and the change noted');
 SELECT is((SELECT l.created_by FROM cx.link AS l ORDER BY l.link_id DESC LIMIT 1), session_user::text, 'what is not said has its default');
+
+-- a link that counts refuse reads no more of large people than of small ones, and changes nothing else
+CREATE FUNCTION pg_temp.read() RETURNS bigint LANGUAGE sql AS $$
+    SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_xact_user_tables WHERE schemaname = 'cx' AND relname IN ('link', 'identifier', 'profile');
+$$;
+CREATE FUNCTION pg_temp.fill(prefix text, emails integer, visitors integer) RETURNS void LANGUAGE sql AS $$
+    SELECT cxm.link_identifiers(cxm.source_id('app'), array_agg(CASE WHEN g <= emails THEN 'email' ELSE 'anonymous_id' END ORDER BY g),
+                                array_agg(prefix || g || CASE WHEN g <= emails THEN '@x.org' ELSE '' END ORDER BY g), array_fill(false, ARRAY[emails + visitors]),
+                                ARRAY(SELECT 1 + g / 2 FROM generate_series(0, 2 * (emails + visitors) - 3) AS g),
+                                ARRAY(SELECT CASE g % 2 WHEN 0 THEN 1 ELSE 2 + g / 2 END FROM generate_series(0, 2 * (emails + visitors) - 3) AS g),
+                                array_fill(timestamptz '2024-01-01', ARRAY[emails + visitors - 1]))
+    FROM generate_series(1, emails + visitors) AS g;
+$$;
+SELECT pg_temp.fill('large', 4, 2000), pg_temp.fill('other', 2, 2000);
+SELECT cxm.link('email', 'large1@x.org', 'anonymous_id', 'large_new'), cxm.link('email', 'other1@x.org', 'anonymous_id', 'other_new');
+CREATE TABLE pg_temp.labels AS SELECT i.identifier_id, i.profile_id, p.canonical_id FROM cx.identifier AS i JOIN cx.profile AS p USING (profile_id);
+SELECT pg_temp.read() AS before \gset
+SELECT cxm.link('anonymous_id', 'large9', 'email', 'other1@x.org', observed_at => now() + interval '1 minute');
+SELECT cmp_ok(pg_temp.read() - :before, '<', 60::bigint, 'a refused link between people of 2,000 reads no more than a few rows');
+SELECT is((SELECT refused FROM cx.link ORDER BY link_id DESC LIMIT 1), 'limit', 'it says why it does not hold');
+SELECT is((SELECT count(*) FROM pg_temp.labels AS l JOIN cx.identifier AS i USING (identifier_id) JOIN cx.profile AS p ON p.profile_id = i.profile_id
+           WHERE (l.profile_id, l.canonical_id) IS DISTINCT FROM (i.profile_id, p.canonical_id)), 0::bigint, 'and everybody is who they were');
+SELECT cxm.link('email', 'large2@x.org', 'email', 'new1@x.org', observed_at => now() + interval '2 minutes');
+SELECT isnt(cxm.link('email', 'large2@x.org', 'email', 'new2@x.org', observed_at => now() + interval '3 minutes'), cxm.customer('email', 'new2@x.org'), 'a new identifier that is one too many is somebody else');
+SELECT is_empty('SELECT * FROM cxm.identity_check()', 'which is what all links say');
+
+-- what a verified link proves of one end holds though the other, of the same person by hand, is in quarantine
+SELECT cxm.link('email', 'known1@x.org', 'phone', '+4930123451', verified => true), cxm.link('email', 'known2@x.org', 'anonymous_id', 'known2');
+SELECT cxm.link('email', 'known1@x.org', 'email', 'known2@x.org'), cxm.link('loyalty_id', 'null', 'phone', '+4930123452');
+WITH pinned AS (INSERT INTO cx.link (identifier_a, identifier_b, kind, source_id, observed_at)
+                SELECT min(identifier_id), max(identifier_id), 'pinned', cxm.source_id('desk'), now() FROM cx.identifier WHERE value IN ('null', 'known2@x.org') RETURNING link_id)
+SELECT array_agg(link_id) AS pinned FROM pinned \gset
+SELECT cxm.resolve_links(:'pinned');
+SELECT is(cxm.customer('email', 'known1@x.org'), cxm.customer('email', 'known2@x.org'), 'one known, one not: one person');
+SELECT cxm.link('loyalty_id', 'null', 'email', 'known2@x.org', verified => true);
+SELECT isnt(cxm.customer('email', 'known1@x.org'), cxm.customer('email', 'known2@x.org'), 'two known, and nothing verified between them: two people');
 
 -- triggers
 CREATE TABLE pg_temp.fired (what text);

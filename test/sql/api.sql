@@ -144,7 +144,7 @@ SELECT identity AS late_parsed
   FROM routine
  WHERE lanname = 'sql' AND prosqlbody IS NULL
    AND 'search_path=pg_catalog, pg_temp' <> ALL (coalesce(proconfig, '{}'))
-   AND proname <> 'matching_alert_rules';
+   AND proname NOT IN ('matching_alert_rules', 'journeys');
 
 -- one unmarked function in a chain makes the whole plan serial
 SELECT identity AS serial FROM routine WHERE provolatile = 'i' AND proparallel <> 's';

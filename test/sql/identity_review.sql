@@ -175,6 +175,7 @@ SELECT change, pg_temp.found(change) FROM (VALUES
     ('UPDATE cx.profile SET counts = ''{7}'' WHERE profile_id = 1'),
     ('UPDATE cx.profile SET is_known = NOT is_known WHERE profile_id = 1'),
     ('UPDATE cx.profile SET is_kept_apart = NOT is_kept_apart WHERE profile_id = 1'),
+    ('UPDATE cx.profile SET weakest = 0 WHERE canonical_id = profile_id AND weakest > 0'),
     ('UPDATE cx.link SET identifier_b = 999999 WHERE link_id = 1'),
     ('DELETE FROM cx.identity_change WHERE change_id = (SELECT max(change_id) FROM cx.identity_change)')) AS v(change);
 

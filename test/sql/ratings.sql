@@ -101,7 +101,7 @@ SELECT r, cxm.count(r), cxm.nps(r), cxm.nps_se(r), cxm.nps_variance(r), cxm.mean
 FROM (VALUES ('0..10:{0,0,0,0,0,0,0,0,0,0,0}'::cxm.ratings), ('empty')) AS v (r);
 SELECT r, cxm.promoters(r), cxm.passives(r), cxm.detractors(r), cxm.promoter_share(r), cxm.passive_share(r), cxm.detractor_share(r), cxm.nps_interval(r), cxm.csat_interval(r), cxm.scale_low(r), cxm.scale_high(r), cxm.counts(r)
 FROM (VALUES ('0..10:{0,0,0,0,0,0,0,0,0,0,0}'::cxm.ratings), ('empty')) AS v (r);
-SELECT cxm.nps(NULL::cxm.ratings) IS NULL AND cxm.count(NULL) IS NULL AND cxm.counts(NULL) IS NULL AND cxm.nps_interval(NULL) IS NULL AS null_for_null;
+SELECT cxm.nps(NULL::cxm.ratings) IS NULL AND cxm.count(NULL::cxm.ratings) IS NULL AND cxm.counts(NULL) IS NULL AND cxm.nps_interval(NULL) IS NULL AS null_for_null;
 SELECT count(*) FROM cxm.distribution('empty');
 SELECT count(*) FROM cxm.distribution(NULL);
 SELECT * FROM cxm.distribution('-1..1:{0,0,0}');
@@ -145,5 +145,5 @@ SELECT pg_temp.fails(q) FROM unnest(ARRAY[
 
 -- counts that are as large as they get
 SELECT cxm.mean(r), cxm.nps(r), pg_temp.fails(format('SELECT cxm.nps(%L::cxm.ratings + %L)', r, '0..10:{1,0,0,0,0,0,0,0,0,0,0}')) LIKE '42883%' AS operators_are_qualified,
-       pg_temp.fails(format('SELECT cxm.count(%L OPERATOR(cxm.+) %L)', r, '0..10:{1,0,0,0,0,0,0,0,0,0,0}')) AS total
+       pg_temp.fails(format('SELECT cxm.count(%L::cxm.ratings OPERATOR(cxm.+) %L)', r, '0..10:{1,0,0,0,0,0,0,0,0,0,0}')) AS total
 FROM (SELECT '0..10:{0,0,0,0,0,0,0,0,0,0,9223372036854775807}'::cxm.ratings AS r) AS s;

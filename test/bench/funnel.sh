@@ -1,0 +1,239 @@
+#!/bin/sh
+# test/bench/funnel.sh: how long does a funnel over all customers take, beside ClickHouse's windowFunnel and SQL in DuckDB?
+#
+# Needs a running server with cxm installed (PGHOST, PGPORT, PGUSER as usual). Makes a database of its own and drops
+# it. SIZES ("2000000 20000000") events, a customer for every 40, made by test/bench/journey_data.sql; RUNS (5) runs of
+# each, in turn. ClickHouse is the server of the distribution, started in a temporary folder on a free port; DuckDB
+# comes from npm (@duckdb/node-api). What is not there is left out, and the output says so.
+#
+# The funnel: 4 of 12 codes in order within 7 days; how many customers reach each level. Ours is one process unless the
+# name says otherwise, over journeys that are stored; theirs are two threads over tables that are sorted by customer
+# and time. Answers must be equal.
+#
+# A line a comparison: name, seconds of ours and of theirs (medians), ratio, goal, ok or MISS. Exit status 1 where a
+# goal was missed.
+set -eu
+SIZES=${SIZES:-2000000 20000000}
+RUNS=${RUNS:-5}
+DB=cxm_bench_funnel_$$
+here=$(cd "$(dirname "$0")" && pwd -P)
+
+psql -XqAt -d "${PGDATABASE:-postgres}" -c "CREATE DATABASE $DB"
+TEMP=$(mktemp -d)
+peer=
+server=
+cleanup()
+{
+	if [ -n "$peer" ]; then
+		exec 3>&-
+		wait "$peer" || :
+		peer=
+	fi
+	if [ -n "$server" ]; then
+		kill "$server" 2>/dev/null || :
+		wait "$server" 2>/dev/null || :
+		server=
+	fi
+	rm -rf "$TEMP"
+	psql -XqAt -d "${PGDATABASE:-postgres}" -c "DROP DATABASE IF EXISTS $DB WITH (FORCE)"
+}
+trap cleanup EXIT
+trap 'exit 1' HUP INT TERM
+
+run()
+{
+	PGOPTIONS='-c client_min_messages=error -c jit=off' psql -XqAt -v ON_ERROR_STOP=1 -d "$DB" "$@"
+}
+
+clickhouse()
+{
+	clickhouse-client --host 127.0.0.1 --port "$port" "$@"
+}
+
+# A server of our own, in a folder of its own, that listens on this machine only
+start_clickhouse()
+{
+	port=$(awk 'BEGIN { srand(); print 20000 + int(rand() * 20000) }')
+	mkdir -p "$TEMP/clickhouse/data" "$TEMP/clickhouse/tmp"
+	cat >"$TEMP/clickhouse/users.xml" <<-'XML'
+		<yandex>
+		  <profiles><default><max_memory_usage>8000000000</max_memory_usage></default></profiles>
+		  <users><default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default></users>
+		  <quotas><default></default></quotas>
+		</yandex>
+	XML
+	cat >"$TEMP/clickhouse/config.xml" <<-XML
+		<yandex>
+		  <logger><level>error</level><log>$TEMP/clickhouse/log</log><errorlog>$TEMP/clickhouse/errors</errorlog></logger>
+		  <listen_host>127.0.0.1</listen_host>
+		  <tcp_port>$port</tcp_port>
+		  <path>$TEMP/clickhouse/data/</path>
+		  <tmp_path>$TEMP/clickhouse/tmp/</tmp_path>
+		  <users_config>$TEMP/clickhouse/users.xml</users_config>
+		  <default_profile>default</default_profile>
+		  <default_database>default</default_database>
+		  <mark_cache_size>268435456</mark_cache_size>
+		</yandex>
+	XML
+	clickhouse-server --config-file="$TEMP/clickhouse/config.xml" >"$TEMP/clickhouse/out" 2>&1 </dev/null &
+	server=$!
+	for _ in $(seq 100); do
+		if clickhouse -q 'SELECT 1' >/dev/null 2>&1; then
+			return 0
+		fi
+		kill -0 "$server" 2>/dev/null || break
+		sleep 0.1
+	done
+	kill "$server" 2>/dev/null || :
+	wait "$server" 2>/dev/null || :
+	server=
+	return 1
+}
+
+clickhouse=no
+if ! command -v clickhouse-server >/dev/null 2>&1 || ! command -v clickhouse-client >/dev/null 2>&1; then
+	echo "without ClickHouse: clickhouse-server or clickhouse-client is not installed"
+elif ! start_clickhouse; then
+	echo "without ClickHouse: it does not start ($(tail -n 1 "$TEMP/clickhouse/out"))"
+else
+	clickhouse=yes
+fi
+
+duckdb=no
+if [ -n "${DUCKDB_MODULES:-}" ]; then
+	duckdb=$DUCKDB_MODULES
+elif ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then
+	echo "without DuckDB: there is no node or no npm"
+elif ! (cd "$TEMP" && npm install --loglevel error --no-audit --no-fund --cache "$TEMP/npm" @duckdb/node-api@1.5.6-r.1 >"$TEMP/npm.log" 2>&1 </dev/null); then
+	echo "without DuckDB: npm cannot install @duckdb/node-api ($(tail -n 1 "$TEMP/npm.log"))"
+else
+	duckdb=$TEMP
+fi
+
+# timed SETTINGS QUERY: "seconds answer"
+timed()
+{
+	run -v settings="$1" -v query="$2" <<-'SQL'
+		:settings;
+		-- the library is loaded and the plan made before the clock starts
+		SELECT cxm.funnel('{}', ARRAY[1], '1 day') AS ready \gset
+		SELECT clock_timestamp() AS started \gset
+		SELECT string_agg(level || ':' || customers, ',' ORDER BY level) AS answer FROM (:query) AS q \gset
+		SELECT round(extract(epoch FROM clock_timestamp() - :'started')::numeric, 4) AS seconds \gset
+		\echo :seconds :answer
+	SQL
+}
+
+serial='SET max_parallel_workers_per_gather = 0'
+parallel='SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0'
+
+# funnel STEPS [, MODE]
+funnel()
+{
+	echo "SELECT cxm.funnel(journey, ARRAY[$1], '7 days', '${2:-default}') AS level, count(*) AS customers FROM bench_journey GROUP BY 1"
+}
+
+four="1, 2, 3, 4"
+twelve="1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
+
+ours()
+{
+	case $1 in
+		four) timed "$serial" "$(funnel "$four")" ;;
+		twelve) timed "$serial" "$(funnel "$twelve")" ;;
+		parallel) timed "$parallel" "$(funnel "$four")" ;;
+		rows) timed "$serial" "SELECT level, count(*) AS customers FROM (SELECT cxm.funnel_agg(at, ARRAY[code = 1, code = 2, code = 3, code = 4], '7 days') AS level FROM bench_event GROUP BY customer) AS l GROUP BY 1" ;;
+		times) timed "$serial" "SELECT cardinality(cxm.funnel_times(journey, ARRAY[$four], '7 days')) AS level, count(*) AS customers FROM bench_journey GROUP BY 1" ;;
+		*) timed "$serial" "$(funnel "$four" "$1")" ;;
+	esac
+}
+
+theirs()
+{
+	case $1 in
+		clickhouse)
+			clickhouse --time --max_threads 2 -q "
+				SELECT arrayStringConcat(groupArray(concat(toString(level), ':', toString(customers))), ',') FROM
+				(SELECT level, count() AS customers FROM
+				 (SELECT windowFunnel(604800)(at, code = 1, code = 2, code = 3, code = 4) AS level FROM event GROUP BY customer)
+				 GROUP BY level ORDER BY level)" 2>"$TEMP/elapsed" >"$TEMP/levels"
+			echo "$(cat "$TEMP/elapsed") $(cat "$TEMP/levels")"
+			;;
+		duckdb)
+			echo four >&3
+			read -r answer <&4
+			echo "$answer"
+			;;
+		*) ours "$1" ;;
+	esac
+}
+
+# column N FILE: the median of a column of a file
+median()
+{
+	awk -v n="$1" '{ print $n }' "$2" | sort -n | awk '{ x[NR] = $1 } END { print x[int((NR + 1) / 2)] }'
+}
+
+# compare NAME OURS THEIRS GOAL SAME: both in turn
+compare()
+{
+	: >"$TEMP/ours"
+	: >"$TEMP/theirs"
+	# once to warm both
+	ours "$2" >/dev/null
+	theirs "$3" >/dev/null
+	for _ in $(seq "$RUNS"); do
+		ours "$2" >>"$TEMP/ours"
+		theirs "$3" >>"$TEMP/theirs"
+	done
+	awk -v name="$1" -v ours="$(median 1 "$TEMP/ours")" -v theirs="$(median 1 "$TEMP/theirs")" -v goal="$4" -v same="$5" \
+		-v answer="$(awk 'NR == 1 { print $2 }' "$TEMP/ours")" -v their_answer="$(awk 'NR == 1 { print $2 }' "$TEMP/theirs")" 'BEGIN {
+			verdict = same == "same" && answer != their_answer ? sprintf("%s, not %s MISS", answer, their_answer) : goal == "-" ? "" : ours <= goal * theirs ? "ok" : "MISS"
+			printf "%-54s %9.3f %9.3f %7.3f %4s %s\n", name, ours, theirs, ours / theirs, goal, verdict
+		}' | tee -a "$TEMP/out"
+}
+
+run -c 'CREATE EXTENSION cxm'
+printf '%-54s      ours    theirs   ratio goal\n' "seconds"
+for events in $SIZES; do
+	run -v events="$events" -f "$here/journey_data.sql"
+	events=$(run -c "SELECT count(*) FROM bench_event")
+	if [ "$clickhouse" = yes ]; then
+		clickhouse -q "DROP TABLE IF EXISTS event"
+		clickhouse -q "CREATE TABLE event (customer UInt32, at UInt32, code UInt8) ENGINE = MergeTree ORDER BY (customer, at)"
+		run -c "COPY (SELECT customer, extract(epoch FROM at)::bigint, code FROM bench_event ORDER BY customer, at) TO STDOUT" | clickhouse -q "INSERT INTO event FORMAT TabSeparated"
+		clickhouse -q "OPTIMIZE TABLE event FINAL"
+		compare "$events events, 4 steps / ClickHouse" four clickhouse 0.5 same
+	fi
+	if [ "$duckdb" != no ]; then
+		run -c "COPY (SELECT customer, extract(epoch FROM at)::bigint, code FROM bench_event ORDER BY customer, at) TO STDOUT CSV" >"$TEMP/event.csv"
+		rm -f "$TEMP/ask" "$TEMP/answer"
+		mkfifo "$TEMP/ask" "$TEMP/answer"
+		node "$here/funnel.mjs" "$duckdb" "$TEMP/event.csv" <"$TEMP/ask" >"$TEMP/answer" &
+		peer=$!
+		exec 3>"$TEMP/ask" 4<"$TEMP/answer"
+		read -r ready <&4
+		[ "$ready" = ready ]
+		rm -f "$TEMP/event.csv"
+		compare "$events events, 4 steps / DuckDB" four duckdb 0.1 same
+		exec 3>&-
+		wait "$peer"
+		exec 4<&-
+		peer=
+	fi
+	compare "$events events, 12 steps / 4 steps" twelve four 2 other
+	# workers take longer to start than a small table takes to read
+	if [ "$events" -ge 10000000 ]; then
+		compare "$events events, two workers / one process" parallel four 0.7 same
+	fi
+	compare "$events events, strict_once / default" strict_once four - same
+	compare "$events events, strict_deduplication / default" strict_deduplication four - other
+	compare "$events events, strict_order / default" strict_order four - other
+	compare "$events events, strict / default" strict four - other
+	compare "$events events, any_order / default" any_order four - other
+	compare "$events events, funnel_times / funnel" times four - same
+	compare "$events events, funnel_agg over rows / funnel" rows four - same
+done
+
+grep -q ' ok$' "$TEMP/out"
+! grep -q 'MISS$' "$TEMP/out"

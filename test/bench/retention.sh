@@ -1,0 +1,268 @@
+#!/bin/sh
+# test/bench/retention.sh: how long does a cohort matrix of all customers take, beside ClickHouse and SQL in DuckDB?
+#
+# Needs a running server with cxm installed (PGHOST, PGPORT, PGUSER as usual). Makes a database of its own and drops
+# it. SIZES ("2000000 20000000") events, a customer for every 40, made by test/bench/journey_data.sql; RUNS (5) runs of
+# each, in turn. ClickHouse is the server of the distribution, started in a temporary folder on a free port; DuckDB
+# comes from npm (@duckdb/node-api). What is not there is left out, and the output says so.
+#
+# The matrix: customers by the week of their first event of one code, in the time zone of Berlin, and how many of them
+# had one of another code so many weeks later, 0 to 12. Ours is one process unless the name says otherwise, over
+# journeys that are stored; theirs are two threads over tables that are sorted by customer and time. Answers must be
+# equal: the number of cells, the sum of their customers, and a sum weighted by place.
+#
+# A line a comparison: name, seconds of ours and of theirs (medians), ratio, goal, ok or MISS. Exit status 1 where a
+# goal was missed.
+set -eu
+SIZES=${SIZES:-2000000 20000000}
+RUNS=${RUNS:-5}
+DB=cxm_bench_retention_$$
+here=$(cd "$(dirname "$0")" && pwd -P)
+
+psql -XqAt -d "${PGDATABASE:-postgres}" -c "CREATE DATABASE $DB"
+TEMP=$(mktemp -d)
+peer=
+server=
+cleanup()
+{
+	if [ -n "$peer" ]; then
+		exec 3>&-
+		wait "$peer" || :
+		peer=
+	fi
+	if [ -n "$server" ]; then
+		kill "$server" 2>/dev/null || :
+		wait "$server" 2>/dev/null || :
+		server=
+	fi
+	rm -rf "$TEMP"
+	psql -XqAt -d "${PGDATABASE:-postgres}" -c "DROP DATABASE IF EXISTS $DB WITH (FORCE)"
+}
+trap cleanup EXIT
+trap 'exit 1' HUP INT TERM
+
+run()
+{
+	PGOPTIONS='-c client_min_messages=error -c jit=off' psql -XqAt -v ON_ERROR_STOP=1 -d "$DB" "$@"
+}
+
+clickhouse()
+{
+	clickhouse-client --host 127.0.0.1 --port "$port" "$@"
+}
+
+# A server of our own, in a folder of its own, that listens on this machine only
+start_clickhouse()
+{
+	port=$(awk 'BEGIN { srand(); print 20000 + int(rand() * 20000) }')
+	mkdir -p "$TEMP/clickhouse/data" "$TEMP/clickhouse/tmp"
+	cat >"$TEMP/clickhouse/users.xml" <<-'XML'
+		<yandex>
+		  <profiles><default><max_memory_usage>8000000000</max_memory_usage></default></profiles>
+		  <users><default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default></users>
+		  <quotas><default></default></quotas>
+		</yandex>
+	XML
+	cat >"$TEMP/clickhouse/config.xml" <<-XML
+		<yandex>
+		  <logger><level>error</level><log>$TEMP/clickhouse/log</log><errorlog>$TEMP/clickhouse/errors</errorlog></logger>
+		  <listen_host>127.0.0.1</listen_host>
+		  <tcp_port>$port</tcp_port>
+		  <path>$TEMP/clickhouse/data/</path>
+		  <tmp_path>$TEMP/clickhouse/tmp/</tmp_path>
+		  <users_config>$TEMP/clickhouse/users.xml</users_config>
+		  <default_profile>default</default_profile>
+		  <default_database>default</default_database>
+		  <mark_cache_size>268435456</mark_cache_size>
+		</yandex>
+	XML
+	clickhouse-server --config-file="$TEMP/clickhouse/config.xml" >"$TEMP/clickhouse/out" 2>&1 </dev/null &
+	server=$!
+	for _ in $(seq 100); do
+		if clickhouse -q 'SELECT 1' >/dev/null 2>&1; then
+			return 0
+		fi
+		kill -0 "$server" 2>/dev/null || break
+		sleep 0.1
+	done
+	kill "$server" 2>/dev/null || :
+	wait "$server" 2>/dev/null || :
+	server=
+	return 1
+}
+
+clickhouse=no
+if ! command -v clickhouse-server >/dev/null 2>&1 || ! command -v clickhouse-client >/dev/null 2>&1; then
+	echo "without ClickHouse: clickhouse-server or clickhouse-client is not installed"
+elif ! start_clickhouse; then
+	echo "without ClickHouse: it does not start ($(tail -n 1 "$TEMP/clickhouse/out"))"
+else
+	clickhouse=yes
+fi
+
+duckdb=no
+if [ -n "${DUCKDB_MODULES:-}" ]; then
+	duckdb=$DUCKDB_MODULES
+elif ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then
+	echo "without DuckDB: there is no node or no npm"
+elif ! (cd "$TEMP" && npm install --loglevel error --no-audit --no-fund --cache "$TEMP/npm" @duckdb/node-api@1.5.6-r.1 >"$TEMP/npm.log" 2>&1 </dev/null); then
+	echo "without DuckDB: npm cannot install @duckdb/node-api ($(tail -n 1 "$TEMP/npm.log"))"
+else
+	duckdb=$TEMP
+fi
+
+# timed SETTINGS QUERY: "seconds answer"; the query gives rows of first, second, count
+timed()
+{
+	run -v settings="$1" -v query="$2" <<-'SQL'
+		:settings;
+		-- the library is loaded before the clock starts
+		SELECT cxm.version() AS ready, cxm.funnel('{}', ARRAY[1], '1 day') AS loaded \gset
+		SELECT clock_timestamp() AS started \gset
+		SELECT count(*) || ':' || sum(q.count) || ':' || sum(q.count * q.first * (q.second + 2)) AS answer FROM (:query) AS q \gset
+		SELECT round(extract(epoch FROM clock_timestamp() - :'started')::numeric, 4) AS seconds \gset
+		\echo :seconds :answer
+	SQL
+}
+
+serial='SET max_parallel_workers_per_gather = 0'
+parallel='SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0'
+
+# counted FUNCTION: what cxm.count_pairs() makes of a function of each journey
+counted()
+{
+	echo "SELECT c.* FROM (SELECT cxm.count_pairs($1) AS counts FROM bench_journey) AS m CROSS JOIN LATERAL cxm.pair_counts(m.counts) AS c"
+}
+
+matrix="cxm.retention_periods(journey, '{3}', '{5}', 'week', 'Europe/Berlin', periods => 12)"
+
+ours()
+{
+	case $1 in
+		matrix) timed "$serial" "$(counted "$matrix")" ;;
+		parallel) timed "$parallel" "$(counted "$matrix")" ;;
+		days) timed "$serial" "$(counted "cxm.retention_periods(journey, '{3}', '{5}', 'day', 'Europe/Berlin', periods => 30)")" ;;
+		recurring) timed "$serial" "$(counted "cxm.retention_periods(journey, '{3}', '{5}', 'day', 'Europe/Berlin', periods => 30, cohorts => 'recurring')")" ;;
+		rolling) timed "$serial" "$(counted "cxm.retention_periods(journey, '{3}', '{5}', 'day', 'Europe/Berlin', periods => 30, rolling => '24 hours')")" ;;
+		anything) timed "$serial" "$(counted "cxm.retention_periods(journey, NULL, NULL, 'day', 'Europe/Berlin', periods => 30)")" ;;
+		lifecycle) timed "$serial" "$(counted "cxm.lifecycle_periods(journey, NULL, 'week', 'Europe/Berlin')")" ;;
+		stickiness) timed "$serial" "SELECT cardinality(cxm.active_periods(journey, NULL, 'day', 'Europe/Berlin')) AS first, 0 AS second, count(*) FROM bench_journey GROUP BY 1" ;;
+		funnel) timed "$serial" "SELECT cxm.funnel(journey, ARRAY[1, 2, 3, 4], '7 days') AS first, 0 AS second, count(*) FROM bench_journey GROUP BY 1" ;;
+		rows)
+			timed "$serial; SET work_mem = '1GB'" "SELECT (r[1])::integer AS first, (r[2])::integer AS second, count(*)
+				FROM (SELECT cxm.retention(ARRAY[code = 3, code = 5]) AS r FROM bench_event GROUP BY customer) AS v GROUP BY 1, 2"
+			;;
+		count) timed "$serial; SET work_mem = '1GB'" "SELECT n::integer AS first, 0 AS second, count(*) FROM (SELECT count(*) AS n FROM bench_event GROUP BY customer) AS v GROUP BY 1" ;;
+	esac
+}
+
+theirs()
+{
+	case $1 in
+		clickhouse_*)
+			clickhouse --time --max_threads 2 -q "$(clickhouse_query "${1#clickhouse_}")" 2>"$TEMP/elapsed" >"$TEMP/answers"
+			echo "$(cat "$TEMP/elapsed") $(cat "$TEMP/answers")"
+			;;
+		duckdb_*)
+			echo "${1#duckdb_}" >&3
+			read -r answer <&4
+			echo "$answer"
+			;;
+		*) ours "$1" ;;
+	esac
+}
+
+# the same question to ClickHouse: one pass over its sorted table, an array of times a customer
+clickhouse_query()
+{
+	week="x -> intDiv(toRelativeDayNum(toDateTime(x), 'Europe/Berlin') + 3, 7) - 1565"
+	case $1 in
+		matrix)
+			echo "SELECT concat(toString(count()), ':', toString(sum(n)), ':', toString(sum(n * cohort * (number + 2)))) FROM (
+				SELECT cohort, number, toInt64(count()) AS n FROM (
+					SELECT arrayMap($week, [since])[1] AS cohort,
+					       arrayJoin(arrayConcat([toInt64(-1)], arrayFilter(k -> k <= 12, arrayDistinct(arrayMap(w -> toInt64(w) - toInt64(cohort), arrayMap($week, arrayFilter(t -> t >= since, back))))))) AS number
+					FROM (SELECT minIf(at, code = 3) AS since, groupArrayIf(at, code = 5) AS back FROM event GROUP BY customer HAVING countIf(code = 3) > 0)
+				) GROUP BY cohort, number)"
+			;;
+		rows)
+			echo "SELECT concat(toString(count()), ':', toString(sum(n)), ':', toString(sum(n * r1 * (r2 + 2)))) FROM (
+				SELECT r[1] AS r1, r[2] AS r2, count() AS n FROM (SELECT retention(code = 3, code = 5) AS r FROM event GROUP BY customer) GROUP BY r1, r2)"
+			;;
+	esac
+}
+
+# column N FILE: the median of a column of a file
+median()
+{
+	awk -v n="$1" '{ print $n }' "$2" | sort -n | awk '{ x[NR] = $1 } END { print x[int((NR + 1) / 2)] }'
+}
+
+# compare NAME OURS THEIRS GOAL SAME: both in turn
+compare()
+{
+	: >"$TEMP/ours"
+	: >"$TEMP/theirs"
+	# once to warm both
+	ours "$2" >/dev/null
+	theirs "$3" >/dev/null
+	for _ in $(seq "$RUNS"); do
+		ours "$2" >>"$TEMP/ours"
+		theirs "$3" >>"$TEMP/theirs"
+	done
+	awk -v name="$1" -v ours="$(median 1 "$TEMP/ours")" -v theirs="$(median 1 "$TEMP/theirs")" -v goal="$4" -v same="$5" \
+		-v answer="$(awk 'NR == 1 { print $2 }' "$TEMP/ours")" -v their_answer="$(awk 'NR == 1 { print $2 }' "$TEMP/theirs")" 'BEGIN {
+			verdict = same == "same" && answer != their_answer ? sprintf("%s, not %s MISS", answer, their_answer) : goal == "-" ? "" : ours <= goal * theirs ? "ok" : "MISS"
+			printf "%-54s %9.3f %9.3f %7.3f %4s %s\n", name, ours, theirs, ours / theirs, goal, verdict
+		}' | tee -a "$TEMP/out"
+}
+
+run -c 'CREATE EXTENSION cxm'
+printf '%-54s      ours    theirs   ratio goal\n' "seconds"
+for events in $SIZES; do
+	run -v events="$events" -f "$here/journey_data.sql"
+	events=$(run -c "SELECT count(*) FROM bench_event")
+	if [ "$clickhouse" = yes ]; then
+		clickhouse -q "DROP TABLE IF EXISTS event"
+		clickhouse -q "CREATE TABLE event (customer UInt32, at UInt32, code UInt8) ENGINE = MergeTree ORDER BY (customer, at)"
+		run -c "COPY (SELECT customer, extract(epoch FROM at)::bigint, code FROM bench_event ORDER BY customer, at) TO STDOUT" | clickhouse -q "INSERT INTO event FORMAT TabSeparated"
+		clickhouse -q "OPTIMIZE TABLE event FINAL"
+		compare "$events events, matrix of weeks / ClickHouse" matrix clickhouse_matrix 0.5 same
+		# customers mixed in time: what takes long is to find the group of each row
+		if [ "$events" -lt 10000000 ]; then
+			compare "$events events, retention() of rows / ClickHouse" rows clickhouse_rows - same
+			compare "$events events, retention() of rows / count(*)" rows count 2 other
+		fi
+	fi
+	if [ "$duckdb" != no ]; then
+		run -c "COPY (SELECT customer, extract(epoch FROM at)::bigint, code FROM bench_event ORDER BY customer, at) TO STDOUT CSV" >"$TEMP/event.csv"
+		rm -f "$TEMP/ask" "$TEMP/answer"
+		mkfifo "$TEMP/ask" "$TEMP/answer"
+		node "$here/retention.mjs" "$duckdb" "$TEMP/event.csv" <"$TEMP/ask" >"$TEMP/answer" &
+		peer=$!
+		exec 3>"$TEMP/ask" 4<"$TEMP/answer"
+		read -r ready <&4
+		[ "$ready" = ready ]
+		rm -f "$TEMP/event.csv"
+		compare "$events events, matrix of weeks / DuckDB" matrix duckdb_matrix 0.5 same
+		compare "$events events, lifecycle by week / DuckDB" lifecycle duckdb_lifecycle 0.2 same
+		exec 3>&-
+		wait "$peer"
+		exec 4<&-
+		peer=
+	fi
+	compare "$events events, matrix of weeks / funnel of 4 steps" matrix funnel 2 other
+	# workers take longer to start than a small table takes to read
+	if [ "$events" -ge 10000000 ]; then
+		compare "$events events, two workers / one process" parallel matrix 0.7 same
+	fi
+	compare "$events events, 30 days / 12 weeks" days matrix - other
+	compare "$events events, 30 days of 24 hours / 12 weeks" rolling matrix - other
+	compare "$events events, 30 days recurring / 12 weeks" recurring matrix - other
+	compare "$events events, any event, 30 days / 12 weeks" anything matrix 4 other
+	compare "$events events, lifecycle / 12 weeks" lifecycle matrix - other
+	compare "$events events, stickiness / 12 weeks" stickiness matrix - other
+done
+
+grep -q ' ok$' "$TEMP/out"
+! grep -q 'MISS$' "$TEMP/out"

@@ -1,0 +1,17 @@
+-- Which counts of nested groups may be shown.
+\set SHOW_CONTEXT never
+SELECT cxm.suppress_groups('{30,20,7,3}', '{0,1,1,1}');
+SELECT cxm.suppress_groups('{30,20,7,3}', '{0,1,1,1}', 3), cxm.suppress_groups('{30,20,7,3}', '{0,1,1,1}', 31), cxm.suppress_groups('{30,20,7,0}', '{0,1,1,1}', 5);
+SELECT cxm.suppress_groups('{40,20,20,10,10,17,3}', '{0,1,1,2,2,3,3}', 5);
+SELECT cxm.suppress_groups('{}', '{}'), cxm.suppress_groups(NULL, '{}'), cxm.suppress_groups('{0}', '{0}');
+-- a thousand groups in a row, each within the one before
+SELECT array_agg(DISTINCT s) FROM unnest(cxm.suppress_groups(ARRAY(SELECT 5000 - i FROM generate_series(1, 1000) AS i), ARRAY(SELECT i - 1 FROM generate_series(1, 1000) AS i))) AS s;
+SELECT cxm.suppress_groups('{1}', '{0,1}');
+SELECT cxm.suppress_groups('{1,NULL}', '{0,1}');
+SELECT cxm.suppress_groups('{1,2}', '{0,1}');
+SELECT cxm.suppress_groups('{3,2,2}', '{0,1,1}');
+SELECT cxm.suppress_groups('{3,2}', '{0,2}');
+SELECT cxm.suppress_groups('{3,2}', '{0,0}');
+SELECT cxm.suppress_groups('{3}', '{1}');
+SELECT cxm.suppress_groups('{-1}', '{0}');
+SELECT cxm.suppress_groups('{3}', '{0}', 0);
