@@ -16,6 +16,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM cxm.add_journey_triggers(format('cx.%I', partition_name)::regclass);
+    PERFORM cxm.add_partition_rollups(format('cx.%I', parent)::regclass, format('cx.%I', partition_name)::regclass);
     IF parent = 'feedback' THEN
         PERFORM cxm.add_alert_triggers(format('cx.%I', partition_name)::regclass);
     END IF;
@@ -77,16 +78,18 @@ BEGIN
     FROM pg_attribute a
     WHERE a.attrelid = format('cx.%I', parent)::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
 
-    -- a row that moves is in the same journey as before
+    -- a row that moves is in the same journey as before, and counted as before
     SELECT t.tgenabled INTO v_enabled
     FROM pg_trigger AS t
     WHERE t.tgrelid = format('cx.%I', parent || '_default')::regclass AND t.tgname = 'journey_delete';
     IF v_enabled <> 'D' THEN
         EXECUTE format('ALTER TABLE cx.%I DISABLE TRIGGER journey_delete', parent || '_default');
     END IF;
+    PERFORM cxm.pause_rollups(format('cx.%I', parent || '_default')::regclass, true);
     EXECUTE format('WITH moved AS (DELETE FROM cx.%I WHERE occurred_at >= %L AND occurred_at < %L RETURNING %s) INSERT INTO cx.%I (%s) SELECT %s FROM moved',
                    parent || '_default', v_from, v_to, v_columns, v_name, v_columns, v_columns);
     GET DIAGNOSTICS v_moved = ROW_COUNT;
+    PERFORM cxm.pause_rollups(format('cx.%I', parent || '_default')::regclass, false);
     IF v_enabled <> 'D' THEN
         EXECUTE format('ALTER TABLE cx.%I ENABLE %s TRIGGER journey_delete', parent || '_default',
                        CASE v_enabled WHEN 'A' THEN 'ALWAYS' WHEN 'R' THEN 'REPLICA' ELSE '' END);

@@ -113,6 +113,7 @@ BEGIN
     END IF;
 
     PERFORM cxm.restore_journeys();
+    PERFORM cxm.restore_rollups();
     PERFORM cxm.create_views();
 
     -- DROP EXTENSION ... CASCADE takes the triggers along; without them answers would come in and alert nobody
@@ -194,7 +195,7 @@ AS $$
         ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{message,event,feedback,purchase,trait}'),
         ('writer', 'SELECT, INSERT', '{journey_code_entry}'),
         ('writer', 'INSERT', '{journey_delta}'),
-        ('writer', 'SELECT', '{delivery_channel}'),
+        ('writer', 'SELECT', '{delivery_channel,rollup}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{delivery,delivery_event}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{conversation,conversation_message,conversation_participant,conversation_event}'),
         ('writer', 'SELECT', '{consent_policy}'),

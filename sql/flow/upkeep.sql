@@ -233,6 +233,7 @@ BEGIN
     CALL cxm.refresh_attachments();
     CALL cxm.replay_rejections();
     CALL cxm.fold_journeys();
+    CALL cxm.fold_rollups();
     CALL cxm.watch_alerts();
     CALL cxm.forget_deliveries();
     CALL cxm.escalate_follow_ups();
@@ -249,7 +250,7 @@ END
 $$;
 
 COMMENT ON PROCEDURE cxm.upkeep() IS
-'All upkeep in one call: partitions, attached tables'' new partitions, rejections, journeys, alerts that no answer raises, overdue follow-ups, statistics, the logs. Run by the owner of the store, outside a transaction; or have cxm.schedule_jobs() run the parts.';
+'All upkeep in one call: partitions, attached tables'' new partitions, rejections, journeys, rollups, alerts that no answer raises, overdue follow-ups, statistics, the logs. Run by the owner of the store, outside a transaction; or have cxm.schedule_jobs() run the parts.';
 
 CREATE FUNCTION cxm.jobs(OUT job text, OUT schedule text, OUT command text) RETURNS SETOF record
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 16
@@ -258,6 +259,7 @@ AS $$
     VALUES ('cxm maintain_partitions', '17 1 * * *',  'CALL cxm.maintain_partitions()'),
            ('cxm watch_alerts',        '*/5 * * * *', 'CALL cxm.watch_alerts()'),
            ('cxm fold_journeys',       '*/5 * * * *', 'CALL cxm.fold_journeys()'),
+           ('cxm fold_rollups',        '* * * * *',   'CALL cxm.fold_rollups()'),
            ('cxm refresh_attachments', '*/5 * * * *', 'CALL cxm.refresh_attachments()'),
            ('cxm replay_rejections',   '*/15 * * * *', 'CALL cxm.replay_rejections()'),
            ('cxm forget_deliveries',   '27 3 * * *',  'CALL cxm.forget_deliveries()'),

@@ -10,7 +10,7 @@ SELECT bag_eq(
              ('follow_up_queue'), ('follow_up_by_owner'), ('follow_up_breaches'), ('follow_up_times'), ('follow_up_recovery'), ('follow_up_recovery_rate'),
              ('follow_up_match'), ('follow_up_lift'),
              ('conversation_inbox'), ('conversation_response'), ('conversation_thread'), ('conversation_workload'), ('current_consent'),
-             ('delivery_outcome'), ('delivery_queue'), ('notifier_status'), ('response_answer'), ('response_wide'), ('survey_distribution'),
+             ('delivery_outcome'), ('delivery_queue'), ('notifier_status'), ('response_answer'), ('rollup_status'), ('response_wide'), ('survey_distribution'),
              ('survey_dropoff'), ('survey_score'), ('survey_summary'),
              ('review_ask_audit'), ('referral_rate'), ('quota_status'), ('invitation_outcome'), ('non_response'), ('referral_pair'), ('enps'), ('experience_by_location'), ('review_by_site'), ('review')$$,
     'the views of the store');
