@@ -171,6 +171,7 @@ BEGIN
     WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = p.relid AND t.tgname = 'feedback_alert_insert');
     PERFORM cxm.wake_notifier();
     PERFORM cxm.add_alert_rule_triggers();
+    PERFORM cxm.add_goal_triggers();
     RETURN v_version;
 END
 $$;

@@ -12,7 +12,8 @@ SELECT bag_eq(
              ('conversation_inbox'), ('conversation_response'), ('conversation_thread'), ('conversation_workload'), ('current_consent'),
              ('delivery_outcome'), ('delivery_queue'), ('notifier_status'), ('response_answer'), ('rollup_status'), ('response_wide'), ('survey_distribution'),
              ('survey_dropoff'), ('survey_score'), ('survey_summary'),
-             ('review_ask_audit'), ('referral_rate'), ('quota_status'), ('invitation_outcome'), ('non_response'), ('referral_pair'), ('enps'), ('experience_by_location'), ('review_by_site'), ('review')$$,
+             ('review_ask_audit'), ('referral_rate'), ('quota_status'), ('invitation_outcome'), ('non_response'), ('referral_pair'), ('enps'), ('experience_by_location'), ('review_by_site'), ('review'),
+             ('goal_status'), ('benchmark_gap'), ('accountability')$$,
     'the views of the store');
 
 SELECT is_empty(

@@ -1,0 +1,531 @@
+-- Goals and benchmarks: setting them, and how far a goal has come.
+
+CREATE FUNCTION cxm.dimension_id(dimension text, key text) RETURNS integer
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_id integer;
+BEGIN
+    IF dimension IS NULL AND key IS NULL THEN
+        RETURN NULL;
+    ELSIF dimension IS NULL OR dimension NOT IN ('touchpoint', 'location', 'product', 'employee') THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('dimension must be touchpoint, location, product or employee, not %s', coalesce('"' || left(dimension, 100) || '"', 'NULL')),
+            HINT = 'Leave out both dimension and key for all answers of the metric.';
+    END IF;
+    EXECUTE format('SELECT c.%I FROM cx.%I AS c WHERE c.key = $1', dimension || '_id', dimension) INTO v_id USING key;
+    IF v_id IS NULL THEN
+        RAISE undefined_object USING
+            MESSAGE = format('%s %s does not exist', dimension, coalesce('"' || left(key, 100) || '"', 'NULL')),
+            HINT = format('Give a key of cx.%s.', dimension);
+    END IF;
+    RETURN v_id;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.dimension_id(text, text) IS
+'Code of a key in the catalogue of a dimension: touchpoint, location, product or employee. NULL when neither is given. Errors: another dimension (22023), a key that the catalogue does not have (42704).';
+
+CREATE FUNCTION cxm.check_score(what text, metric text, score double precision) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_low double precision;
+    v_high double precision;
+BEGIN
+    SELECT CASE m.family WHEN 'nps' THEN -100 WHEN 'csat' THEN 0 ELSE m.scale_min END,
+           CASE m.family WHEN 'nps' THEN 100 WHEN 'csat' THEN 100 ELSE m.scale_max END
+    INTO v_low, v_high
+    FROM cx.metric AS m WHERE m.metric = check_score.metric;
+    IF NOT FOUND THEN
+        RAISE undefined_object USING
+            MESSAGE = format('metric %s does not exist', coalesce('"' || left(metric, 100) || '"', 'NULL')),
+            DETAIL = format('The metrics are %s.', cxm.metric_names());
+    ELSIF score NOT BETWEEN v_low AND v_high THEN
+        RAISE numeric_value_out_of_range USING
+            MESSAGE = format('%s %s is no score of metric "%s"', what, score, metric),
+            HINT = format('Its scores go from %s to %s.', v_low, v_high);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.check_score(text, text, double precision) IS
+'Nothing, when the score can be one of the metric: -100 to 100 for family nps, 0 to 100 for csat, otherwise on the scale; or is NULL. Errors: an unknown metric (42704), a score that is out of range or NaN (22003); what is the word for it in the message.';
+
+CREATE FUNCTION cxm.number_goal_version() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    said CONSTANT text[] := '{owner,target,baseline,due_on,reason,closed_at}';
+    kept CONSTANT text[] := said || '{version,changed_at,changed_by}'::text[];
+BEGIN
+    IF to_jsonb(NEW) - kept <> to_jsonb(OLD) - kept THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('what goal "%s" measures cannot be changed', OLD.name),
+            DETAIL = format('It is about %s.', (SELECT string_agg(o.key, ', ' ORDER BY o.key) FROM jsonb_each(to_jsonb(OLD) - kept) AS o WHERE o.value IS DISTINCT FROM to_jsonb(NEW) -> o.key)),
+            HINT = 'Close it with cxm.close_goal() and set another one.';
+    END IF;
+    NEW.version := OLD.version;
+    NEW.changed_at := OLD.changed_at;
+    NEW.changed_by := OLD.changed_by;
+    IF NEW IS DISTINCT FROM OLD THEN
+        NEW.version := OLD.version + 1;
+        NEW.changed_at := greatest(now(), OLD.changed_at);
+        NEW.changed_by := session_user;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.number_goal_version() IS
+'Trigger on cx.goal, before UPDATE: a row that says something else is a new version. Error 55000: a change of what is measured, of the name or of who set it.';
+
+CREATE FUNCTION cxm.keep_goal_version() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO cx.goal_version (goal_id, version, owner, target, baseline, due_on, closed_at, reason, changed_at, changed_by)
+    VALUES (NEW.goal_id, NEW.version, NEW.owner, NEW.target, NEW.baseline, NEW.due_on, NEW.closed_at, NEW.reason, NEW.changed_at, NEW.changed_by)
+    ON CONFLICT (goal_id, version) DO NOTHING;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.keep_goal_version() IS 'Trigger on cx.goal, after INSERT and UPDATE: keeps each version in cx.goal_version.';
+
+CREATE FUNCTION cxm.add_goal_triggers() RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.goal'::regclass AND t.tgname = 'goal_number_version') THEN
+        CREATE TRIGGER goal_number_version BEFORE UPDATE ON cx.goal FOR EACH ROW EXECUTE FUNCTION cxm.number_goal_version();
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.goal'::regclass AND t.tgname = 'goal_keep_version') THEN
+        CREATE TRIGGER goal_keep_version AFTER INSERT OR UPDATE ON cx.goal FOR EACH ROW EXECUTE FUNCTION cxm.keep_goal_version();
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.add_goal_triggers() IS 'Gives cx.goal its triggers back where it has lost them.';
+
+CREATE FUNCTION cxm.set_goal(
+    name text,
+    owner text,
+    metric text,
+    target double precision,
+    due_on date,
+    starts_on date DEFAULT NULL,
+    dimension text DEFAULT NULL,
+    key text DEFAULT NULL,
+    baseline double precision DEFAULT NULL,
+    direction text DEFAULT 'at_least',
+    period text DEFAULT 'week'
+) RETURNS integer
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    v_id CONSTANT integer := cxm.dimension_id(dimension, key);
+    v_goal integer;
+BEGIN
+    PERFORM cxm.store_version();
+    PERFORM cxm.check_score('target', metric, target);
+    PERFORM cxm.check_score('baseline', metric, baseline);
+    starts_on := coalesce(starts_on, (now() AT TIME ZONE (SELECT s.time_zone FROM cx.store AS s))::date);
+    IF direction IS NULL OR direction NOT IN ('at_least', 'at_most') THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('direction must be at_least or at_most, not %s', coalesce('"' || left(direction, 100) || '"', 'NULL'));
+    ELSIF period IS NULL OR period NOT IN ('week', 'month') THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('period must be week or month, not %s', coalesce('"' || left(period, 100) || '"', 'NULL'));
+    END IF;
+    PERFORM cxm.check_goal_days(starts_on, due_on);
+
+    BEGIN
+        INSERT INTO cx.goal (name, owner, metric, touchpoint_id, location_id, product_id, employee_id, direction, target, baseline, period, starts_on, due_on)
+        VALUES (name, owner, metric,
+                CASE dimension WHEN 'touchpoint' THEN v_id END, CASE dimension WHEN 'location' THEN v_id END,
+                CASE dimension WHEN 'product' THEN v_id END, CASE dimension WHEN 'employee' THEN v_id END,
+                direction, target, baseline, period, starts_on, due_on)
+        RETURNING goal_id INTO v_goal;
+    EXCEPTION
+        WHEN unique_violation THEN
+            RAISE unique_violation USING
+                MESSAGE = format('goal "%s" exists already', name),
+                HINT = 'Change it with cxm.change_goal(), or choose another name.';
+    END;
+    RETURN v_goal;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.set_goal(text, text, text, double precision, date, date, text, text, double precision, text, text) IS
+'Sets a goal: the score of a metric is to be at least (direction at_most: at most) target by due_on. starts_on: first day whose answers count (NULL: today, in the time zone of the store); dimension and key: only answers about that touchpoint, location, product or employee; baseline: what it began with; period: week or month, the length of what is scored. target and baseline are in the unit of the metric''s family: NPS -100 to 100, CSAT 0 to 100 percent, otherwise a mean on the scale. Returns its goal_id. Errors: an unknown metric or key (42704), another dimension, direction or period, days that are not in order, not finite or more than 3660 apart (22023), a score that the metric cannot have (22003), a name that is taken (23505), a NULL (23502) or empty (23514) name or owner.';
+
+CREATE FUNCTION cxm.check_goal_days(starts_on date, due_on date) RETURNS void
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (isfinite(starts_on) AND isfinite(due_on)) IS NOT TRUE THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('a goal cannot go from %s to %s', coalesce(starts_on::text, 'NULL'), coalesce(due_on::text, 'NULL')),
+            HINT = 'Give the day by which it is to be reached.';
+    ELSIF due_on < starts_on OR due_on - starts_on > 3660 THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('a goal that starts on %s cannot be due on %s', starts_on, due_on),
+            HINT = 'It is due on the day of its start at the earliest, and 3660 days later at the latest.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.check_goal_days(date, date) IS 'Nothing, when a goal can go from the one day to the other; otherwise an error (22023).';
+
+CREATE FUNCTION cxm.change_goal(
+    goal text,
+    reason text,
+    target double precision DEFAULT NULL,
+    due_on date DEFAULT NULL,
+    owner text DEFAULT NULL,
+    baseline double precision DEFAULT NULL
+) RETURNS integer
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    v_goal cx.goal;
+    v_version integer;
+BEGIN
+    PERFORM cxm.store_version();
+    SELECT g.* INTO v_goal FROM cx.goal AS g WHERE g.name = goal FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE undefined_object USING
+            MESSAGE = format('goal %s does not exist', coalesce('"' || left(goal, 100) || '"', 'NULL')),
+            HINT = 'The names are in cx.goal.';
+    ELSIF v_goal.closed_at IS NOT NULL THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('goal "%s" is closed', goal),
+            HINT = 'Set another one with cxm.set_goal().';
+    ELSIF coalesce(reason, '') = '' THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'a goal is not changed without a reason',
+            HINT = 'Say why; it is kept with what the goal was.';
+    ELSIF num_nonnulls(target, due_on, owner, baseline) = 0 THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'nothing is to be changed',
+            HINT = 'Give target, due_on, owner or baseline.';
+    END IF;
+    PERFORM cxm.check_score('target', v_goal.metric, target);
+    PERFORM cxm.check_score('baseline', v_goal.metric, baseline);
+    PERFORM cxm.check_goal_days(v_goal.starts_on, coalesce(due_on, v_goal.due_on));
+
+    UPDATE cx.goal AS g
+    SET target = coalesce(target, g.target), due_on = coalesce(due_on, g.due_on), owner = coalesce(owner, g.owner),
+        baseline = coalesce(baseline, g.baseline), reason = reason
+    WHERE g.goal_id = v_goal.goal_id
+    RETURNING g.version INTO v_version;
+    RETURN v_version;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.change_goal(text, text, double precision, date, text, double precision) IS
+'Changes an open goal, by name: target, due_on, owner, baseline; NULL leaves one as it is. What it was stays in cx.goal_version, with the reason. Returns the number of the version. Errors: an unknown goal (42704), one that is closed (55000), no reason, nothing to change, days out of order (22023), a score that the metric cannot have (22003), an empty owner (23514).';
+
+CREATE FUNCTION cxm.close_goal(goal text, reason text DEFAULT NULL) RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    v_closed timestamptz;
+BEGIN
+    PERFORM cxm.store_version();
+    UPDATE cx.goal AS g SET closed_at = now(), reason = reason WHERE g.name = goal AND g.closed_at IS NULL;
+    SELECT g.closed_at INTO v_closed FROM cx.goal AS g WHERE g.name = goal;
+    IF NOT FOUND THEN
+        RAISE undefined_object USING
+            MESSAGE = format('goal %s does not exist', coalesce('"' || left(goal, 100) || '"', 'NULL')),
+            HINT = 'The names are in cx.goal.';
+    END IF;
+    RETURN v_closed;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.close_goal(text, text) IS
+'Closes a goal, by name: answers from then on do not count, and it cannot be changed. Returns when it was closed; of a goal that is closed already, when that was. Error: an unknown goal (42704).';
+
+CREATE FUNCTION cxm.set_benchmark(
+    metric text,
+    value double precision,
+    source text,
+    as_of date,
+    segment text DEFAULT '',
+    dimension text DEFAULT NULL,
+    key text DEFAULT NULL,
+    note text DEFAULT NULL,
+    url text DEFAULT NULL
+) RETURNS integer
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    v_id CONSTANT integer := cxm.dimension_id(dimension, key);
+    v_benchmark integer;
+BEGIN
+    PERFORM cxm.store_version();
+    PERFORM cxm.check_score('benchmark', metric, value);
+    IF isfinite(as_of) IS NOT TRUE THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('a benchmark cannot be of %s', coalesce(as_of::text, 'NULL')),
+            HINT = 'Give the day that it stands for, or on which it was published.';
+    END IF;
+    BEGIN
+        INSERT INTO cx.benchmark (metric, touchpoint_id, location_id, product_id, employee_id, segment, value, source, as_of, note, url)
+        VALUES (metric,
+                CASE dimension WHEN 'touchpoint' THEN v_id END, CASE dimension WHEN 'location' THEN v_id END,
+                CASE dimension WHEN 'product' THEN v_id END, CASE dimension WHEN 'employee' THEN v_id END,
+                segment, value, source, as_of, note, url)
+        RETURNING benchmark_id INTO v_benchmark;
+    EXCEPTION
+        WHEN unique_violation THEN
+            RAISE unique_violation USING
+                MESSAGE = format('the benchmark of %s by "%s" as of %s is set already', metric, source, as_of),
+                HINT = 'Give the day that a newer one stands for; to correct a slip, delete the row of cx.benchmark first.';
+    END;
+    RETURN v_benchmark;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.set_benchmark(text, double precision, text, date, text, text, text, text, text) IS
+'Adds a score of others to compare with: its metric and value in the unit of the metric''s family, who published it (source), the day that it stands for (as_of), whose it is in words (segment), and the touchpoint, location, product or employee (dimension, key) that it is about. Returns its benchmark_id. Nothing is replaced: the same source, segment and day again is an error (23505). Other errors: an unknown metric or key (42704), another dimension or no finite day (22023), a score that the metric cannot have (22003), a NULL value, source or segment (23502), an empty source (23514).';
+
+CREATE FUNCTION cxm.answer_variance(family text, ratings cxm.ratings) RETURNS double precision
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- shares: taken back from their interval, which is never without width
+    SELECT CASE
+               WHEN family IN ('nps', 'csat') THEN
+                   (SELECT cxm.count(ratings) * ((i.upper - i.lower) / (2 * 1.959963984540054)) ^ 2 FROM cxm.score_interval(family, ratings, 0.95) AS i)
+               ELSE greatest(cxm.variance(ratings), 1 / 12.0::double precision)
+           END;
+$$;
+
+COMMENT ON FUNCTION cxm.answer_variance(text, cxm.ratings) IS
+'Variance that one answer adds to the score (cxm.score_of()): n times the squared standard error of the score of n answers. Of families nps and csat it is taken from their interval, adjusted Wald and Wilson, so that it is above zero even when all answers are alike; otherwise the variance of the scores, at least 1/12, that of rounding to whole numbers. NULL when there are no answers, and for a mean of one.';
+
+CREATE FUNCTION cxm.goal_status(goal text, at timestamptz DEFAULT now(), confidence double precision DEFAULT 0.95)
+RETURNS TABLE (
+    version integer,
+    target double precision,
+    due_on date,
+    status text,
+    starts_at timestamptz,
+    ends_at timestamptz,
+    n bigint,
+    value double precision,
+    lower double precision,
+    upper double precision,
+    progress double precision,
+    periods integer,
+    weekly_change double precision,
+    projected double precision,
+    projected_lower double precision,
+    projected_upper double precision)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_zone CONSTANT text := (SELECT s.time_zone FROM cx.store AS s);
+    v_goal record;
+    v_step interval;
+    v_start timestamptz;
+    v_due timestamptz;
+    v_over boolean;
+    v_closed boolean;
+    v_bounds timestamptz[];
+    v_period record;
+    v_line record;
+    v_low double precision;
+    v_high double precision;
+    v_sign double precision;
+    v_variance double precision;
+BEGIN
+    IF (confidence > 0 AND confidence < 1) IS NOT TRUE THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('confidence %s is not between 0 and 1', coalesce(confidence::text, 'NULL'));
+    ELSIF isfinite(at) IS NOT TRUE THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('a goal has no status at %s', coalesce(at::text, 'NULL'));
+    END IF;
+    -- the version of that time; before there was one, the first
+    SELECT g.*, m.family, m.scale_min AS low, m.scale_max AS high,
+           v.version AS v_version, v.target AS v_target, v.baseline AS v_baseline, v.due_on AS v_due_on, v.closed_at AS v_closed_at
+    INTO v_goal
+    FROM cx.goal AS g
+    JOIN cx.metric AS m ON m.metric = g.metric
+    JOIN LATERAL (
+        SELECT o.* FROM cx.goal_version AS o WHERE o.goal_id = g.goal_id
+        ORDER BY (o.changed_at <= goal_status.at) DESC, CASE WHEN o.changed_at <= goal_status.at THEN -o.version ELSE o.version END
+        LIMIT 1
+    ) AS v ON true
+    WHERE g.name = goal_status.goal;
+    IF NOT FOUND THEN
+        RAISE undefined_object USING
+            MESSAGE = format('goal %s does not exist', coalesce('"' || left(goal, 100) || '"', 'NULL')),
+            HINT = 'The names are in cx.goal.';
+    END IF;
+    version := v_goal.v_version;
+    target := v_goal.v_target;
+    due_on := v_goal.v_due_on;
+    v_step := ('1 ' || v_goal.period)::interval;
+    v_start := v_goal.starts_on::timestamp AT TIME ZONE v_zone;
+    v_due := (due_on + 1)::timestamp AT TIME ZONE v_zone;
+    ends_at := least(goal_status.at, v_due, v_goal.v_closed_at);
+    v_over := ends_at = v_due;
+    v_closed := v_goal.v_closed_at IS NOT NULL AND v_goal.v_closed_at <= goal_status.at AND NOT v_over;
+    periods := 0;
+    n := 0;
+    IF ends_at <= v_start THEN
+        starts_at := v_start;
+        ends_at := v_start;
+        status := CASE WHEN v_closed THEN 'closed' ELSE 'too early' END;
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    -- periods are counted back from the end, so that the last one is whole; the first may be cut
+    v_bounds := ARRAY(
+        SELECT (ends_at AT TIME ZONE v_zone - j * v_step) AT TIME ZONE v_zone
+        FROM generate_series(0, CASE v_goal.period WHEN 'week' THEN 524 ELSE 122 END) AS j
+        WHERE (ends_at AT TIME ZONE v_zone - (j - 1) * v_step) AT TIME ZONE v_zone > v_start
+        ORDER BY j DESC);
+    starts_at := greatest(v_start, v_bounds[cardinality(v_bounds) - 1]);
+
+    WITH scored AS (
+        SELECT width_bucket(f.occurred_at, v_bounds) AS no,
+               cxm.ratings_agg(f.score, f.scale_min, f.scale_max) AS ratings,
+               -- to the second, so that the sum is of whole numbers: exact in any order, and fast
+               (avg(date_part('epoch', f.occurred_at)::bigint) - extract(epoch FROM v_start))::double precision / 604800 AS week
+        FROM cx.feedback AS f
+        WHERE f.metric = v_goal.metric AND f.score IS NOT NULL
+          AND f.scale_min = v_goal.low AND f.scale_max = v_goal.high
+          AND f.occurred_at >= v_start AND f.occurred_at < ends_at
+          AND (v_goal.touchpoint_id IS NULL OR f.touchpoint_id = v_goal.touchpoint_id)
+          AND (v_goal.location_id IS NULL OR f.location_id = v_goal.location_id)
+          AND (v_goal.product_id IS NULL OR f.product_id = v_goal.product_id)
+          AND (v_goal.employee_id IS NULL OR f.employee_id = v_goal.employee_id)
+        GROUP BY 1
+    )
+    SELECT count(*)::integer AS periods,
+           array_agg(s.week ORDER BY s.no) AS weeks,
+           array_agg(cxm.score_of(v_goal.family, s.ratings) ORDER BY s.no) AS scores,
+           array_agg(cxm.count(s.ratings)::double precision ORDER BY s.no) AS answers,
+           cxm.rollup(s.ratings) AS ratings,
+           cxm.rollup(s.ratings) FILTER (WHERE s.no = cardinality(v_bounds) - 1) AS last
+    INTO v_period
+    FROM scored AS s;
+    periods := v_period.periods;
+    n := coalesce(cxm.count(v_period.last), 0);
+    value := cxm.score_of(v_goal.family, v_period.last);
+    SELECT i.lower, i.upper INTO lower, upper FROM cxm.score_interval(v_goal.family, v_period.last, confidence) AS i;
+    progress := 100 * (value - v_goal.v_baseline) / nullif(target - v_goal.v_baseline, 0);
+
+    v_sign := CASE v_goal.direction WHEN 'at_least' THEN 1 ELSE -1 END;
+    IF v_over THEN
+        status := CASE WHEN v_sign * value >= v_sign * target THEN 'reached' ELSE 'missed' END;
+        RETURN NEXT;
+        RETURN;
+    ELSIF v_closed OR periods < 3 THEN
+        status := CASE WHEN v_closed THEN 'closed' ELSE 'too early' END;
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    v_variance := cxm.answer_variance(v_goal.family, v_period.ratings);
+    SELECT p.* INTO v_line
+    FROM cxm.project(v_period.weeks, v_period.scores,
+                     ARRAY(SELECT a.answers / v_variance FROM unnest(v_period.answers) WITH ORDINALITY AS a(answers, no) ORDER BY a.no),
+                     -- the middle of the last period before the goal is due: what will be held against the target
+                     extract(epoch FROM (v_due + ((v_due AT TIME ZONE v_zone - v_step) AT TIME ZONE v_zone - v_due) / 2) - v_start)::double precision / 604800,
+                     confidence) AS p;
+    weekly_change := v_line.slope;
+    -- a line knows no end of the scale
+    v_low := CASE v_goal.family WHEN 'nps' THEN -100 WHEN 'csat' THEN 0 ELSE v_goal.low END;
+    v_high := CASE v_goal.family WHEN 'nps' THEN 100 WHEN 'csat' THEN 100 ELSE v_goal.high END;
+    projected := greatest(least(v_line.value, v_high), v_low);
+    projected_lower := greatest(least(v_line.lower, v_high), v_low);
+    projected_upper := greatest(least(v_line.upper, v_high), v_low);
+    status := CASE
+                  WHEN v_sign * CASE v_sign WHEN 1 THEN lower ELSE upper END >= v_sign * target THEN 'reached'
+                  WHEN v_sign * projected >= v_sign * target THEN 'on track'
+                  WHEN v_sign * CASE v_sign WHEN 1 THEN projected_upper ELSE projected_lower END >= v_sign * target THEN 'at risk'
+                  ELSE 'off track'
+              END;
+    RETURN NEXT;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.goal_status(text, timestamptz, double precision) IS
+'How far a goal (by name) has come at a time, by the version of it that was in force then (before there was one, the first). Only answers from its first day up to that time count, at most to the end of the day that it is due and to its closing; on the usual scale of the metric. value: the score of the last period (week or month, in the time zone of the store) before ends_at, with n answers and a confidence interval (lower, upper), cut by the start of the goal; progress: percentage of the way from baseline to target. projected: the straight line through the scores of all periods that have answers (periods many, counted back from ends_at), by cxm.project(), weighted by their precision, answers over cxm.answer_variance(); at the middle of the last period before the due day ends, with its confidence interval, cut off at the ends of the scale; weekly_change: its slope. status: after the due day reached, when value reaches the target, else missed (without answers, too); before it closed, when it was closed; too early with fewer than three periods, and then there is no projection; reached, when the whole interval of value reaches the target; on track, when projected does; at risk, when it does not, but its interval does; else off track. Errors: an unknown goal (42704), a time that is not finite or a confidence that is not between 0 and 1 (22023).';
+
+CREATE FUNCTION cxm.benchmark_gap(at timestamptz DEFAULT now(), within interval DEFAULT interval '90 days', confidence double precision DEFAULT 0.95)
+RETURNS TABLE (
+    benchmark_id integer,
+    n bigint,
+    score double precision,
+    lower double precision,
+    upper double precision,
+    difference double precision,
+    beyond_chance boolean)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+ROWS 10
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM cxm.store_version();
+    IF (confidence > 0 AND confidence < 1) IS NOT TRUE THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('confidence %s is not between 0 and 1', coalesce(confidence::text, 'NULL'));
+    ELSIF isfinite(at) IS NOT TRUE OR (within > interval '0') IS NOT TRUE THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('no answers are within %s before %s', coalesce(within::text, 'NULL'), coalesce(at::text, 'NULL'));
+    END IF;
+    RETURN QUERY
+    WITH latest AS MATERIALIZED (
+        SELECT DISTINCT ON (b.metric, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, b.segment, b.source) b.*, m.family, m.scale_min, m.scale_max
+        FROM cx.benchmark AS b
+        JOIN cx.metric AS m ON m.metric = b.metric
+        WHERE b.as_of <= (benchmark_gap.at AT TIME ZONE (SELECT s.time_zone FROM cx.store AS s))::date
+        ORDER BY b.metric, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, b.segment, b.source, b.as_of DESC
+    )
+    SELECT l.benchmark_id, coalesce(cxm.count(c.ratings), 0), s.score, i.lower, i.upper, s.score - l.value, l.value NOT BETWEEN i.lower AND i.upper
+    FROM latest AS l
+    CROSS JOIN LATERAL (
+        SELECT cxm.ratings_agg(f.score, f.scale_min, f.scale_max) AS ratings
+        FROM cx.feedback AS f
+        WHERE f.metric = l.metric AND f.score IS NOT NULL
+          AND f.scale_min = l.scale_min AND f.scale_max = l.scale_max
+          AND f.occurred_at >= benchmark_gap.at - within AND f.occurred_at < benchmark_gap.at
+          AND (l.touchpoint_id IS NULL OR f.touchpoint_id = l.touchpoint_id)
+          AND (l.location_id IS NULL OR f.location_id = l.location_id)
+          AND (l.product_id IS NULL OR f.product_id = l.product_id)
+          AND (l.employee_id IS NULL OR f.employee_id = l.employee_id)
+    ) AS c
+    CROSS JOIN LATERAL (SELECT cxm.score_of(l.family, c.ratings) AS score) AS s
+    LEFT JOIN LATERAL cxm.score_interval(l.family, c.ratings, confidence) AS i ON true;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.benchmark_gap(timestamptz, interval, double precision) IS
+'The own score beside each benchmark, of each (metric, dimension, segment, source) the newest that stands for the day of at or one before. score: of the n answers within that interval before at, on the usual scale of the metric and about the key of the benchmark, with its confidence interval (lower, upper); difference: score less benchmark; beyond_chance: whether the interval does not contain the benchmark, which is taken as exact; NULL when there is no interval. Errors (22023): a time that is not finite, an interval that is not above zero, a confidence that is not between 0 and 1.';
