@@ -32,7 +32,8 @@ rake_shares(const RakeVariable *variable, const double *weight, size_t n, double
 }
 
 static double
-largest_difference(const RakeVariable *variables, int nvariables, const double *weight, size_t n, double *sums, double *shares)
+largest_difference(const RakeVariable *variables, int nvariables, const double *weight, size_t n, double *sums,
+				   double *shares)
 {
 	double		largest = 0;
 

@@ -12,7 +12,7 @@
  */
 #include "suppression_core.h"
 
-/* Whether parents come first and have at least the people within them; else *where is the first group that is wrong */
+/* Whether parents come first and have at least the people within them; else *where is the first that is wrong */
 bool
 suppression_is_sound(const SuppressionGroup *groups, size_t n, int64_t *within, size_t *where)
 {

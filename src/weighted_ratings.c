@@ -247,7 +247,8 @@ cxm_weighted_ratings_design_effect(PG_FUNCTION_ARGS)
 
 /* Estimate, standard error and interval of the mean of what the scores count for, times a factor, within bounds */
 static Datum
-estimate(FunctionCallInfo fcinfo, const WeightedRatings *r, const double *value, double factor, double least, double most)
+estimate(FunctionCallInfo fcinfo, const WeightedRatings *r, const double *value, double factor, double least,
+		 double most)
 {
 	double		confidence = PG_GETARG_FLOAT8(1);
 	WeightedMean mean;

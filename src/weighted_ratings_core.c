@@ -38,7 +38,7 @@ weighted_check(const WeightedRatings *r)
 		return WEIGHTED_BAD_SUM;
 	for (int i = 0; i < r->points; i++)
 	{
-		/* written so that NaN fails; the squares of weights that are not negative sum up to no more than the square of the sum */
+		/* written so that NaN fails; squares of such weights sum up to no more than the square of their sum */
 		if (!(r->weight[i] >= 0 && isfinite(r->weight[i]) && r->square[i] >= 0 && isfinite(r->square[i])
 			  && r->square[i] <= r->weight[i] * r->weight[i] * (1 + 1e-9)))
 			return WEIGHTED_BAD_SUM;
