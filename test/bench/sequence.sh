@@ -22,103 +22,14 @@ RUNS=${RUNS:-5}
 DB=cxm_bench_sequence_$$
 here=$(cd "$(dirname "$0")" && pwd -P)
 
-psql -XqAt -d "${PGDATABASE:-postgres}" -c "CREATE DATABASE $DB"
-TEMP=$(mktemp -d)
-peer=
-server=
-cleanup()
-{
-	if [ -n "$peer" ]; then
-		exec 3>&-
-		wait "$peer" || :
-		peer=
-	fi
-	if [ -n "$server" ]; then
-		kill "$server" 2>/dev/null || :
-		wait "$server" 2>/dev/null || :
-		server=
-	fi
-	rm -rf "$TEMP"
-	psql -XqAt -d "${PGDATABASE:-postgres}" -c "DROP DATABASE IF EXISTS $DB WITH (FORCE)"
-}
-trap cleanup EXIT
-trap 'exit 1' HUP INT TERM
+# shellcheck source=test/bench/peers
+. "$here/peers"
 
 # Kernels alone. The goal is that of a library in memory that publishes its rates: MILLIONS of events a second.
 if "${CC:-cc}" -O2 -I "$here/../../src" -o "$TEMP/kernels" "$here/sequence_kernels.c" "$here/../../src/sequence_core.c" "$here/../../src/path_core.c" "$here/../../src/journey_core.c" 2>"$TEMP/cc"; then
 	"$TEMP/kernels" | tee -a "$TEMP/out"
 else
 	echo "without the kernels alone: $(tail -n 1 "$TEMP/cc")"
-fi
-
-run()
-{
-	PGOPTIONS='-c client_min_messages=error -c jit=off' psql -XqAt -v ON_ERROR_STOP=1 -d "$DB" "$@"
-}
-
-clickhouse()
-{
-	clickhouse-client --host 127.0.0.1 --port "$port" "$@"
-}
-
-# A server of our own, in a folder of its own, that listens on this machine only
-start_clickhouse()
-{
-	port=$(awk 'BEGIN { srand(); print 20000 + int(rand() * 20000) }')
-	mkdir -p "$TEMP/clickhouse/data" "$TEMP/clickhouse/tmp"
-	cat >"$TEMP/clickhouse/users.xml" <<-'XML'
-		<yandex>
-		  <profiles><default><max_memory_usage>8000000000</max_memory_usage></default></profiles>
-		  <users><default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default></users>
-		  <quotas><default></default></quotas>
-		</yandex>
-	XML
-	cat >"$TEMP/clickhouse/config.xml" <<-XML
-		<yandex>
-		  <logger><level>error</level><log>$TEMP/clickhouse/log</log><errorlog>$TEMP/clickhouse/errors</errorlog></logger>
-		  <listen_host>127.0.0.1</listen_host>
-		  <tcp_port>$port</tcp_port>
-		  <path>$TEMP/clickhouse/data/</path>
-		  <tmp_path>$TEMP/clickhouse/tmp/</tmp_path>
-		  <users_config>$TEMP/clickhouse/users.xml</users_config>
-		  <default_profile>default</default_profile>
-		  <default_database>default</default_database>
-		  <mark_cache_size>268435456</mark_cache_size>
-		</yandex>
-	XML
-	clickhouse-server --config-file="$TEMP/clickhouse/config.xml" >"$TEMP/clickhouse/out" 2>&1 </dev/null &
-	server=$!
-	for _ in $(seq 100); do
-		if clickhouse -q 'SELECT 1' >/dev/null 2>&1; then
-			return 0
-		fi
-		kill -0 "$server" 2>/dev/null || break
-		sleep 0.1
-	done
-	kill "$server" 2>/dev/null || :
-	wait "$server" 2>/dev/null || :
-	server=
-	return 1
-}
-
-clickhouse=no
-if ! command -v clickhouse-server >/dev/null 2>&1 || ! command -v clickhouse-client >/dev/null 2>&1; then
-	echo "without ClickHouse: clickhouse-server or clickhouse-client is not installed"
-elif ! start_clickhouse; then
-	echo "without ClickHouse: it does not start ($(tail -n 1 "$TEMP/clickhouse/out"))"
-else
-	clickhouse=yes
-fi
-
-duckdb=no
-if [ -n "${DUCKDB_MODULES:-}" ]; then
-	duckdb=$DUCKDB_MODULES
-elif ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then
-	echo "without DuckDB: there is no node or no npm"
-elif ! (cd "$TEMP" && npm install --loglevel error --no-audit --no-fund --cache "$TEMP/npm" @duckdb/node-api@1.5.6-r.1 >"$TEMP/npm.log" 2>&1 </dev/null); then
-	echo "without DuckDB: npm cannot install @duckdb/node-api ($(tail -n 1 "$TEMP/npm.log"))"
-else
-	duckdb=$TEMP
 fi
 
 # timed QUERY [WORKERS]: "seconds answer"
