@@ -201,6 +201,13 @@ SELECT k.relname AS member_of_the_extension
   FROM kept AS k
   JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = k.oid AND d.deptype = 'e';
 
+-- DROP EXTENSION takes columns of its types along; journeys are made again from the records
+SELECT k.relname, a.attname, a.atttypid::regtype AS goes_with_the_extension
+  FROM kept AS k
+  JOIN pg_attribute AS a ON a.attrelid = k.oid AND a.attnum > 0 AND NOT a.attisdropped
+  JOIN pg_type AS t ON t.oid = a.atttypid
+ WHERE k.relkind IN ('r', 'p') AND t.typnamespace = 'cxm'::regnamespace AND k.relname <> 'journey'
+ ORDER BY k.relname COLLATE "C", a.attnum;
 -- none of its columns holds a number that means something on this server only
 SELECT k.relname, a.attname, a.atttypid::regtype AS oid_inside
   FROM kept AS k
