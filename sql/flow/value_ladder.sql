@@ -48,11 +48,14 @@ DECLARE
         WHEN during IS NULL THEN tstzrange(NULL, NULL)
         WHEN isempty(during) THEN 'empty'
         ELSE tstzrange(NULL, upper(during), CASE WHEN upper_inc(during) THEN '(]' ELSE '()' END) END;
-    v_profiles bigint[];
+    -- those of the customers asked for, as constants of the plan, which then goes by indexes where they are few
+    v_identifiers bigint[];
+    v_owners bigint[];
 BEGIN
     PERFORM cxm.check_value_ladder(metric);
     IF profile_ids IS NOT NULL THEN
-        v_profiles := ARRAY(SELECT DISTINCT p.canonical_id FROM cx.profile AS p WHERE p.profile_id = ANY (profile_ids));
+        SELECT coalesce(array_agg(m.identifier_id), '{}'), coalesce(array_agg(m.canonical_id), '{}') INTO v_identifiers, v_owners
+        FROM cxm.profile_identifiers(ARRAY(SELECT DISTINCT p.canonical_id FROM cx.profile AS p WHERE p.profile_id = ANY (profile_ids))) AS m;
     END IF;
 
     RETURN QUERY
@@ -60,18 +63,19 @@ BEGIN
         SELECT i.identifier_id, p.canonical_id
         FROM cx.identifier AS i
         JOIN cx.profile AS p ON p.profile_id = i.profile_id
-        WHERE v_profiles IS NULL
+        WHERE v_identifiers IS NULL
         UNION ALL
-        SELECT m.identifier_id, m.canonical_id
-        FROM cxm.profile_identifiers(v_profiles) AS m
-        WHERE v_profiles IS NOT NULL
+        SELECT u.identifier_id, u.canonical_id
+        FROM unnest(v_identifiers, v_owners) AS u(identifier_id, canonical_id)
+        WHERE v_identifiers IS NOT NULL
     ), done AS (
         -- of one time scores come first: who is a promoter in the moment of the review is an advocate
         SELECT c.canonical_id, f.occurred_at, CASE WHEN f.metric = value_ladder_standings.metric THEN 0 ELSE 2 END AS kind, f.feedback_id AS id,
                CASE WHEN f.metric = value_ladder_standings.metric THEN f.score END AS score
         FROM cx.feedback AS f
         JOIN customer AS c ON c.identifier_id = f.identifier_id
-        WHERE f.occurred_at <@ v_known
+        WHERE (v_identifiers IS NULL OR f.identifier_id = ANY (v_identifiers))
+          AND f.occurred_at <@ v_known
           AND (f.metric = value_ladder_standings.metric AND f.score IS NOT NULL AND f.scale_min = 0 AND f.scale_max = 10
                OR f.metric = 'rating' AND f.question = 'public_review'
                   AND (f.scale_min = 1 AND f.scale_max = 5 AND f.score >= 4 OR f.scale_min = 0 AND f.scale_max = 10 AND f.score >= 9))
@@ -82,7 +86,8 @@ BEGIN
         JOIN cx.identifier AS i ON i.identifier_id = r.referred_id
         JOIN cx.profile AS p ON p.profile_id = i.profile_id
         -- whom one has become one person with one has not brought
-        WHERE p.canonical_id <> c.canonical_id AND r.referred_at <@ v_known AND isfinite(r.referred_at)
+        WHERE (v_identifiers IS NULL OR r.referrer_id = ANY (v_identifiers))
+          AND p.canonical_id <> c.canonical_id AND r.referred_at <@ v_known AND isfinite(r.referred_at)
     ), scored AS (
         -- a run begins with each score that is no promoter's
         SELECT d.*, count(d.score) OVER customer AS scores, count(*) FILTER (WHERE d.score < 9) OVER customer AS run
@@ -130,15 +135,19 @@ RETURNS TABLE (
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 100000
 SET search_path = pg_catalog, pg_temp
+-- how many moves there are is not known when it is planned
+SET enable_nestloop = off
 SET plan_cache_mode = force_custom_plan
 SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    v_profiles bigint[];
+    v_identifiers bigint[];
+    v_owners bigint[];
 BEGIN
     IF profile_ids IS NOT NULL THEN
-        v_profiles := ARRAY(SELECT DISTINCT p.canonical_id FROM cx.profile AS p WHERE p.profile_id = ANY (profile_ids));
+        SELECT coalesce(array_agg(m.identifier_id), '{}'), coalesce(array_agg(m.canonical_id), '{}') INTO v_identifiers, v_owners
+        FROM cxm.profile_identifiers(ARRAY(SELECT DISTINCT p.canonical_id FROM cx.profile AS p WHERE p.profile_id = ANY (profile_ids))) AS m;
     END IF;
 
     RETURN QUERY
@@ -153,18 +162,18 @@ BEGIN
         SELECT i.identifier_id, p.canonical_id
         FROM cx.identifier AS i
         JOIN cx.profile AS p ON p.profile_id = i.profile_id
-        WHERE v_profiles IS NULL
+        WHERE v_identifiers IS NULL
         UNION ALL
-        SELECT m.identifier_id, m.canonical_id
-        FROM cxm.profile_identifiers(v_profiles) AS m
-        WHERE v_profiles IS NOT NULL
+        SELECT u.identifier_id, u.canonical_id
+        FROM unnest(v_identifiers, v_owners) AS u(identifier_id, canonical_id)
+        WHERE v_identifiers IS NOT NULL
     ), attended AS (
         -- a follow-up that had not come to its end before, as it stood at the move
         SELECT m.profile_id, m.number, coalesce(bool_or(e.is_closed), false) AS is_closed,
                (array_agg(e.outcome ORDER BY e.resolved_at DESC, f.follow_up_id DESC) FILTER (WHERE e.is_closed))[1] AS outcome
         FROM moved AS m
         JOIN customer AS c ON c.canonical_id = m.profile_id
-        JOIN cx.follow_up AS f ON f.identifier_id = c.identifier_id AND f.occurred_at < m.at
+        JOIN cx.follow_up AS f ON f.identifier_id = c.identifier_id AND f.occurred_at < m.at AND (v_identifiers IS NULL OR f.identifier_id = ANY (v_identifiers))
         CROSS JOIN LATERAL (
             SELECT w.state, w.outcome, w.resolved_at, w.state IN ('resolved', 'closed') AS is_closed
             FROM (
@@ -182,9 +191,11 @@ BEGIN
         FROM moved AS m
         JOIN customer AS c ON c.canonical_id = m.profile_id
         JOIN (
-            SELECT e.identifier_id, e.occurred_at, e.touchpoint_id FROM cx.event AS e WHERE e.touchpoint_id IS NOT NULL
+            SELECT e.identifier_id, e.occurred_at, e.touchpoint_id FROM cx.event AS e
+            WHERE e.touchpoint_id IS NOT NULL AND (v_identifiers IS NULL OR e.identifier_id = ANY (v_identifiers))
             UNION ALL
-            SELECT b.identifier_id, b.occurred_at, b.touchpoint_id FROM cx.purchase AS b WHERE b.touchpoint_id IS NOT NULL
+            SELECT b.identifier_id, b.occurred_at, b.touchpoint_id FROM cx.purchase AS b
+            WHERE b.touchpoint_id IS NOT NULL AND (v_identifiers IS NULL OR b.identifier_id = ANY (v_identifiers))
         ) AS r ON r.identifier_id = c.identifier_id AND r.occurred_at > m.from_at AND r.occurred_at < m.at
         JOIN cx.touchpoint AS t ON t.touchpoint_id = r.touchpoint_id
         GROUP BY m.profile_id, m.number

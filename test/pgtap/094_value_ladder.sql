@@ -94,7 +94,7 @@ VALUES (101, pg_temp.day(1), pg_temp.id('ann'), pg_temp.day(2), pg_temp.day(2)),
        (102, pg_temp.day(9), pg_temp.id('bob'), pg_temp.day(10), pg_temp.day(10)), (103, pg_temp.day(16), pg_temp.id('bob'), pg_temp.day(17), pg_temp.day(17)),
        (104, pg_temp.day(21), pg_temp.id('ann'), pg_temp.day(22), pg_temp.day(22)),
        -- about the second standing itself, though the clock of whoever sent it was ahead
-       (105, pg_temp.day(51), pg_temp.id('ann'), pg_temp.day(50), pg_temp.day(50));
+       (105, pg_temp.day(26), pg_temp.id('cleo'), pg_temp.day(25), pg_temp.day(25));
 UPDATE cx.follow_up SET state = 'in_progress', move = 'take', moved_at = moved_at + interval '1 hour' WHERE follow_up_id IN (101, 102, 104);
 UPDATE cx.follow_up SET state = 'resolved', move = 'resolve', outcome = 'solved', resolved_at = pg_temp.day(5), moved_at = pg_temp.day(5) WHERE follow_up_id = 101;
 UPDATE cx.follow_up SET state = 'closed', move = 'close', closed_at = pg_temp.day(12), moved_at = pg_temp.day(12) WHERE follow_up_id = 101;
