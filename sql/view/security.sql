@@ -45,6 +45,7 @@ IF pg_catalog.current_setting('server_version_num')::integer >= 150000 THEN
     ALTER VIEW cx.review SET (security_invoker = true);
     ALTER VIEW cx.review_by_site SET (security_invoker = true);
     ALTER VIEW cx.rollup_status SET (security_invoker = true);
+    ALTER VIEW cx.value_ladder SET (security_invoker = true);
     ALTER VIEW cx.notifier_status SET (security_invoker = true);
     ALTER VIEW cx.survey_summary SET (security_invoker = true);
     ALTER VIEW cx.survey_dropoff SET (security_invoker = true);

@@ -6,7 +6,7 @@ SELECT bag_eq(
     $$SELECT c.relname::text FROM pg_class AS c WHERE c.relnamespace = 'cx'::regnamespace AND c.relkind = 'v'$$,
     $$VALUES ('scorecard'), ('nps_by_touchpoint'), ('nps_trend'), ('csat_by_product'), ('detractor_queue'), ('customer_360'), ('profile_trait'),
              ('identity_lineage'), ('match_queue'), ('impact_performance'),
-             ('journey_code'), ('touchpoint_scorecard'), ('journey_dropoff'), ('retention_monthly'), ('score_at_step'),
+             ('journey_code'), ('touchpoint_scorecard'), ('journey_dropoff'), ('value_ladder'), ('retention_monthly'), ('score_at_step'),
              ('follow_up_queue'), ('follow_up_by_owner'), ('follow_up_breaches'), ('follow_up_times'), ('follow_up_recovery'), ('follow_up_recovery_rate'),
              ('follow_up_match'), ('follow_up_lift'),
              ('conversation_inbox'), ('conversation_response'), ('conversation_thread'), ('conversation_workload'), ('current_consent'),
