@@ -24,6 +24,21 @@ $$;
 
 COMMENT ON FUNCTION cxm.check_value_ladder(text) IS 'Error unless the metric has a value ladder: 42704 when there is no such metric, 22023 when its family is not nps.';
 
+CREATE FUNCTION cxm.value_ladder_identifiers(profile_ids bigint[], OUT identifiers bigint[], OUT owners bigint[]) RETURNS record
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+-- cxm.value_ladder_moves(), which calls it, goes without
+SET enable_nestloop = on
+AS $$
+BEGIN
+    SELECT coalesce(array_agg(m.identifier_id), '{}'), coalesce(array_agg(m.canonical_id), '{}') INTO identifiers, owners
+    FROM cxm.profile_identifiers(ARRAY(SELECT DISTINCT p.canonical_id FROM cx.profile AS p WHERE p.profile_id = ANY (profile_ids))) AS m;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.value_ladder_identifiers(bigint[]) IS
+'The identifiers of customers, named by any profile_id that they have or had, and beside each the profile that it belongs to today; empty arrays when there are none.';
+
 CREATE FUNCTION cxm.value_ladder_standings(metric text DEFAULT 'nps', during tstzrange DEFAULT NULL, profile_ids bigint[] DEFAULT NULL)
 RETURNS TABLE (
     profile_id bigint,
@@ -37,6 +52,8 @@ RETURNS TABLE (
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 100000
 SET search_path = pg_catalog, pg_temp
+-- cxm.value_ladder_moves(), which calls it, goes without
+SET enable_nestloop = on
 -- for one customer the plan is another than for all, and compiling it would take longer than it runs
 SET plan_cache_mode = force_custom_plan
 SET jit = off
@@ -54,8 +71,7 @@ DECLARE
 BEGIN
     PERFORM cxm.check_value_ladder(metric);
     IF profile_ids IS NOT NULL THEN
-        SELECT coalesce(array_agg(m.identifier_id), '{}'), coalesce(array_agg(m.canonical_id), '{}') INTO v_identifiers, v_owners
-        FROM cxm.profile_identifiers(ARRAY(SELECT DISTINCT p.canonical_id FROM cx.profile AS p WHERE p.profile_id = ANY (profile_ids))) AS m;
+        SELECT m.identifiers, m.owners INTO v_identifiers, v_owners FROM cxm.value_ladder_identifiers(profile_ids) AS m;
     END IF;
 
     RETURN QUERY
@@ -146,8 +162,7 @@ DECLARE
     v_owners bigint[];
 BEGIN
     IF profile_ids IS NOT NULL THEN
-        SELECT coalesce(array_agg(m.identifier_id), '{}'), coalesce(array_agg(m.canonical_id), '{}') INTO v_identifiers, v_owners
-        FROM cxm.profile_identifiers(ARRAY(SELECT DISTINCT p.canonical_id FROM cx.profile AS p WHERE p.profile_id = ANY (profile_ids))) AS m;
+        SELECT m.identifiers, m.owners INTO v_identifiers, v_owners FROM cxm.value_ladder_identifiers(profile_ids) AS m;
     END IF;
 
     RETURN QUERY
@@ -231,9 +246,16 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 17
 SET search_path = pg_catalog, pg_temp
 SET jit = off
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
+DECLARE
+    v_identifiers bigint[];
 BEGIN
+    IF profile_ids IS NOT NULL THEN
+        v_identifiers := (SELECT m.identifiers FROM cxm.value_ladder_identifiers(profile_ids) AS m);
+    END IF;
+
     RETURN QUERY
     WITH trait AS (
         SELECT p.canonical_id, cxm.profile_merge(jsonb_build_object(segment_trait, o.traits -> segment_trait), o.observed_at, s.source,
@@ -242,7 +264,7 @@ BEGIN
         LEFT JOIN cx.source AS s ON s.source_id = o.source_id
         JOIN cx.identifier AS i ON i.identifier_id = o.identifier_id
         JOIN cx.profile AS p ON p.profile_id = i.profile_id
-        WHERE segment_trait IS NOT NULL AND o.traits ? segment_trait
+        WHERE segment_trait IS NOT NULL AND o.traits ? segment_trait AND (v_identifiers IS NULL OR o.identifier_id = ANY (v_identifiers))
         GROUP BY p.canonical_id
     ), stood AS MATERIALIZED (
         SELECT s.profile_id, t.segment, s.at, s.position,

@@ -1,6 +1,6 @@
 -- The value ladder: a small history by hand, and random ones against a loop that goes through the records one by one
 BEGIN;
-SELECT plan(63);
+SELECT plan(64);
 SET LOCAL timezone = 'UTC';
 SET LOCAL intervalstyle = postgres;
 SET LOCAL client_min_messages = warning;
@@ -142,6 +142,8 @@ SELECT cxm.identify(pg_temp.mail(t.who), jsonb_build_object('tier', t.tier, 'oth
 SELECT results_eq($$SELECT segment, sum(moves), sum(customers) FILTER (WHERE to_rung = 'none'), count(*) FROM cxm.value_ladder(segment_trait => 'tier') GROUP BY 1 ORDER BY 1$$,
     $$VALUES ('gold'::text, 8::numeric, 2::numeric, 17::bigint), ('plain', 3, 1, 17), (NULL, 1, 2, 17)$$, 'by a trait, those without it apart');
 SELECT is((SELECT round(share::numeric, 4) || ' ' || moves FROM cxm.value_ladder(segment_trait => 'tier') WHERE segment = 'gold' AND from_rung = 'advocate' AND to_rung = 'advocate'), '0.6667 2', 'shares are of the segment''s own moves');
+SELECT results_eq($$SELECT segment, sum(moves), sum(customers) FILTER (WHERE to_rung = 'none') FROM cxm.value_ladder(segment_trait => 'tier', profile_ids => ARRAY(SELECT profile_id FROM cx.identifier WHERE identifier_id IN (pg_temp.id('ann'), pg_temp.id('dan')))) GROUP BY 1 ORDER BY 1$$,
+    $$VALUES ('gold'::text, 6::numeric, 1::numeric), (NULL, 0, 1)$$, 'of two customers alone');
 SELECT results_eq($$SELECT DISTINCT segment FROM cxm.value_ladder(segment_trait => 'no such trait')$$, $$VALUES (NULL::text)$$, 'a trait that nobody has');
 
 -- merged, the two histories are one; unmerged, they are two as before
