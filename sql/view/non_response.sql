@@ -7,9 +7,9 @@ WITH asked AS (
     CROSS JOIN LATERAL (
         SELECT 'channel'::text COLLATE "default" AS variable, n.channel COLLATE "default" AS category
         UNION ALL
-        SELECT 'language', n.language COLLATE "default"
+        SELECT 'language'::text COLLATE "default" AS variable, n.language COLLATE "default" AS category
         UNION ALL
-        SELECT a.key, a.value FROM jsonb_each_text(n.attributes) AS a
+        SELECT a.key AS variable, a.value AS category FROM jsonb_each_text(n.attributes) AS a
     ) AS v
     WHERE n.kind = 'survey' AND n.sent_at IS NOT NULL AND n.state <> 'bounced' AND v.category IS NOT NULL
 ), counted AS (

@@ -25,7 +25,7 @@ SELECT s.* FROM one, cxm.sessions(journey, '30 minutes') AS s;
 SELECT cxm.count_sessions(journey, '30 minutes') AS "3", cxm.count_sessions(journey, '29 minutes 59.999999 seconds') AS "4", cxm.count_sessions(journey, '0') AS "5", cxm.count_sessions(journey, '1 day') AS "1", cxm.count_sessions('{}', '1 day') AS "0" FROM one;
 SELECT count(*) AS none FROM cxm.sessions('{}', '1 hour');
 SELECT session_no, cxm.slice(journey, tstzrange(started_at, ended_at, '[]')) AS part FROM one, cxm.sessions(journey, '30 minutes');
-SELECT f, g, pg_temp.fails(format($$ SELECT cxm.%s('{}', %L::interval) $$, f, g)) AS error FROM unnest(ARRAY['count_sessions', 'sessions', 'transitions']) AS f, unnest(ARRAY['1 month', '-1 second', '1 day -25 hours', '2147483647 days 2562047788 hours', '1 day']) AS g;
+SELECT f, g, pg_temp.fails(format($$ SELECT cxm.%s('{}', %L::interval) $$, f, g)) AS error FROM unnest(ARRAY['count_sessions', 'sessions', 'transitions']) AS f, unnest(ARRAY['1 month', '-1 second', '1 day -25 hours', '2147483647 days', '1 day']) AS g;
 
 ---- transitions
 SELECT t.* FROM one, cxm.transitions(journey) AS t;
