@@ -20,7 +20,8 @@ suppression_is_sound(const SuppressionGroup *groups, size_t n, int64_t *within, 
 	{
 		within[i] = 0;
 		*where = i;
-		if (groups[i].people < 0 || (i == 0 ? groups[i].parent != -1 : groups[i].parent < 0 || (size_t) groups[i].parent >= i))
+		if (groups[i].people < 0
+			|| (i == 0 ? groups[i].parent != -1 : groups[i].parent < 0 || (size_t) groups[i].parent >= i))
 			return false;
 		if (i > 0)
 		{
