@@ -55,8 +55,6 @@ DECLARE
     v_n integer := coalesce(cardinality(steps), 0);
     v_steps jsonb;
     v_exclusions jsonb;
-    v_value text;
-    v_join text;
     v_step integer := 0;
     v_codes integer[];
     v_step_codes integer[];
@@ -86,42 +84,19 @@ BEGIN
         RETURN;
     END IF;
 
-    IF breakdown ~ '^trait:.' THEN
+    PERFORM cxm.check_breakdown(breakdown);
+    IF breakdown ~ '^trait:' THEN
         IF attribution IS NOT NULL THEN
             RAISE EXCEPTION 'attribution says nothing about a trait'
                 USING ERRCODE = 'invalid_parameter_value', DETAIL = 'A trait is of the customer, so all steps have the same.';
         END IF;
         RETURN QUERY
-        SELECT c.profile_id, t.value #>> '{}', c.level, c.times
+        SELECT c.profile_id, t.value, c.level, c.times
         FROM cxm.funnel_customers(steps, within, mode, during, NULL, NULL, exclusions, on_exclusion, profile_ids) AS c
-        LEFT JOIN cx.profile_trait AS t ON t.profile_id = c.profile_id AND t.trait = substr(breakdown, 7);
+        LEFT JOIN cxm.trait_values(substr(breakdown, 7)) AS t ON t.profile_id = c.profile_id;
         RETURN;
     END IF;
 
-    CASE
-        WHEN breakdown IN ('kind', 'metric', 'currency') THEN
-            v_value := format('r.%I', breakdown);
-            v_join := '';
-        WHEN breakdown IN ('touchpoint', 'location', 'product', 'employee') THEN
-            v_value := 'k.key';
-            v_join := format('LEFT JOIN cx.%1$I AS k ON k.%2$I = r.%2$I', breakdown, breakdown || '_id');
-        WHEN breakdown = 'source' THEN
-            v_value := 'k.source';
-            v_join := 'LEFT JOIN cx.source AS k ON k.source_id = r.source_id';
-        WHEN breakdown = 'region' THEN
-            v_value := 'k.region';
-            v_join := 'LEFT JOIN cx.location AS k ON k.location_id = r.location_id';
-        WHEN breakdown = 'category' THEN
-            v_value := 'k.category';
-            v_join := 'LEFT JOIN cx.product AS k ON k.product_id = r.product_id';
-        WHEN breakdown ~ '^property:.' THEN
-            v_value := format('r.properties ->> %L', substr(breakdown, 10));
-            v_join := '';
-        ELSE
-        RAISE EXCEPTION 'a funnel cannot be broken down by "%"', breakdown
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'It can be by touchpoint, location, region, product, category, employee, source, kind, metric, currency, property:NAME of the records, or trait:NAME of the customers.';
-    END CASE;
     attribution := coalesce(attribution, 'first');
     IF attribution ~ '^step [1-9][0-9]{0,6}$' THEN
         v_step := substr(attribution, 6)::integer;
@@ -135,27 +110,10 @@ BEGIN
     -- the records of the steps with their values; where whatever comes between counts, all records
     SELECT coalesce(array_agg(DISTINCT c::integer), '{}') INTO v_step_codes FROM jsonb_array_elements(v_steps) AS s, jsonb_array_elements_text(s) AS c;
     SELECT v_step_codes || array_agg(DISTINCT c::integer) INTO v_codes FROM jsonb_array_elements(v_exclusions) AS x, jsonb_array_elements_text(x -> 'codes') AS c;
-    v_record := format($query$
-        SELECT p.canonical_id AS profile_id, r.at, r.code, %s AS value
-        FROM (SELECT 'event' AS kind, e.occurred_at AS at, e.identifier_id, c.code, NULL::text AS metric, NULL::text AS currency, e.touchpoint_id, e.location_id, e.product_id, e.employee_id, e.source_id, e.properties
-              FROM cx.event AS e
-              JOIN cx.journey_code AS c ON c.kind = 'event' AND c.event_type_id = e.event_type_id AND c.touchpoint_id IS NOT DISTINCT FROM e.touchpoint_id
-              UNION ALL
-              SELECT 'purchase', b.occurred_at, b.identifier_id, c.code, NULL, b.currency, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, b.source_id, b.properties
-              FROM cx.purchase AS b
-              JOIN cx.journey_code AS c ON c.kind = 'purchase' AND coalesce(c.touchpoint_id, 0) = coalesce(b.touchpoint_id, 0)
-              UNION ALL
-              SELECT 'feedback', f.occurred_at, f.identifier_id, c.code, f.metric, NULL, f.touchpoint_id, f.location_id, f.product_id, f.employee_id, f.source_id, f.properties
-              FROM cx.feedback AS f
-              JOIN cx.journey_code AS c ON c.kind = 'feedback' AND c.metric = f.metric AND c.touchpoint_id IS NOT DISTINCT FROM f.touchpoint_id) AS r
-        JOIN cx.identifier AS i ON i.identifier_id = r.identifier_id
-        JOIN cx.profile AS p ON p.profile_id = i.profile_id
-        %s
-        WHERE %s%s%s$query$,
-        v_value, v_join,
-        CASE WHEN mode ~ '\mstrict(_order)?\M' THEN 'true' ELSE 'r.code = ANY ($6)' END,
-        CASE WHEN during IS NOT NULL THEN ' AND r.at <@ $4' ELSE '' END,
-        CASE WHEN profile_ids IS NOT NULL THEN ' AND p.canonical_id IN (SELECT o.canonical_id FROM cx.profile AS o WHERE o.profile_id = ANY ($5))' ELSE '' END);
+    v_record := cxm.breakdown_query(breakdown, CASE WHEN mode ~ '\mstrict(_order)?\M' THEN 'NULL::integer[]' ELSE '$6' END)
+        || ' WHERE true'
+        || CASE WHEN during IS NOT NULL THEN ' AND r.occurred_at <@ $4' ELSE '' END
+        || CASE WHEN profile_ids IS NOT NULL THEN ' AND p.canonical_id IN (SELECT o.canonical_id FROM cx.profile AS o WHERE o.profile_id = ANY ($5))' ELSE '' END;
 
     IF attribution IN ('first', 'last') THEN
         RETURN QUERY EXECUTE format($query$

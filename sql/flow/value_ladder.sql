@@ -257,20 +257,11 @@ BEGIN
     END IF;
 
     RETURN QUERY
-    WITH trait AS (
-        SELECT p.canonical_id, cxm.profile_merge(jsonb_build_object(segment_trait, o.traits -> segment_trait), o.observed_at, s.source,
-                                                 (SELECT cxm.trait_policies())) ->> segment_trait AS segment
-        FROM cx.trait AS o
-        LEFT JOIN cx.source AS s ON s.source_id = o.source_id
-        JOIN cx.identifier AS i ON i.identifier_id = o.identifier_id
-        JOIN cx.profile AS p ON p.profile_id = i.profile_id
-        WHERE segment_trait IS NOT NULL AND o.traits ? segment_trait AND (v_identifiers IS NULL OR o.identifier_id = ANY (v_identifiers))
-        GROUP BY p.canonical_id
-    ), stood AS MATERIALIZED (
-        SELECT s.profile_id, t.segment, s.at, s.position,
+    WITH stood AS MATERIALIZED (
+        SELECT s.profile_id, t.value AS segment, s.at, s.position,
                lead(s.at) OVER customer AS next_at, lead(s.position) OVER customer AS next_position
         FROM cxm.value_ladder_standings(value_ladder.metric, during, profile_ids) AS s
-        LEFT JOIN trait AS t ON t.canonical_id = s.profile_id
+        LEFT JOIN cxm.trait_values(segment_trait, v_identifiers) AS t ON t.profile_id = s.profile_id
         WINDOW customer AS (PARTITION BY s.profile_id ORDER BY s.number)
     ), counted AS (
         SELECT s.segment, s.position, s.next_position, count(s.next_at) AS moves, count(DISTINCT s.profile_id) AS customers,

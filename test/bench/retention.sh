@@ -103,41 +103,13 @@ clickhouse_query()
 	esac
 }
 
-# column N FILE: the median of a column of a file
-median()
-{
-	awk -v n="$1" '{ print $n }' "$2" | sort -n | awk '{ x[NR] = $1 } END { print x[int((NR + 1) / 2)] }'
-}
-
-# compare NAME OURS THEIRS GOAL SAME: both in turn
-compare()
-{
-	: >"$TEMP/ours"
-	: >"$TEMP/theirs"
-	# once to warm both
-	ours "$2" >/dev/null
-	theirs "$3" >/dev/null
-	for _ in $(seq "$RUNS"); do
-		ours "$2" >>"$TEMP/ours"
-		theirs "$3" >>"$TEMP/theirs"
-	done
-	awk -v name="$1" -v ours="$(median 1 "$TEMP/ours")" -v theirs="$(median 1 "$TEMP/theirs")" -v goal="$4" -v same="$5" \
-		-v answer="$(awk 'NR == 1 { print $2 }' "$TEMP/ours")" -v their_answer="$(awk 'NR == 1 { print $2 }' "$TEMP/theirs")" 'BEGIN {
-			verdict = same == "same" && answer != their_answer ? sprintf("%s, not %s MISS", answer, their_answer) : goal == "-" ? "" : ours <= goal * theirs ? "ok" : "MISS"
-			printf "%-54s %9.3f %9.3f %7.3f %4s %s\n", name, ours, theirs, ours / theirs, goal, verdict
-		}' | tee -a "$TEMP/out"
-}
-
 run -c 'CREATE EXTENSION cxm'
 printf '%-54s      ours    theirs   ratio goal\n' "seconds"
 for events in $SIZES; do
 	run -v events="$events" -f "$here/journey_data.sql"
 	events=$(run -c "SELECT count(*) FROM bench_event")
 	if [ "$clickhouse" = yes ]; then
-		clickhouse -q "DROP TABLE IF EXISTS event"
-		clickhouse -q "CREATE TABLE event (customer UInt32, at UInt32, code UInt8) ENGINE = MergeTree ORDER BY (customer, at)"
-		run -c "COPY (SELECT customer, extract(epoch FROM at)::bigint, code FROM bench_event ORDER BY customer, at) TO STDOUT" | clickhouse -q "INSERT INTO event FORMAT TabSeparated"
-		clickhouse -q "OPTIMIZE TABLE event FINAL"
+		load_clickhouse UInt32
 		compare "$events events, matrix of weeks / ClickHouse" matrix clickhouse_matrix 0.5 same
 		# customers mixed in time: what takes long is to find the group of each row
 		if [ "$events" -lt 10000000 ]; then
@@ -146,21 +118,10 @@ for events in $SIZES; do
 		fi
 	fi
 	if [ "$duckdb" != no ]; then
-		run -c "COPY (SELECT customer, extract(epoch FROM at)::bigint, code FROM bench_event ORDER BY customer, at) TO STDOUT CSV" >"$TEMP/event.csv"
-		rm -f "$TEMP/ask" "$TEMP/answer"
-		mkfifo "$TEMP/ask" "$TEMP/answer"
-		node "$here/retention.mjs" "$duckdb" "$TEMP/event.csv" <"$TEMP/ask" >"$TEMP/answer" &
-		peer=$!
-		exec 3>"$TEMP/ask" 4<"$TEMP/answer"
-		read -r ready <&4
-		[ "$ready" = ready ]
-		rm -f "$TEMP/event.csv"
+		start_duckdb retention.mjs
 		compare "$events events, matrix of weeks / DuckDB" matrix duckdb_matrix 0.5 same
 		compare "$events events, lifecycle by week / DuckDB" lifecycle duckdb_lifecycle 0.2 same
-		exec 3>&-
-		wait "$peer"
-		exec 4<&-
-		peer=
+		stop_duckdb
 	fi
 	compare "$events events, matrix of weeks / funnel of 4 steps" matrix funnel 2 other
 	# workers take longer to start than a small table takes to read

@@ -24,6 +24,7 @@ here=$(cd "$(dirname "$0")" && pwd -P)
 
 # shellcheck source=test/bench/peers
 . "$here/peers"
+WIDTH=76
 
 # Kernels alone. The goal is that of a library in memory that publishes its rates: MILLIONS of events a second.
 if "${CC:-cc}" -O2 -I "$here/../../src" -o "$TEMP/kernels" "$here/sequence_kernels.c" "$here/../../src/sequence_core.c" "$here/../../src/path_core.c" "$here/../../src/journey_core.c" 2>"$TEMP/cc"; then
@@ -120,41 +121,13 @@ theirs()
 	esac
 }
 
-# column N FILE: the median of a column of a file
-median()
-{
-	awk -v n="$1" '{ print $n }' "$2" | sort -n | awk '{ x[NR] = $1 } END { print x[int((NR + 1) / 2)] }'
-}
-
-# compare NAME OURS THEIRS GOAL SAME: both in turn
-compare()
-{
-	: >"$TEMP/ours"
-	: >"$TEMP/theirs"
-	# once to warm both
-	ours "$2" >/dev/null
-	theirs "$3" >/dev/null
-	for _ in $(seq "$RUNS"); do
-		ours "$2" >>"$TEMP/ours"
-		theirs "$3" >>"$TEMP/theirs"
-	done
-	awk -v name="$1" -v ours="$(median 1 "$TEMP/ours")" -v theirs="$(median 1 "$TEMP/theirs")" -v goal="$4" -v same="$5" \
-		-v answer="$(awk 'NR == 1 { print $2 }' "$TEMP/ours")" -v their_answer="$(awk 'NR == 1 { print $2 }' "$TEMP/theirs")" 'BEGIN {
-			verdict = same == "same" && answer != their_answer ? sprintf("%s, not %s MISS", answer, their_answer) : goal == "-" ? "" : ours <= goal * theirs ? "ok" : "MISS"
-			printf "%-76s %9.3f %9.3f %7.3f %4s %s\n", name, ours, theirs, ours / theirs, goal, verdict
-		}' | tee -a "$TEMP/out"
-}
-
 run -c 'CREATE EXTENSION cxm'
 printf '%-76s      ours    theirs   ratio goal\n' "seconds"
 for events in $SIZES; do
 	run -v events="$events" -f "$here/journey_data.sql"
 	events=$(run -c "SELECT count(*) FROM bench_event")
 	if [ "$clickhouse" = yes ]; then
-		clickhouse -q "DROP TABLE IF EXISTS event"
-		clickhouse -q "CREATE TABLE event (customer UInt32, at DateTime, code UInt8) ENGINE = MergeTree ORDER BY (customer, at)"
-		run -c "COPY (SELECT customer, extract(epoch FROM at)::bigint, code FROM bench_event ORDER BY customer, at) TO STDOUT" | clickhouse -q "INSERT INTO event FORMAT TabSeparated"
-		clickhouse -q "OPTIMIZE TABLE event FINAL"
+		load_clickhouse DateTime
 		rm -f "$TEMP"/answer-*
 		for q in match adjacent times later; do
 			question $q
@@ -167,22 +140,11 @@ for events in $SIZES; do
 		clickhouse -q "DROP TABLE event"
 	fi
 	if [ "$duckdb" != no ]; then
-		run -c "COPY (SELECT customer, extract(epoch FROM at)::bigint, code FROM bench_event ORDER BY customer, at) TO STDOUT CSV" >"$TEMP/event.csv"
-		rm -f "$TEMP/ask" "$TEMP/answer"
-		mkfifo "$TEMP/ask" "$TEMP/answer"
-		node "$here/sequence.mjs" "$duckdb" "$TEMP/event.csv" <"$TEMP/ask" >"$TEMP/answer" &
-		peer=$!
-		exec 3>"$TEMP/ask" 4<"$TEMP/answer"
-		read -r ready <&4
-		[ "$ready" = ready ]
-		rm -f "$TEMP/event.csv"
+		start_duckdb sequence.mjs
 		compare "$events events, sessions / DuckDB" sessions duckdb-sessions 0.1 same
 		compare "$events events, next step / DuckDB" next duckdb-next 0.1 same
 		compare "$events events, transitions and medians / DuckDB" transitions duckdb-transitions 1 same
-		exec 3>&-
-		wait "$peer"
-		exec 4<&-
-		peer=
+		stop_duckdb
 	fi
 	# workers take longer to start than a small table takes to read
 	if [ "$events" -ge 10000000 ]; then
