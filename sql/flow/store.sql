@@ -193,7 +193,7 @@ AS $$
         ('writer', 'SELECT, INSERT, UPDATE', '{alert_limit}'),
         ('writer', 'SELECT, INSERT', '{identity_change}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{source,profile,identifier,link,match,match_run,rejection}'),
-        ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{message,event,feedback,purchase,trait}'),
+        ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{message,event,feedback,purchase,spend,trait}'),
         ('writer', 'SELECT, INSERT', '{journey_code_entry}'),
         ('writer', 'INSERT', '{journey_delta}'),
         ('writer', 'SELECT', '{delivery_channel,rollup}'),
@@ -294,7 +294,7 @@ BEGIN
         FROM pg_class AS c
         JOIN pg_attribute AS a ON a.attrelid = c.oid
         WHERE c.relnamespace = 'cx'::regnamespace
-          AND c.relname IN ('event', 'feedback', 'purchase', 'alert', 'follow_up', 'response', 'conversation', 'conversation_message', 'delivery')
+          AND c.relname IN ('event', 'feedback', 'purchase', 'spend', 'alert', 'follow_up', 'response', 'conversation', 'conversation_message', 'delivery')
           AND a.attname IN ('identifier_id', 'event_type_id', 'touchpoint_id', 'location_id', 'product_id', 'employee_id', 'source_id')
         ORDER BY 1, 2
     LOOP
@@ -407,7 +407,7 @@ BEGIN
         RETURN NEXT;
     END IF;
 
-    FOREACH table_name IN ARRAY ARRAY['event', 'feedback', 'purchase', 'traits'] LOOP
+    FOREACH table_name IN ARRAY ARRAY['event', 'feedback', 'purchase', 'spend', 'traits'] LOOP
         EXECUTE format('SELECT count(*) FROM cx.message AS m WHERE m.kind = %L AND NOT EXISTS (SELECT FROM cx.%I AS r WHERE r.%I = m.record_id%s)',
                        table_name,
                        CASE table_name WHEN 'traits' THEN 'trait' ELSE table_name END,
