@@ -2,6 +2,7 @@
 -- PostgreSQL 14 does not know security_invoker; there the views read with the rights of their owner.
 
 IF pg_catalog.current_setting('server_version_num')::integer >= 150000 THEN
+    ALTER VIEW cx.metric_score SET (security_invoker = true);
     ALTER VIEW cx.scorecard SET (security_invoker = true);
     ALTER VIEW cx.nps_by_touchpoint SET (security_invoker = true);
     ALTER VIEW cx.nps_trend SET (security_invoker = true);

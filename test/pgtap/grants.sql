@@ -84,7 +84,7 @@ SELECT lives_ok(statement, 'a writer can: ' || left(statement, 60)) FROM unnest(
     $$SELECT cxm.enqueue_deliveries('test', ARRAY[1], ARRAY['sms'], ARRAY[(SELECT identifier_id FROM cx.identifier WHERE value = '+493012345')], ARRAY['{}'::jsonb])$$,
     $$INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0)$$]) AS statement;
 SELECT throws_ok(statement, '42501', NULL, 'a writer cannot: ' || statement) FROM unnest(ARRAY[
-    'SELECT * FROM cx.customer_360', 'SELECT * FROM cx.scorecard', 'SELECT * FROM cx.job_run',
+    'SELECT * FROM cx.customer_360', 'SELECT * FROM cx.metric_score', 'SELECT * FROM cx.job_run',
     'UPDATE cx.store SET time_zone = ''UTC''', 'UPDATE cx.touchpoint SET name = ''x''', 'DELETE FROM cx.identifier', 'DELETE FROM cx.link', 'DELETE FROM cx.profile',
     'UPDATE cx.alert SET note = ''x''', 'DELETE FROM cx.alert', 'DELETE FROM cx.rejection', 'UPDATE cx.alert_rule SET enabled = false',
     'SELECT cxm.add_metric(''mood'', ''csat'', 1, 5)', 'SELECT cxm.upgrade_store()', 'TRUNCATE cx.event',
