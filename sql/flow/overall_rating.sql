@@ -59,7 +59,8 @@ BEGIN
             HINT = 'It is above 0 and at most 1.';
     END IF;
     FOR v_part IN SELECT p.key AS measure, p.value AS said FROM jsonb_each(parts) AS p LOOP
-        PERFORM cxm.check_measure(v_part.measure);
+        -- knows what it measures, and has nothing to say of the end of time
+        PERFORM FROM cxm.scorecard(from_time => 'infinity', measures => ARRAY[v_part.measure]);
         v_weight := cxm.rating_number(v_part.measure, v_part.said, 'weight');
         v_worst := cxm.rating_number(v_part.measure, v_part.said, 'worst');
         v_best := cxm.rating_number(v_part.measure, v_part.said, 'best');
@@ -79,24 +80,26 @@ BEGIN
     INSERT INTO cx.overall_rating_version (version, min_weight, reason)
     SELECT coalesce(max(v.version), 0) + 1, min_weight, reason FROM cx.overall_rating_version AS v
     RETURNING version INTO v_version;
-    INSERT INTO cx.overall_rating_part (version, measure, weight, worst, best)
-    SELECT v_version, p.key, (p.value ->> 'weight')::double precision, (p.value ->> 'worst')::double precision, (p.value ->> 'best')::double precision
+    INSERT INTO cx.overall_rating_part (version, measure, unit, weight, worst, best)
+    SELECT v_version, p.key, p.value ->> 'unit', (p.value ->> 'weight')::double precision, (p.value ->> 'worst')::double precision, (p.value ->> 'best')::double precision
     FROM jsonb_each(parts) AS p;
     RETURN v_version;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.set_overall_rating(jsonb, text, double precision) IS
-'Sets what the overall rating is made of, from now on: {"measure": {"weight": above zero, "worst": value that gives 0 points, "best": value that gives 100}, ...}, with measures of the scorecard; best below worst where less is better. min_weight: share of the weight (above 0, at most 1) whose parts must be there for a rating. Returns the number of the version; earlier ones stay and go on rating their time. Errors: no object, a field that is missing, unknown or no finite number, a weight that is not above zero, worst the same as best, no reason, min_weight out of range (22023), an unknown measure (42704).';
+'Sets what the overall rating is made of, from now on: {"measure": {"weight": above zero, "worst": value that gives 0 points, "best": value that gives 100}, ...}, with measures of the scorecard; best below worst where less is better; "unit": "EUR" beside them for a measure that comes in several units, which is missing without. min_weight: share of the weight (above 0, at most 1) whose parts must be there for a rating. Returns the number of the version; earlier ones stay and go on rating their time. Errors: no object, a field that is missing, unknown or no finite number, a weight that is not above zero, worst the same as best, no reason, min_weight out of range (22023), an unknown measure (42704).';
 
 CREATE FUNCTION cxm.rating_number(measure text, part jsonb, field text) RETURNS double precision
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF jsonb_typeof(part) IS DISTINCT FROM 'object' OR part - '{weight,worst,best}'::text[] <> '{}' OR jsonb_typeof(part -> field) IS DISTINCT FROM 'number' THEN
+    IF jsonb_typeof(part) IS DISTINCT FROM 'object' OR part - '{weight,worst,best,unit}'::text[] <> '{}'
+       OR jsonb_typeof(part -> field) IS DISTINCT FROM 'number' OR jsonb_typeof(coalesce(part -> 'unit', '""')) <> 'string' THEN
         RAISE invalid_parameter_value USING
-            MESSAGE = format('part "%s" of the overall rating must be {"weight": ..., "worst": ..., "best": ...}, not %s', left(measure, 100), coalesce(left(part::text, 100), 'NULL'));
+            MESSAGE = format('part "%s" of the overall rating must be {"weight": ..., "worst": ..., "best": ...}, not %s', left(measure, 100), coalesce(left(part::text, 100), 'NULL')),
+            HINT = 'The three are numbers; "unit", a text, is for a measure that comes in several, such as money in several currencies.';
     ELSIF abs((part ->> field)::numeric) > 1e100 THEN
         RAISE invalid_parameter_value USING
             MESSAGE = format('%s of "%s" is out of range', field, left(measure, 100)),
@@ -107,7 +110,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.rating_number(text, jsonb, text) IS
-'A field of a part of the overall rating, of which there must be weight, worst and best and nothing else, each a number; error 22023 otherwise.';
+'A number of a part of the overall rating, which has weight, worst and best, numbers, and may have unit, a text, and nothing else; error 22023 otherwise.';
 
 CREATE FUNCTION cxm.overall_rating_parts(
     bucket text DEFAULT 'month',
@@ -165,13 +168,14 @@ BEGIN
                                        CASE WHEN v.set_at < q.ends_at THEN -v.version ELSE v.version END LIMIT 1)) AS rating_version
         FROM (SELECT DISTINCT s.period, s.starts_at, s.ends_at, s.complete, s.key FROM scored AS s) AS q
     ), pointed AS (
-        SELECT r.*, p.measure, s.unit, s.n, s.value, p.worst, p.best, p.weight,
+        SELECT r.*, p.measure, coalesce(s.unit, p.unit) AS unit, s.n, s.value, p.worst, p.best, p.weight,
                cxm.rating_points(s.value, p.worst, p.best) AS points,
                cxm.rating_points(CASE WHEN p.best > p.worst THEN s.lower ELSE s.upper END, p.worst, p.best) AS points_lower,
                cxm.rating_points(CASE WHEN p.best > p.worst THEN s.upper ELSE s.lower END, p.worst, p.best) AS points_upper
         FROM rated AS r
         JOIN cx.overall_rating_part AS p ON p.version = r.rating_version
-        LEFT JOIN scored AS s ON s.period = r.period AND s.key IS NOT DISTINCT FROM r.key AND s.measure = p.measure
+        LEFT JOIN (SELECT c.*, count(*) OVER (PARTITION BY c.period, c.key, c.measure) AS units FROM scored AS c) AS s
+               ON s.period = r.period AND s.key IS NOT DISTINCT FROM r.key AND s.measure = p.measure AND (s.unit = p.unit OR (p.unit IS NULL AND s.units = 1))
     ), shared AS (
         SELECT p.*, CASE WHEN p.points IS NOT NULL
                          THEN p.weight / sum(p.weight) FILTER (WHERE p.points IS NOT NULL) OVER (PARTITION BY p.period, p.key) END AS share

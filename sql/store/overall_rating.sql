@@ -22,6 +22,7 @@ COMMENT ON COLUMN cx.overall_rating_version.set_by IS 'Session user that set it.
 CREATE TABLE cx.overall_rating_part (
     version         integer     NOT NULL,
     measure         text        NOT NULL COLLATE "C",
+    unit            text,
     weight          double precision NOT NULL,
     worst           double precision NOT NULL,
     best            double precision NOT NULL,
@@ -34,6 +35,7 @@ CREATE TABLE cx.overall_rating_part (
 COMMENT ON TABLE cx.overall_rating_part IS 'What each version of the overall rating is made of.';
 COMMENT ON COLUMN cx.overall_rating_part.version IS 'The version (cx.overall_rating_version).';
 COMMENT ON COLUMN cx.overall_rating_part.measure IS 'Measure of the scorecard, such as nps or churn_rate.';
+COMMENT ON COLUMN cx.overall_rating_part.unit IS 'Unit of the measure that counts, such as EUR; NULL = the only one that it comes in, and where it comes in several the part is missing.';
 COMMENT ON COLUMN cx.overall_rating_part.weight IS 'How much it counts, beside the other parts; any finite number above zero.';
 COMMENT ON COLUMN cx.overall_rating_part.worst IS 'Value that gives 0 points, in the unit of the measure.';
 COMMENT ON COLUMN cx.overall_rating_part.best IS 'Value that gives 100 points; below worst where less is better.';

@@ -35,6 +35,9 @@ BEGIN
     FROM unnest(weights, points) AS p(weight, points);
     weight_present := coalesce(weight_present, 0);
 
+    IF v_present IS NULL THEN
+        RETURN;
+    END IF;
     -- a part without an interval may be anything from 0 to 100
     SELECT s.rating, greatest(s.rating - s.below, 0), least(s.rating + s.above, 100)
     INTO rating, rating_lower, rating_upper

@@ -1,11 +1,11 @@
 -- One figure for how customers are treated, and what it is made of.
 
 CREATE OR REPLACE VIEW cx.overall_rating AS
-SELECT b.bucket, coalesce(d.dimension, 'all') AS dimension, r.key, r.period, r.starts_at, r.ends_at, r.complete, r.rating_version, r.rating, r.lower, r.upper,
+SELECT b.bucket, d.dimension, r.key, r.period, r.starts_at, r.ends_at, r.complete, r.rating_version, r.rating, r.lower, r.upper,
        r.weight_present, r.parts, r.missing, r.previous, r.change, r.change_lower, r.change_upper, r.significant
 FROM (VALUES ('week'), ('month'), ('quarter')) AS b(bucket)
-CROSS JOIN (VALUES (NULL), ('touchpoint'), ('location'), ('product'), ('employee')) AS d(dimension)
-CROSS JOIN LATERAL cxm.overall_rating(b.bucket, d.dimension) AS r;
+CROSS JOIN (VALUES ('all'), ('touchpoint'), ('location'), ('product'), ('employee')) AS d(dimension)
+CROSS JOIN LATERAL cxm.overall_rating(b.bucket, nullif(d.dimension, 'all')) AS r;
 
 COMMENT ON VIEW cx.overall_rating IS 'The overall rating by period and dimension: a weighted index of measures of cx.scorecard, 0 to 100. Ask for a bucket and a dimension: only what is asked for is computed. cxm.overall_rating() takes a range of time, rolling windows and a version.';
 COMMENT ON COLUMN cx.overall_rating.bucket IS 'Length of the period: week, month or quarter, in the time zone of the store.';
@@ -29,11 +29,11 @@ COMMENT ON COLUMN cx.overall_rating.change_upper IS 'Upper end of that interval.
 COMMENT ON COLUMN cx.overall_rating.significant IS 'Whether that interval excludes 0.';
 
 CREATE OR REPLACE VIEW cx.overall_rating_parts AS
-SELECT b.bucket, coalesce(d.dimension, 'all') AS dimension, p.key, p.period, p.starts_at, p.ends_at, p.complete, p.rating_version, p.measure, p.unit, p.n,
+SELECT b.bucket, d.dimension, p.key, p.period, p.starts_at, p.ends_at, p.complete, p.rating_version, p.measure, p.unit, p.n,
        p.value, p.worst, p.best, p.points, p.points_lower, p.points_upper, p.weight, p.share, p.contribution
 FROM (VALUES ('week'), ('month'), ('quarter')) AS b(bucket)
-CROSS JOIN (VALUES (NULL), ('touchpoint'), ('location'), ('product'), ('employee')) AS d(dimension)
-CROSS JOIN LATERAL cxm.overall_rating_parts(b.bucket, d.dimension) AS p;
+CROSS JOIN (VALUES ('all'), ('touchpoint'), ('location'), ('product'), ('employee')) AS d(dimension)
+CROSS JOIN LATERAL cxm.overall_rating_parts(b.bucket, nullif(d.dimension, 'all')) AS p;
 
 COMMENT ON VIEW cx.overall_rating_parts IS 'What each overall rating of cx.overall_rating is made of: a row a part, those that are missing included.';
 COMMENT ON COLUMN cx.overall_rating_parts.bucket IS 'Length of the period: week, month or quarter, in the time zone of the store.';
@@ -45,7 +45,7 @@ COMMENT ON COLUMN cx.overall_rating_parts.ends_at IS 'When it ends, exclusive.';
 COMMENT ON COLUMN cx.overall_rating_parts.complete IS 'Whether it has ended.';
 COMMENT ON COLUMN cx.overall_rating_parts.rating_version IS 'Version of the rating (cx.overall_rating_version).';
 COMMENT ON COLUMN cx.overall_rating_parts.measure IS 'Measure of cx.scorecard.';
-COMMENT ON COLUMN cx.overall_rating_parts.unit IS 'Unit of value, worst and best; NULL where the part is missing.';
+COMMENT ON COLUMN cx.overall_rating_parts.unit IS 'Unit of value, worst and best.';
 COMMENT ON COLUMN cx.overall_rating_parts.n IS 'How many answers, customers and so on the value is of; NULL where the part is missing.';
 COMMENT ON COLUMN cx.overall_rating_parts.value IS 'The measure; NULL where the part is missing.';
 COMMENT ON COLUMN cx.overall_rating_parts.worst IS 'Value that gives 0 points.';

@@ -61,11 +61,11 @@ SELECT results_eq($$SELECT DISTINCT key COLLATE "default", rating IS NULL, weigh
 -- the version that held: all were set in this transaction, after these months had ended, so the first rates them
 SELECT is((SELECT array_agg(DISTINCT rating_version) FROM cxm.overall_rating('month', to_time => '2026-04-01Z')), ARRAY[1], 'a time before all versions is rated by the first');
 INSERT INTO cx.overall_rating_version (version, reason, set_at) VALUES (10, 'long ago', '2026-02-10Z');
-INSERT INTO cx.overall_rating_part VALUES (10, 'nps', 1, 0, 10);
+INSERT INTO cx.overall_rating_part (version, measure, weight, worst, best) VALUES (10, 'nps', 1, 0, 10);
 SELECT results_eq($$SELECT period, rating_version, previous IS NULL FROM cxm.overall_rating('month', to_time => '2026-04-01Z')$$,
                   $$VALUES (date '2026-01-01', 10, true), ('2026-02-01', 10, false), ('2026-03-01', 10, false)$$, 'the first is the one that was set first');
 INSERT INTO cx.overall_rating_version (version, reason, set_at) VALUES (11, 'later', '2026-03-01 00:00Z');
-INSERT INTO cx.overall_rating_part VALUES (11, 'ces', 1, 1, 7);
+INSERT INTO cx.overall_rating_part (version, measure, weight, worst, best) VALUES (11, 'ces', 1, 1, 7);
 SELECT results_eq($$SELECT period, rating_version, previous IS NULL FROM cxm.overall_rating('month', to_time => '2026-04-01Z')$$,
                   $$VALUES (date '2026-01-01', 10, true), ('2026-02-01', 10, false), ('2026-03-01', 11, true)$$, 'what ends when a version is set was rated by the one before; versions are not compared');
 -- rolling
