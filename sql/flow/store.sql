@@ -172,6 +172,7 @@ BEGIN
     PERFORM cxm.wake_notifier();
     PERFORM cxm.add_alert_rule_triggers();
     PERFORM cxm.add_goal_triggers();
+    PERFORM cxm.add_overall_rating_triggers();
     RETURN v_version;
 END
 $$;

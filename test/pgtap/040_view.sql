@@ -13,7 +13,7 @@ SELECT bag_eq(
              ('delivery_outcome'), ('delivery_queue'), ('notifier_status'), ('response_answer'), ('rollup_status'), ('response_wide'), ('survey_distribution'),
              ('survey_dropoff'), ('survey_score'), ('survey_summary'),
              ('review_ask_audit'), ('referral_rate'), ('quota_status'), ('invitation_outcome'), ('non_response'), ('referral_pair'), ('enps'), ('experience_by_location'), ('review_by_site'), ('review'),
-             ('goal_status'), ('benchmark_gap'), ('accountability')$$,
+             ('goal_status'), ('benchmark_gap'), ('accountability'), ('overall_rating'), ('overall_rating_parts')$$,
     'the views of the store');
 
 SELECT is_empty(
