@@ -189,8 +189,9 @@ BEGIN
         ) AS d
         GROUP BY d.customer, d.id, d.number
     ), mark AS (
-        -- a customer counts in the windows that a period with the mark lies in: from that period on, until the next one takes over or the window has passed
-        SELECT m.measure, m.id, m.customer, m.is_trial, m.number AS begins, least(m.number + rolling, lead(m.number) OVER (PARTITION BY m.measure, m.is_trial, m.id, m.customer ORDER BY m.number)) AS ends
+        -- a customer counts in the windows that a period with the mark lies in: from the first of a run of such windows to the end of the last
+        SELECT m.measure, m.id, m.customer, m.is_trial, m.number AS begins, m.number + rolling AS ends,
+               lag(m.number) OVER own + rolling >= m.number IS NOT TRUE AS is_first, lead(m.number) OVER own <= m.number + rolling IS NOT TRUE AS is_last
         FROM (
             SELECT v.measure, v.is_trial, d.id, d.customer, d.number
             FROM done AS d
@@ -204,26 +205,27 @@ BEGIN
             FROM cxm.referral_links() AS l
             WHERE 'referral_rate' = ANY (measures) AND isfinite(l.referred_at) AND l.referred_at < read_to
         ) AS m
+        WINDOW own AS (PARTITION BY m.customer, m.measure, m.is_trial, m.id ORDER BY m.number)
     ), retained AS (
-        SELECT r.id, r.number, r.before, r.stayed - lag(r.stayed, 1, 0::bigint) OVER (PARTITION BY r.id, r.customer ORDER BY r.number) AS stayed
+        SELECT r.id, r.number, r.before, r.stayed - lag(r.stayed, 1, 0::bigint) OVER (PARTITION BY r.customer, r.id ORDER BY r.number) AS stayed
         FROM (
             -- who bought in this window, and who in the one before, step by step
             SELECT s.id, s.customer, s.number, sum(s.before) AS before,
                    least(sum(sum(s.now)) OVER so_far, sum(sum(s.before)) OVER so_far)::bigint AS stayed
             FROM mark AS m
-            CROSS JOIN LATERAL (VALUES (m.begins, 1, 0), (m.ends, -1, 0), (m.begins + rolling, 0, 1), (m.ends + rolling, 0, -1)) AS v (number, now, before)
+            CROSS JOIN LATERAL (VALUES (m.begins, 1, 0, m.is_first), (m.ends, -1, 0, m.is_last), (m.begins + rolling, 0, 1, m.is_first), (m.ends + rolling, 0, -1, m.is_last)) AS v (number, now, before, counts)
             CROSS JOIN LATERAL (SELECT m.id, m.customer, v.number, v.now, v.before) AS s
-            WHERE m.measure = 'retention_rate'
+            WHERE m.measure = 'retention_rate' AND v.counts
             GROUP BY s.id, s.customer, s.number
-            WINDOW so_far AS (PARTITION BY s.id, s.customer ORDER BY s.number)
+            WINDOW so_far AS (PARTITION BY s.customer, s.id ORDER BY s.number)
         ) AS r
     ), step AS (
         SELECT t.measure, t.id, t.number, sum(t.trials) AS trials, sum(t.successes) AS successes
         FROM (
             SELECT m.measure, m.id, v.number, CASE WHEN m.is_trial THEN v.count ELSE 0 END AS trials, CASE WHEN m.is_trial THEN 0 ELSE v.count END AS successes
             FROM mark AS m
-            CROSS JOIN LATERAL (VALUES (m.begins, 1), (m.ends, -1)) AS v (number, count)
-            WHERE m.measure <> 'retention_rate'
+            CROSS JOIN LATERAL (VALUES (m.begins, 1, m.is_first), (m.ends, -1, m.is_last)) AS v (number, count, counts)
+            WHERE m.measure <> 'retention_rate' AND v.counts
             UNION ALL
             SELECT 'retention_rate', r.id, r.number, r.before, r.stayed FROM retained AS r
             UNION ALL

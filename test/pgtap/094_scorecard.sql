@@ -162,9 +162,9 @@ $$;
 
 CREATE TEMPORARY TABLE combination (no integer, b text, d text, rolling integer, zone text, ws integer, until timestamptz);
 INSERT INTO combination VALUES
-    (1, 'month', NULL, 1, 'Europe/Berlin', 1, '2025-07-20 13:00+00'), (2, 'month', NULL, 3, 'America/New_York', 1, '2025-08-10'), (3, 'quarter', NULL, 2, 'Asia/Kolkata', 1, '2025-07-01'),
-    (4, 'week', NULL, 4, 'Europe/Berlin', 7, '2025-01-15 10:00+00'), (5, 'month', 'location', 1, 'Europe/Berlin', 1, '2025-04-15'), (6, 'month', 'product', 2, 'Asia/Kolkata', 3, '2025-05-15'),
-    (7, 'quarter', 'touchpoint', 1, 'America/New_York', 1, '2025-08-02'), (8, 'quarter', 'employee', 1, 'Europe/Berlin', 1, '2025-08-02'), (9, 'day', NULL, 7, 'Europe/Berlin', 1, '2025-03-12');
+    (1, 'month', NULL, 1, 'Europe/Berlin', 1, '2025-07-20 13:00+00'), (2, 'month', NULL, 3, 'America/New_York', 1, '2025-05-10'), (3, 'quarter', NULL, 2, 'Asia/Kolkata', 1, '2025-07-01'),
+    (4, 'week', NULL, 4, 'Europe/Berlin', 7, '2024-12-05 10:00+00'), (5, 'month', 'location', 1, 'Europe/Berlin', 1, '2025-02-15'), (6, 'month', 'product', 2, 'Asia/Kolkata', 3, '2025-02-15'),
+    (7, 'quarter', 'touchpoint', 1, 'America/New_York', 1, '2025-08-02'), (8, 'quarter', 'employee', 1, 'Europe/Berlin', 1, '2025-08-02'), (9, 'day', NULL, 7, 'Europe/Berlin', 1, '2025-03-08');
 CREATE TEMPORARY TABLE expected AS SELECT c.no, r.* FROM combination AS c CROSS JOIN LATERAL pg_temp.restated(c.b, c.d, c.rolling, c.zone, c.ws, c.until) AS r;
 CREATE TEMPORARY TABLE found AS SELECT c.no, r.* FROM combination AS c CROSS JOIN LATERAL pg_temp.shown(c.b, c.d, c.rolling, c.zone, c.ws, c.until) AS r;
 SELECT is((SELECT count(*) FROM ((SELECT * FROM found AS f WHERE f.no = c.no EXCEPT ALL SELECT * FROM expected AS e WHERE e.no = c.no) UNION ALL (SELECT * FROM expected AS e WHERE e.no = c.no EXCEPT ALL SELECT * FROM found AS f WHERE f.no = c.no)) AS x), 0::bigint,
@@ -174,7 +174,7 @@ SELECT set_eq($$SELECT DISTINCT f.measure FROM found AS f WHERE f.no = 1$$, $$SE
 SELECT set_eq(format($$SELECT DISTINCT f.measure FROM found AS f JOIN combination AS c USING (no) WHERE c.d = %L$$, d),
               format($$SELECT m.metric FROM cx.metric AS m UNION SELECT k.measure FROM cxm.scorecard_measures() AS k WHERE %L = ANY (k.dimensions)$$, d), 'by ' || d || ' those that have a meaning')
 FROM unnest('{touchpoint,location,product,employee}'::text[]) AS d;
-SELECT cmp_ok((SELECT count(*)::integer FROM found AS f WHERE f.previous IS NOT NULL), '>', 500, 'most of them with something before');
+SELECT cmp_ok((SELECT count(*)::integer FROM found AS f WHERE f.previous IS NOT NULL), '>', 400, 'most of them with something before');
 
 -- a part of the time, and of the measures, is that part of all
 CREATE TEMPORARY TABLE whole AS SELECT s.* FROM cxm.scorecard('month', NULL, NULL, '2025-07-20', 3) AS s;
