@@ -360,6 +360,7 @@ cxm_drivers_fit(PG_FUNCTION_ARGS)
 	if (status == FIT_OK)
 	{
 		double		df;
+		double		n;
 		int			collinear = 0;
 
 		measure(problem, METHOD_BETA);
@@ -367,7 +368,8 @@ cxm_drivers_fit(PG_FUNCTION_ARGS)
 		for (int i = 0; i < problem->p; i++)
 			collinear += isnan(problem->answer[i]);
 		values[1] = Float8GetDatum(problem->r2);
-		values[2] = Float8GetDatum(1 - (1 - problem->r2) * (cxm_comoments_effective_n(c, problem->variable, problem->p) - 1) / df);
+		n = cxm_comoments_effective_n(c, problem->variable, problem->p);
+		values[2] = Float8GetDatum(1 - (1 - problem->r2) * (n - 1) / df);
 		values[3] = Float8GetDatum(df);
 		values[4] = Int32GetDatum(problem->drivers - problem->p);
 		values[5] = Int32GetDatum(collinear);
