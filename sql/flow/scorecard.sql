@@ -62,6 +62,8 @@ ROWS 1000
 SET search_path = pg_catalog, pg_temp
 -- what to read depends on the arguments, and compiling it takes longer than most of it runs
 SET plan_cache_mode = force_custom_plan
+-- the planner takes few records for many, and compiling would take longer than the rest
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -142,6 +144,8 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
+-- the planner takes few records for many, and compiling would take longer than the rest
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -307,6 +311,8 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
+-- the planner takes few records for many, and compiling would take longer than the rest
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -380,6 +386,8 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
+-- the planner takes few records for many, and compiling would take longer than the rest
+SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -477,6 +485,8 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
+-- the planner takes few records for many, and compiling would take longer than the rest
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -574,6 +584,8 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
+-- the planner takes few records for many, and compiling would take longer than the rest
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
