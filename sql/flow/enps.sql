@@ -176,7 +176,7 @@ BEGIN
                    (SELECT cxm.rollup(a.ratings) FROM inside AS i JOIN answer AS a ON a.group_id = i.group_id WHERE i.outer_id = g.group_id)
             FROM cx.employee_group AS g
         ), suppressed AS (
-            SELECT cxm.suppress_groups(array_agg(coalesce(cxm.count(c.ratings), 0) ORDER BY c.place),
+            SELECT cxm.suppress_groups(array_agg(coalesce(nullif(cxm.counts(c.ratings), '{}'), array_fill(0::bigint, ARRAY[v_question.hi - v_question.lo + 1])) ORDER BY c.place),
                                        array_agg(CASE WHEN c.group_id IS NULL THEN 0 ELSE coalesce(p.place, 1) END::integer ORDER BY c.place), v_wave.min_group) AS suppressions
             FROM counted AS c LEFT JOIN counted AS p ON p.group_id = c.parent_id
         )
@@ -196,4 +196,4 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.publish_employee_wave(text) IS
-'Ends a wave: writes what its answers come to for everybody and each group to cx.employee_result, hides groups of fewer than min_group answers and as many others as it takes that none can be told by subtraction (cxm.suppress_groups), and deletes the answers and tickets. Returns the number of rows that are shown. It cannot be undone, and a wave is published once, so there are no two states to compare. Error P0002: no such wave, or it is published.';
+'Ends a wave: writes what its answers come to for everybody and each group to cx.employee_result, hides groups of fewer than min_group answers, or whose answers are all the same, and as many others as it takes that none can be told by subtraction (cxm.suppress_groups), and deletes the answers and tickets. Returns the number of rows that are shown. It cannot be undone, and a wave is published once, so there are no two states to compare. Error P0002: no such wave, or it is published.';
