@@ -377,6 +377,14 @@ open_index(Oid relid)
 	return index;
 }
 
+static void
+begin_scan(Relation relation, const ScanKeyData *keys, int n, CxmLookup *lookup)
+{
+	lookup->slot = table_slot_create(relation, NULL);
+	lookup->scan = begin_index_scan(relation, lookup->index, GetActiveSnapshot(), n);
+	index_rescan(lookup->scan, unconstify(ScanKeyData *, keys), n, NULL, 0);
+}
+
 /* Look up the rows whose first columns of a key have these values */
 void
 cxm_begin_lookup(const CxmTable *table, Relation relation, int key, const Datum *values, int n, CxmLookup *lookup)
@@ -392,9 +400,18 @@ cxm_begin_lookup(const CxmTable *table, Relation relation, int key, const Datum 
 							   lookup->index->rd_indcollation[i],
 							   type == TEXTOID ? F_TEXTEQ : type == INT4OID ? F_INT4EQ : F_INT8EQ, values[i]);
 	}
-	lookup->slot = table_slot_create(relation, NULL);
-	lookup->scan = begin_index_scan(relation, lookup->index, GetActiveSnapshot(), n);
-	index_rescan(lookup->scan, keys, n, NULL, 0);
+	begin_scan(relation, keys, n, lookup);
+}
+
+/* Look up the rows whose first column of a key, a bigint, is at least that, ascending */
+void
+cxm_begin_lookup_from(const CxmTable *table, Relation relation, int key, int64 from, CxmLookup *lookup)
+{
+	ScanKeyData bound;
+
+	lookup->index = open_index(table->index_of[key]);
+	ScanKeyEntryInitialize(&bound, 0, 1, BTGreaterEqualStrategyNumber, InvalidOid, InvalidOid, F_INT8GE, Int64GetDatum(from));
+	begin_scan(relation, &bound, 1, lookup);
 }
 
 /* The next of them, in lookup->slot */
@@ -527,6 +544,20 @@ cxm_insert_row(Relation relation, CxmNewRow *row, int key, ItemPointer ctid)
 	ExecDropSingleTupleTableSlot(slot);
 	close_indexes(table);
 	return is_inserted;
+}
+
+/* Lock the version of a row that was read, without waiting: false when there is a later one, or somebody else has it locked */
+bool
+cxm_lock_row(Relation relation, TupleTableSlot *slot)
+{
+	ItemPointerData ctid = slot->tts_tid;
+	TM_FailureData failure;
+	bool		is_locked = table_tuple_lock(relation, &ctid, GetActiveSnapshot(), slot, GetCurrentCommandId(false),
+											 LockTupleNoKeyExclusive, LockWaitSkip, 0, &failure) == TM_Ok;
+
+	if (is_locked)
+		slot_getallattrs(slot);
+	return is_locked;
 }
 
 /* Change the version of a row that was read; false when there is a later one */
