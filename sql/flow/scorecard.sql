@@ -144,7 +144,6 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
--- the planner takes few records for many, and compiling would take longer than the rest
 SET jit = off
 AS $$
 #variable_conflict use_column
@@ -311,7 +310,6 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
--- the planner takes few records for many, and compiling would take longer than the rest
 SET jit = off
 AS $$
 #variable_conflict use_column
@@ -386,7 +384,6 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
--- the planner takes few records for many, and compiling would take longer than the rest
 SET jit = off
 AS $$
 #variable_conflict use_column
@@ -485,7 +482,6 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
--- the planner takes few records for many, and compiling would take longer than the rest
 SET jit = off
 AS $$
 #variable_conflict use_column
@@ -584,7 +580,6 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
--- the planner takes few records for many, and compiling would take longer than the rest
 SET jit = off
 AS $$
 #variable_conflict use_column
