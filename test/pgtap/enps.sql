@@ -142,5 +142,14 @@ END $$;
 SELECT is_empty('SELECT seed, min_group, fewest FROM attack WHERE fewest > 0 AND fewest < min_group', 'whatever is added up and subtracted, it is about enough people, of more than one opinion');
 SELECT ok((SELECT count(*) FROM attack WHERE fewest > 0) > 5, 'and most companies show something');
 
+-- a company with thousands of teams
+SELECT count(cxm.add_employee_group('region ' || i)) FROM generate_series(1, 10) AS i;
+SELECT count(cxm.add_employee_group('team ' || i, 'region ' || 1 + i % 10)) FROM generate_series(1, 3000) AS i;
+SELECT cxm.open_employee_wave('large', '[{"question": "enps", "family": "nps", "text": "?"}]', '2026-05-01', '2026-05-31') > 0 AS opened;
+INSERT INTO cx.employee_answer (wave_id, group_id, question, score)
+SELECT w.wave_id, g.group_id, 'enps', (n * 7 + g.group_id) % 11 FROM cx.employee_wave AS w, cx.employee_group AS g, generate_series(1, 6) AS n WHERE w.key = 'large' AND g.key LIKE 'team %';
+SELECT is(cxm.publish_employee_wave('large'), (SELECT count(*) + 1 FROM cx.employee_group), 'all of them have six answers, and are shown');
+SELECT is((SELECT sum(answers) FROM cx.enps WHERE wave = 'large' AND employee_group LIKE 'region %'), 18000::numeric, 'with all answers in their regions');
+
 SELECT * FROM finish();
 ROLLBACK;
