@@ -700,7 +700,7 @@ BEGIN
             ORDER BY (h.changed_at < f.ends_at) DESC, CASE WHEN h.changed_at < f.ends_at THEN -h.version ELSE h.version END
             LIMIT 1
         ) AS v ON true
-        WHERE o.metric = f.measure
+        WHERE coalesce(o.metric, o.measure) = f.measure AND (o.measure IS NULL OR o.measure NOT IN ('clv', 'acquisition_cost') OR o.currency IS NOT DISTINCT FROM f.unit)
           AND o.touchpoint_id IS NOT DISTINCT FROM CASE dimension WHEN 'touchpoint' THEN f.id END
           AND o.location_id IS NOT DISTINCT FROM CASE dimension WHEN 'location' THEN f.id END
           AND o.product_id IS NOT DISTINCT FROM CASE dimension WHEN 'product' THEN f.id END
@@ -712,7 +712,7 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT o.value, o.source, o.as_of
         FROM cx.benchmark AS o
-        WHERE o.metric = f.measure
+        WHERE coalesce(o.metric, o.measure) = f.measure AND (o.measure IS NULL OR o.measure NOT IN ('clv', 'acquisition_cost') OR o.currency IS NOT DISTINCT FROM f.unit)
           AND o.touchpoint_id IS NOT DISTINCT FROM CASE dimension WHEN 'touchpoint' THEN f.id END
           AND o.location_id IS NOT DISTINCT FROM CASE dimension WHEN 'location' THEN f.id END
           AND o.product_id IS NOT DISTINCT FROM CASE dimension WHEN 'product' THEN f.id END

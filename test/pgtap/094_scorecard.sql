@@ -1,6 +1,6 @@
 -- The scorecard against plain restatements, over random records, periods, zones, dimensions and windows
 BEGIN;
-SELECT plan(59);
+SELECT plan(83);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 -- what workers read is not counted
@@ -240,6 +240,10 @@ SELECT bag_eq($$SELECT * FROM pg_temp.shown('month', NULL, 1, 'Europe/Berlin', 1
 SELECT set_eq($$SELECT DISTINCT x.measure FROM (SELECT * FROM apart EXCEPT SELECT * FROM pg_temp.shown('month', NULL, 1, 'Europe/Berlin', 1, '2025-07-20')) AS x$$,
               $$VALUES ('retention_rate'), ('churn_rate'), ('repeat_purchase_rate'), ('referral_rate'), ('review_rate'), ('complaint_rate'), ('clv'), ('acquisition_cost')$$, 'which are others, where people count');
 DO $$ BEGIN PERFORM cxm.unmerge(array_agg(l.link_id), 'test') FROM cx.link AS l WHERE l.link_id > (SELECT max(k.link_id) - 5 FROM cx.link AS k); END $$;
+TRUNCATE rec;
+INSERT INTO rec TABLE record_of;
+TRUNCATE pair;
+INSERT INTO pair SELECT q.referrer_id, q.referred_at FROM cx.referral_pair AS q;
 SELECT bag_eq($$SELECT * FROM pg_temp.shown('month', NULL, 1, 'Europe/Berlin', 1, '2025-07-20')$$, $$SELECT * FROM apart$$, 'after unmerges: as before');
 
 ---- goals and benchmarks beside the measures
@@ -258,6 +262,59 @@ SELECT results_eq($$SELECT DISTINCT s.key, s.goal, s.goal_met = (s.value <= 3) F
 UPDATE cx.goal SET target = 12, changed_at = '2025-02-10' WHERE name = 'nps 2025';
 UPDATE cx.goal_version SET changed_at = CASE version WHEN 1 THEN timestamptz '2024-12-01' ELSE '2025-02-10' END WHERE goal_id = (SELECT g.goal_id FROM cx.goal AS g WHERE g.name = 'nps 2025');
 SELECT results_eq($$SELECT s.target FROM cxm.scorecard('month', from_time => '2025-01-01', to_time => '2025-04-01 00:00+02', measures => '{nps}') AS s ORDER BY s.period$$, $$VALUES (10::double precision), (12), (12)$$, 'the version at the end of the period');
+
+---- goals and benchmarks of counted measures
+
+SELECT cxm.set_goal('retention', 'ann', 'retention_rate', 60, '2025-07-31', '2024-11-05', 'location', 'location 1', baseline => 20, period => 'month') IS NOT NULL AS goal \gset
+SELECT cxm.set_goal('churn', 'ann', 'churn_rate', 75, '2025-07-31', '2024-11-05', direction => 'at_most') IS NOT NULL AS goal \gset
+SELECT cxm.set_goal('clv', 'bob', 'clv', 250, '2025-09-30', '2025-01-01', period => 'month', currency => 'USD') IS NOT NULL AS goal \gset
+SELECT cxm.set_goal('waits', 'cid', 'first_response', 9, '2025-06-15', '2025-01-01', direction => 'at_most', period => 'month') IS NOT NULL AS goal \gset
+CREATE FUNCTION pg_temp.status(g text, at timestamptz) RETURNS TABLE (status text, starts_at timestamptz, ends_at timestamptz, n bigint, value double precision, lower double precision, upper double precision, progress double precision, periods integer, projected double precision)
+LANGUAGE sql AS $$
+    WITH goal AS (
+        SELECT o.*, k.unit, (o.starts_on::timestamp AT TIME ZONE 'Europe/Berlin') AS first_at, ((o.due_on + 1)::timestamp AT TIME ZONE 'Europe/Berlin') AS due_at, CASE o.direction WHEN 'at_least' THEN 1 ELSE -1 END AS sign,
+               CASE WHEN o.location_id IS NOT NULL THEN 'location' END AS d, (SELECT l.key FROM cx.location AS l WHERE l.location_id = o.location_id) AS key
+        FROM cx.goal AS o JOIN cxm.scorecard_measures() AS k ON k.measure = o.measure WHERE o.name = g
+    ), period AS (
+        SELECT s.*, row_number() OVER (ORDER BY s.starts_at DESC) AS back
+        FROM goal AS o CROSS JOIN LATERAL cxm.scorecard(o.period, o.d, measures => ARRAY[o.measure]) AS s
+        WHERE s.starts_at >= o.first_at AND s.ends_at <= least(at, o.due_at) AND s.value IS NOT NULL AND s.key IS NOT DISTINCT FROM o.key AND s.unit = coalesce(o.currency, o.unit)
+    ), precise AS (
+        SELECT sum(p.n * p.n * ((p.upper - p.lower) / 2 / 1.959963984540054) ^ 2) / sum(p.n) FILTER (WHERE p.upper > p.lower) AS v FROM period AS p
+    ), line AS (
+        SELECT count(*)::integer AS periods, (cxm.project(array_agg(extract(epoch FROM p.starts_at + (p.ends_at - p.starts_at) / 2 - o.first_at)::double precision / 604800 ORDER BY p.back), array_agg(p.value ORDER BY p.back),
+                             array_agg(p.n / q.v ORDER BY p.back), extract(epoch FROM o.due_at + ((o.due_at AT TIME ZONE 'Europe/Berlin' - ('1 ' || o.period)::interval) AT TIME ZONE 'Europe/Berlin' - o.due_at) / 2 - o.first_at)::double precision / 604800)).*
+        FROM goal AS o, period AS p, precise AS q GROUP BY o.due_at, o.period, o.first_at
+    )
+    SELECT CASE WHEN at >= o.due_at THEN CASE WHEN o.sign * p.value >= o.sign * o.target THEN 'reached' ELSE 'missed' END
+                WHEN l.periods < 3 THEN 'too early'
+                WHEN o.sign * CASE o.sign WHEN 1 THEN p.lower ELSE p.upper END >= o.sign * o.target THEN 'reached'
+                WHEN o.sign * l.value >= o.sign * o.target THEN 'on track' WHEN o.sign * CASE o.sign WHEN 1 THEN l.upper ELSE l.lower END >= o.sign * o.target THEN 'at risk' ELSE 'off track' END,
+           p.starts_at, p.ends_at, p.n, p.value, p.lower, p.upper, 100 * (p.value - o.baseline) / (o.target - o.baseline), l.periods,
+           CASE WHEN at < o.due_at AND l.periods >= 3 THEN greatest(CASE o.unit WHEN 'percent' THEN least(l.value, 100) ELSE l.value END, 0) END
+    FROM goal AS o, period AS p, line AS l WHERE p.back = 1
+$$;
+SELECT is_empty(format($$SELECT s.*, t.* FROM cxm.goal_status(%1$L, %2$L) AS s FULL JOIN pg_temp.status(%1$L, %2$L) AS t ON true
+                WHERE (s.status, s.starts_at, s.ends_at, s.n, s.periods) IS DISTINCT FROM (t.status, t.starts_at, t.ends_at, t.n, t.periods)
+                   OR NOT (pg_temp.near(s.value, t.value) AND pg_temp.near(s.lower, t.lower) AND pg_temp.near(s.upper, t.upper) AND pg_temp.near(s.progress, t.progress) AND abs(coalesce(s.projected, -1) - coalesce(t.projected, -1)) < 1e-6)$$, g, at), format('goal %s at %s', g, at))
+FROM unnest('{retention,churn,clv,waits}'::text[]) AS g, unnest('{2025-02-20 13:00+00,2025-05-09 09:00+00,2025-10-05 00:00+00}'::timestamptz[]) AS at;
+SELECT results_eq($$SELECT s.status, s.n, s.value, s.periods FROM cxm.goal_status('clv', '2025-01-20') AS s$$, $$VALUES ('too early', 0::bigint, NULL::double precision, 0)$$, 'no period is over yet');
+SELECT is((SELECT s.metric || ' ' || s.currency FROM cx.goal_status AS s WHERE s.goal = 'clv'), 'clv USD', 'in the view by the name of the measure');
+SELECT results_eq($$SELECT DISTINCT s.unit, s.goal, s.target FROM cxm.scorecard('month', from_time => '2025-03-01', to_time => '2025-05-01', measures => '{clv}') AS s ORDER BY 1$$, $$VALUES ('EUR', NULL, NULL::double precision), ('USD', 'clv', 250), (NULL, NULL, NULL)$$, 'beside the rows in its currency');
+SELECT cxm.set_benchmark('complaint_rate', 12.5, 'Survey A', '2025-01-01', dimension => 'product', key => 'product 2') IS NOT NULL AS benchmark \gset
+SELECT cxm.set_benchmark('clv', 200, 'Survey A', '2025-01-01', currency => 'EUR') IS NOT NULL AS benchmark \gset
+SELECT cxm.set_benchmark('clv', 300, 'Survey A', '2025-01-01', currency => 'USD') IS NOT NULL AS benchmark \gset
+SELECT bag_eq($$SELECT b.measure, g.n, round(g.score::numeric, 8) AS score, round(g.difference::numeric, 8) AS difference FROM cxm.benchmark_gap('2025-04-10 15:00+02', '29 days 15 hours') AS g JOIN cx.benchmark AS b USING (benchmark_id) WHERE b.measure IS NOT NULL$$,
+    $$SELECT b.measure, r.n, round(r.value::numeric, 8) AS score, round((r.value - b.value)::numeric, 8) AS difference FROM cx.benchmark AS b CROSS JOIN LATERAL pg_temp.restate(CASE WHEN b.product_id IS NOT NULL THEN 'product' END, b.product_id, '2025-03-12 00:00+01', '2025-04-11 00:00+02', '2025-02-10', '2025-04-10 15:00+02') AS r
+      WHERE r.measure = b.measure AND r.unit = coalesce(b.currency, r.unit)$$, 'benchmarks of counted measures: the last thirty days');
+SELECT throws_ok($$SELECT cxm.set_goal('x', 'ann', 'response_rate', 10, '2026-01-01', dimension => 'location', key => 'location 1')$$, '22023', 'measure "response_rate" has no meaning by location', 'a dimension that it does not have');
+SELECT throws_ok($$SELECT cxm.set_goal('x', 'ann', 'response_rate', 101, '2026-01-01')$$, '22003', 'target 101 is no value of measure "response_rate"', 'more than all');
+SELECT throws_ok($$SELECT cxm.set_goal('x', 'ann', 'clv', 'NaN', '2026-01-01')$$, '22003', NULL, 'not a number');
+SELECT throws_ok($$SELECT cxm.set_goal('x', 'ann', 'nps', 10, '2026-01-01', currency => 'EUR')$$, '22023', '"nps" is not in money', 'a currency where there is none');
+SELECT throws_ok($$SELECT cxm.set_goal('x', 'ann', 'clv', 10, '2026-01-01', currency => 'Euro')$$, '22023', 'currency "Euro" is not an ISO 4217 code', 'a currency that is none');
+SELECT throws_ok($$SELECT cxm.set_benchmark('clv', -1, 'x', '2025-01-01')$$, '22003', NULL, 'customers worth less than nothing');
+SELECT throws_ok($$SELECT cxm.change_goal('retention', 'why', 101)$$, '22003', 'target 101 is no value of measure "retention_rate"', 'changed to what cannot be');
+SELECT throws_ok($$SELECT cxm.set_goal('x', 'ann', 'happiness', 10, '2026-01-01')$$, '42704', 'metric "happiness" does not exist', 'what is measured nowhere');
 
 ---- the view, and what is not asked for
 
