@@ -86,6 +86,7 @@ extern void cxm_begin_lookup(const CxmTable *table, Relation relation, int key, 
 extern void cxm_begin_lookup_from(const CxmTable *table, Relation relation, int key, int64 from, CxmLookup *lookup);
 extern bool cxm_next_row(CxmLookup *lookup);
 extern void cxm_end_lookup(CxmLookup *lookup);
+extern void cxm_read_rows(Relation relation, void (*reader) (TupleTableSlot *slot, void *state), void *state);
 extern Datum cxm_column_default(const CxmTable *table, int column, bool *is_null);
 extern bool cxm_insert_row(Relation relation, CxmNewRow *row, int key, ItemPointer ctid);
 extern bool cxm_lock_row(Relation relation, TupleTableSlot *slot);
