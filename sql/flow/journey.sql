@@ -514,6 +514,8 @@ LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 SET work_mem = '64MB'
+-- a table that was empty when it was last looked at would be read once a journey
+SET enable_nestloop = off
 AS $$
 DECLARE
     v_rows bigint;
@@ -548,13 +550,15 @@ BEGIN
         UPDATE cx.journey AS j
         SET journey = b.journey
         FROM built AS b
-        WHERE b.identifier_id = j.identifier_id AND j.journey OPERATOR(cxm.<>) b.journey
+        WHERE b.identifier_id = j.identifier_id AND j.identifier_id > after AND j.identifier_id <= upto
+          AND j.journey OPERATOR(cxm.<>) b.journey
         RETURNING 1
     ), added AS (
         INSERT INTO cx.journey (identifier_id, journey)
         SELECT b.identifier_id, b.journey
         FROM built AS b
-        WHERE NOT EXISTS (SELECT FROM cx.journey AS j WHERE j.identifier_id = b.identifier_id)
+        WHERE NOT EXISTS (SELECT FROM cx.journey AS j
+                          WHERE j.identifier_id = b.identifier_id AND j.identifier_id > after AND j.identifier_id <= upto)
         RETURNING 1
     )
     SELECT (SELECT count(*) FROM removed) + (SELECT count(*) FROM changed) + (SELECT count(*) FROM added) INTO v_rows;
