@@ -1095,6 +1095,24 @@ COMMENT ON FUNCTION cxm.drop_rollup(text) IS
 
 ---- folding
 
+CREATE FUNCTION cxm.check_rollup_partitions(rollup_id integer) RETURNS void
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_rollup record;
+BEGIN
+    SELECT r.name, r.source INTO v_rollup FROM cx.rollup AS r WHERE r.rollup_id = check_rollup_partitions.rollup_id;
+    IF NOT cxm.has_known_partitions(rollup_id, v_rollup.source) THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('rollup "%s" does not count the partitions that table %s has', v_rollup.name, v_rollup.source),
+            HINT = format('SELECT cxm.refresh_rollup(%L) first.', v_rollup.name);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.check_rollup_partitions(integer) IS 'Raises error 55000 when a rollup does not count the partitions that its source has.';
+
 CREATE FUNCTION cxm.fold_rollup_now(rollup_id integer) RETURNS bigint
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -1113,6 +1131,7 @@ BEGIN
         RETURN 0;
     END IF;
     v_layout := cxm.rollup_layout(rollup_id);
+    PERFORM cxm.check_rollup_partitions(rollup_id);
     v_rows := cxm.write_rollup(rollup_id, 'fold', format(
         'WITH gone AS MATERIALIZED (DELETE FROM cx.rollup_%1$s_delta RETURNING *), '
         'met AS MATERIALIZED (SELECT DISTINCT %2$s FROM gone), '
@@ -1122,13 +1141,9 @@ BEGIN
         'FROM (SELECT weight, %2$s, %5$s FROM gone UNION ALL SELECT 1::smallint, %2$s, %5$s FROM old) AS u GROUP BY %2$s HAVING sum(u.n * u.weight) <> 0) '
         'SELECT count(*) FROM gone',
         rollup_id, v_layout.keys, 'b.' || replace(v_layout.keys, ', ', ', b.'), 'g.' || replace(v_layout.keys, ', ', ', g.'), v_layout.columns, v_layout.net));
-    -- looked at after the snapshot was taken: so no change is folded that was made while partitions were not known, and
+    -- again, after the snapshot was taken: so no change is folded that was made while partitions were not known, and
     -- refresh_rollup() finds in the delta table all periods that such changes are in
-    IF NOT cxm.has_known_partitions(rollup_id, v_layout.source) THEN
-        RAISE object_not_in_prerequisite_state USING
-            MESSAGE = format('rollup "%s" does not count the partitions that table %s has', v_layout.name, v_layout.source),
-            HINT = format('SELECT cxm.refresh_rollup(%L) first.', v_layout.name);
-    END IF;
+    PERFORM cxm.check_rollup_partitions(rollup_id);
     UPDATE cx.rollup AS r SET folded_rows = v_rows WHERE r.rollup_id = fold_rollup_now.rollup_id;
     RETURN v_rows;
 END
