@@ -935,19 +935,14 @@ cxm_notifier_worker_main(Datum argument)
 				failures = 0;
 				not_before = 0;
 				note_batch(&batch);
+				todo = batch.is_full || batch.are_left ? Min(batch.next, FROM_NONE - 1) : FROM_NONE;
 				if (batch.is_full)
-				{
-					todo = Min(batch.last, FROM_NONE - 1);
 					continue;
-				}
 				limit = CXM_BATCH_SIZE;
 				if (batch.are_left)
 					not_before = next_attempt(++locked, FIRST_LOCKED_PAUSE_MS, LONGEST_LOCKED_PAUSE_MS);
 				else
-				{
 					locked = 0;
-					todo = FROM_NONE;
-				}
 			}
 		}
 

@@ -625,14 +625,14 @@ beta_fraction(double a, double b, double x)
 }
 
 /* Regularised incomplete beta function */
-static double
-incomplete_beta(double a, double b, double x)
+double
+cxm_incomplete_beta(double a, double b, double x)
 {
 	if (x <= 0 || x >= 1)
 		return x <= 0 ? 0 : 1;
 	/* the fraction converges quickly on one side of the mean only */
 	if (x > (a + 1) / (a + b + 2))
-		return 1 - incomplete_beta(b, a, 1 - x);
+		return 1 - cxm_incomplete_beta(b, a, 1 - x);
 	return exp(a * log(x) + b * log1p(-x) + lgamma(a + b) - lgamma(a) - lgamma(b)) / a *
 		beta_fraction(a, b, x);
 }
@@ -673,13 +673,13 @@ student_two_sided(double confidence, double df)
 		return 1 / tan(M_PI * tails / 2);
 
 	/* Student's quantile lies above the normal one: find a bracket, then Newton's method inside it */
-	for (high = fmax(2 * z, 1); incomplete_beta(df / 2, 0.5, df / (df + high * high)) > tails; high *= 2)
+	for (high = fmax(2 * z, 1); cxm_incomplete_beta(df / 2, 0.5, df / (df + high * high)) > tails; high *= 2)
 		low = high;
 	log_scale = lgamma((df + 1) / 2) - lgamma(df / 2) - log(df * M_PI) / 2;
 	t = (low + high) / 2;
 	for (int i = 0; i < 200; i++)
 	{
-		double		excess = incomplete_beta(df / 2, 0.5, df / (df + t * t)) - tails;
+		double		excess = cxm_incomplete_beta(df / 2, 0.5, df / (df + t * t)) - tails;
 		double		slope = 2 * exp(log_scale - (df + 1) / 2 * log1p(t * t / df));
 		double		next = t + excess / slope;
 

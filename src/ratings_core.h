@@ -158,6 +158,7 @@ extern void nps_test(const RatingsGroups *a, const RatingsGroups *b, double conf
 extern void wilson_interval(int64_t successes, int64_t total, double confidence,
 							double *lower, double *upper);
 
+extern double cxm_incomplete_beta(double a, double b, double x);
 extern double normal_quantile(double p);
 extern double normal_two_sided(double confidence);
 extern double student_two_sided(double confidence, double df);

@@ -31,6 +31,9 @@ RETURN CASE kind
         ['at', 'time'], ['order_id', 'text'], ['product', 'text'], ['quantity', 'number'], ['amount', 'number'],
         ['currency', 'text'], ['identifiers', 'identifiers'], ['touchpoint', 'text'], ['location', 'text'],
         ['employee', 'text'], ['properties', 'object']]
+    WHEN 'spend' THEN ARRAY[
+        ['at', 'time'], ['amount', 'number'], ['currency', 'text'], ['channel', 'text'], ['campaign', 'text'],
+        ['touchpoint', 'text'], ['location', 'text'], ['product', 'text'], ['properties', 'object']]
     WHEN 'traits' THEN ARRAY[
         ['at', 'time'], ['identifiers', 'identifiers'], ['traits', 'object'], ['verified', 'boolean']]
 END;
@@ -90,7 +93,7 @@ DECLARE
 BEGIN
     IF v_fields IS NULL THEN
         PERFORM cxm.mapping_error(format('unknown kind of record %s', coalesce(quote_ident(kind), 'NULL')),
-                                  'Kinds are event, feedback, purchase and traits.');
+                                  'Kinds are event, feedback, purchase, spend and traits.');
     ELSIF mapping IS NULL OR jsonb_typeof(mapping) <> 'object' THEN
         PERFORM cxm.mapping_error('the mapping must be a JSON object', 'Give {"at": "created_at", ...}: fields of the record and the columns that they are read from.');
     END IF;
@@ -129,7 +132,7 @@ BEGIN
 
     v_missing := (SELECT string_agg(r.field, ', ') FROM unnest(CASE kind
                       WHEN 'event' THEN ARRAY['at', 'event'] WHEN 'feedback' THEN ARRAY['at', 'metric']
-                      WHEN 'purchase' THEN ARRAY['at', 'amount'] ELSE ARRAY['identifiers'] END) AS r(field)
+                      WHEN 'purchase' THEN ARRAY['at', 'amount'] WHEN 'spend' THEN ARRAY['at', 'amount'] ELSE ARRAY['identifiers'] END) AS r(field)
                   WHERE NOT mapping ? r.field);
     IF v_missing IS NULL AND kind = 'feedback' AND NOT mapping ?| ARRAY['score', 'comment'] THEN
         v_missing := 'score or comment';
@@ -490,6 +493,7 @@ DECLARE
     v_events cxm.event_input[];
     v_feedback cxm.feedback_input[];
     v_purchases cxm.purchase_input[];
+    v_spend cxm.spend_input[];
     v_traits cxm.traits_input[];
     v_found text[];
     v_gone text[];
@@ -508,6 +512,10 @@ BEGIN
         v_purchases := CASE WHEN given IS NULL THEN cxm.attach_read(v_purchases, kind, query, probe, message_ids)
                             ELSE ARRAY(SELECT g.record::cxm.purchase_input FROM unnest(given) AS g(record)) END;
         v_found := ARRAY(SELECT r.message_id FROM unnest(v_purchases) AS r);
+    WHEN 'spend' THEN
+        v_spend := CASE WHEN given IS NULL THEN cxm.attach_read(v_spend, kind, query, probe, message_ids)
+                        ELSE ARRAY(SELECT g.record::cxm.spend_input FROM unnest(given) AS g(record)) END;
+        v_found := ARRAY(SELECT r.message_id FROM unnest(v_spend) AS r);
     WHEN 'traits' THEN
         v_traits := CASE WHEN given IS NULL THEN cxm.attach_read(v_traits, kind, query, probe, message_ids)
                          ELSE ARRAY(SELECT g.record::cxm.traits_input FROM unnest(given) AS g(record)) END;
@@ -524,6 +532,7 @@ BEGIN
         WHEN 'event' THEN v_result := cxm.store_events(source_id, v_events, upsert => true);
         WHEN 'feedback' THEN v_result := cxm.store_feedback(source_id, v_feedback, upsert => true);
         WHEN 'purchase' THEN v_result := cxm.store_purchases(source_id, v_purchases, upsert => true);
+        WHEN 'spend' THEN v_result := cxm.store_spend(source_id, v_spend, upsert => true);
         WHEN 'traits' THEN v_result := cxm.store_traits(source_id, v_traits, upsert => true);
         END CASE;
     END IF;
@@ -1562,7 +1571,7 @@ END
 $$;
 
 COMMENT ON PROCEDURE cxm.attach(regclass, text, jsonb, text, text[], boolean, boolean, integer, boolean) IS
-'Makes an existing table a source of the store: reads its rows (backfill) and from then on follows every INSERT, UPDATE, DELETE and TRUNCATE in the writer''s own transaction. kind: event, feedback, purchase or traits. mapping: {"field": "column" or {"constant": value}, ...}; identifiers: {"namespace": "column", ...}; properties and traits: {"name": "column", ...} or ["column", ...]; amount also {"multiply": ["column", "column"]}. source: its name in the store, by default that of the table with its schema. key: columns that are NOT NULL and unique together, by default the primary key. backfill_alerts: whether feedback that is read as history raises alerts. batch_size, commit: as in cxm.backfill(). The caller needs SELECT, UPDATE and TRIGGER on the table, and so on its partitions. Errors: wrong_object_type, invalid_parameter_value, undefined_column, datatype_mismatch, insufficient_privilege, duplicate_object when the source is attached already.';
+'Makes an existing table a source of the store: reads its rows (backfill) and from then on follows every INSERT, UPDATE, DELETE and TRUNCATE in the writer''s own transaction. kind: event, feedback, purchase, spend or traits. mapping: {"field": "column" or {"constant": value}, ...}; identifiers: {"namespace": "column", ...}; properties and traits: {"name": "column", ...} or ["column", ...]; amount also {"multiply": ["column", "column"]}. source: its name in the store, by default that of the table with its schema. key: columns that are NOT NULL and unique together, by default the primary key. backfill_alerts: whether feedback that is read as history raises alerts. batch_size, commit: as in cxm.backfill(). The caller needs SELECT, UPDATE and TRIGGER on the table, and so on its partitions. Errors: wrong_object_type, invalid_parameter_value, undefined_column, datatype_mismatch, insufficient_privilege, duplicate_object when the source is attached already.';
 
 CREATE FUNCTION cxm.detach(source text, purge boolean DEFAULT false) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

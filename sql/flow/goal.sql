@@ -34,25 +34,58 @@ AS $$
 DECLARE
     v_low double precision;
     v_high double precision;
+    v_is_metric boolean;
 BEGIN
     SELECT CASE m.family WHEN 'nps' THEN -100 WHEN 'csat' THEN 0 ELSE m.scale_min END,
-           CASE m.family WHEN 'nps' THEN 100 WHEN 'csat' THEN 100 ELSE m.scale_max END
-    INTO v_low, v_high
+           CASE m.family WHEN 'nps' THEN 100 WHEN 'csat' THEN 100 ELSE m.scale_max END, true
+    INTO v_low, v_high, v_is_metric
     FROM cx.metric AS m WHERE m.metric = check_score.metric;
     IF NOT FOUND THEN
+        -- one below infinity
+        SELECT 0, CASE m.unit WHEN 'percent' THEN 100 ELSE 1.7976931348623157e308 END, false INTO v_low, v_high, v_is_metric
+        FROM cxm.scorecard_measures() AS m WHERE m.measure = check_score.metric;
+    END IF;
+    IF v_low IS NULL THEN
         RAISE undefined_object USING
             MESSAGE = format('metric %s does not exist', coalesce('"' || left(metric, 100) || '"', 'NULL')),
-            DETAIL = format('The metrics are %s.', cxm.metric_names());
+            DETAIL = format('The metrics are %s; the other measures are %s.', cxm.metric_names(), (SELECT string_agg(m.measure, ', ' ORDER BY m.measure) FROM cxm.scorecard_measures() AS m));
     ELSIF score NOT BETWEEN v_low AND v_high THEN
         RAISE numeric_value_out_of_range USING
-            MESSAGE = format('%s %s is no score of metric "%s"', what, score, metric),
-            HINT = format('Its scores go from %s to %s.', v_low, v_high);
+            MESSAGE = format(CASE WHEN v_is_metric THEN '%s %s is no score of metric "%s"' ELSE '%s %s is no value of measure "%s"' END, what, score, metric),
+            HINT = CASE WHEN v_high > 1e300 THEN 'Its values are not below 0, and finite.' ELSE format('Its scores go from %s to %s.', v_low, v_high) END;
     END IF;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.check_score(text, text, double precision) IS
-'Nothing, when the score can be one of the metric: -100 to 100 for family nps, 0 to 100 for csat, otherwise on the scale; or is NULL. Errors: an unknown metric (42704), a score that is out of range or NaN (22003); what is the word for it in the message.';
+'Nothing, when the score can be one of the metric: -100 to 100 for family nps, 0 to 100 for csat, otherwise on the scale; of another measure of cx.scorecard: 0 to 100 for percentages, otherwise 0 or more; or is NULL. Errors: an unknown metric (42704), a score that is out of range or NaN (22003); what is the word for it in the message.';
+
+CREATE FUNCTION cxm.check_measure(metric text, dimension text, currency text) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_measure record;
+BEGIN
+    SELECT m.* INTO v_measure FROM cxm.scorecard_measures() AS m WHERE m.measure = metric;
+    IF FOUND AND dimension <> ALL (v_measure.dimensions) THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('measure "%s" has no meaning by %s', metric, dimension),
+            HINT = CASE WHEN v_measure.dimensions = '{}' THEN 'Leave out dimension and key.' ELSE format('It is known by %s.', array_to_string(v_measure.dimensions, ', ')) END;
+    ELSIF currency IS NOT NULL AND (v_measure.measure IS NULL OR v_measure.unit IS NOT NULL) THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('"%s" is not in money', metric),
+            HINT = 'Leave out the currency.';
+    ELSIF currency !~ '^[A-Z]{3}$' THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('currency "%s" is not an ISO 4217 code', left(currency, 100)),
+            HINT = 'Give three capital letters, such as EUR.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.check_measure(text, text, text) IS
+'Nothing, when a metric or measure has a meaning by that dimension (NULL: by none) and in that currency (NULL: not in money, or of records that name none); otherwise an error (22023).';
 
 CREATE FUNCTION cxm.number_goal_version() RETURNS trigger
 LANGUAGE plpgsql
@@ -124,7 +157,8 @@ CREATE FUNCTION cxm.set_goal(
     key text DEFAULT NULL,
     baseline double precision DEFAULT NULL,
     direction text DEFAULT 'at_least',
-    period text DEFAULT 'week'
+    period text DEFAULT 'week',
+    currency text DEFAULT NULL
 ) RETURNS integer
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -132,11 +166,13 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     v_id CONSTANT integer := cxm.dimension_id(dimension, key);
+    v_measure CONSTANT text := (SELECT m.measure FROM cxm.scorecard_measures() AS m WHERE m.measure = metric);
     v_goal integer;
 BEGIN
     PERFORM cxm.store_version();
     PERFORM cxm.check_score('target', metric, target);
     PERFORM cxm.check_score('baseline', metric, baseline);
+    PERFORM cxm.check_measure(metric, dimension, currency);
     starts_on := coalesce(starts_on, (now() AT TIME ZONE (SELECT s.time_zone FROM cx.store AS s))::date);
     IF direction IS NULL OR direction NOT IN ('at_least', 'at_most') THEN
         RAISE invalid_parameter_value USING
@@ -148,8 +184,8 @@ BEGIN
     PERFORM cxm.check_goal_days(starts_on, due_on);
 
     BEGIN
-        INSERT INTO cx.goal (name, owner, metric, touchpoint_id, location_id, product_id, employee_id, direction, target, baseline, period, starts_on, due_on)
-        VALUES (name, owner, metric,
+        INSERT INTO cx.goal (name, owner, metric, measure, currency, touchpoint_id, location_id, product_id, employee_id, direction, target, baseline, period, starts_on, due_on)
+        VALUES (name, owner, CASE WHEN v_measure IS NULL THEN metric END, v_measure, currency,
                 CASE dimension WHEN 'touchpoint' THEN v_id END, CASE dimension WHEN 'location' THEN v_id END,
                 CASE dimension WHEN 'product' THEN v_id END, CASE dimension WHEN 'employee' THEN v_id END,
                 direction, target, baseline, period, starts_on, due_on)
@@ -164,8 +200,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION cxm.set_goal(text, text, text, double precision, date, date, text, text, double precision, text, text) IS
-'Sets a goal: the score of a metric is to be at least (direction at_most: at most) target by due_on. starts_on: first day whose answers count (NULL: today, in the time zone of the store); dimension and key: only answers about that touchpoint, location, product or employee; baseline: what it began with; period: week or month, the length of what is scored. target and baseline are in the unit of the metric''s family: NPS -100 to 100, CSAT 0 to 100 percent, otherwise a mean on the scale. Returns its goal_id. Errors: an unknown metric or key (42704), another dimension, direction or period, days that are not in order, not finite or more than 3660 apart (22023), a score that the metric cannot have (22003), a name that is taken (23505), a NULL (23502) or empty (23514) name or owner.';
+COMMENT ON FUNCTION cxm.set_goal(text, text, text, double precision, date, date, text, text, double precision, text, text, text) IS
+'Sets a goal: the score of a metric, or another measure of cx.scorecard (cxm.scorecard_measures), is to be at least (direction at_most: at most) target by due_on. starts_on: first day whose answers count (NULL: today, in the time zone of the store); dimension and key: only answers about that touchpoint, location, product or employee; baseline: what it began with; period: week or month, the length of what is scored. target and baseline are in the unit of the metric''s family: NPS -100 to 100, CSAT 0 to 100 percent, otherwise a mean on the scale; in that of the measure. currency: of a measure in money. Returns its goal_id. Errors: an unknown metric or key (42704), a dimension or currency that the measure does not have, another dimension, direction or period, days that are not in order, not finite or more than 3660 apart (22023), a score that the metric cannot have (22003), a name that is taken (23505), a NULL (23502) or empty (23514) name or owner.';
 
 CREATE FUNCTION cxm.check_goal_days(starts_on date, due_on date) RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -221,8 +257,8 @@ BEGIN
             MESSAGE = 'nothing is to be changed',
             HINT = 'Give target, due_on, owner or baseline.';
     END IF;
-    PERFORM cxm.check_score('target', v_goal.metric, target);
-    PERFORM cxm.check_score('baseline', v_goal.metric, baseline);
+    PERFORM cxm.check_score('target', coalesce(v_goal.metric, v_goal.measure), target);
+    PERFORM cxm.check_score('baseline', coalesce(v_goal.metric, v_goal.measure), baseline);
     PERFORM cxm.check_goal_days(v_goal.starts_on, coalesce(due_on, v_goal.due_on));
 
     UPDATE cx.goal AS g
@@ -269,7 +305,8 @@ CREATE FUNCTION cxm.set_benchmark(
     dimension text DEFAULT NULL,
     key text DEFAULT NULL,
     note text DEFAULT NULL,
-    url text DEFAULT NULL
+    url text DEFAULT NULL,
+    currency text DEFAULT NULL
 ) RETURNS integer
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -277,18 +314,20 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     v_id CONSTANT integer := cxm.dimension_id(dimension, key);
+    v_measure CONSTANT text := (SELECT m.measure FROM cxm.scorecard_measures() AS m WHERE m.measure = metric);
     v_benchmark integer;
 BEGIN
     PERFORM cxm.store_version();
     PERFORM cxm.check_score('benchmark', metric, value);
+    PERFORM cxm.check_measure(metric, dimension, currency);
     IF isfinite(as_of) IS NOT TRUE THEN
         RAISE invalid_parameter_value USING
             MESSAGE = format('a benchmark cannot be of %s', coalesce(as_of::text, 'NULL')),
             HINT = 'Give the day that it stands for, or on which it was published.';
     END IF;
     BEGIN
-        INSERT INTO cx.benchmark (metric, touchpoint_id, location_id, product_id, employee_id, segment, value, source, as_of, note, url)
-        VALUES (metric,
+        INSERT INTO cx.benchmark (metric, measure, currency, touchpoint_id, location_id, product_id, employee_id, segment, value, source, as_of, note, url)
+        VALUES (CASE WHEN v_measure IS NULL THEN metric END, v_measure, currency,
                 CASE dimension WHEN 'touchpoint' THEN v_id END, CASE dimension WHEN 'location' THEN v_id END,
                 CASE dimension WHEN 'product' THEN v_id END, CASE dimension WHEN 'employee' THEN v_id END,
                 segment, value, source, as_of, note, url)
@@ -303,8 +342,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION cxm.set_benchmark(text, double precision, text, date, text, text, text, text, text) IS
-'Adds a score of others to compare with: its metric and value in the unit of the metric''s family, who published it (source), the day that it stands for (as_of), whose it is in words (segment), and the touchpoint, location, product or employee (dimension, key) that it is about. Returns its benchmark_id. Nothing is replaced: the same source, segment and day again is an error (23505). Other errors: an unknown metric or key (42704), another dimension or no finite day (22023), a score that the metric cannot have (22003), a NULL value, source or segment (23502), an empty source (23514).';
+COMMENT ON FUNCTION cxm.set_benchmark(text, double precision, text, date, text, text, text, text, text, text) IS
+'Adds a score of others to compare with: its metric and value in the unit of the metric''s family, or a measure of cx.scorecard (cxm.scorecard_measures) and value in its unit (currency: of one in money), who published it (source), the day that it stands for (as_of), whose it is in words (segment), and the touchpoint, location, product or employee (dimension, key) that it is about. Returns its benchmark_id. Nothing is replaced: the same source, segment and day again is an error (23505). Other errors: an unknown metric or key (42704), a dimension or currency that the measure does not have, another dimension or no finite day (22023), a score that the metric cannot have (22003), a NULL value, source or segment (23502), an empty source (23514).';
 
 CREATE FUNCTION cxm.answer_variance(family text, ratings cxm.ratings) RETURNS double precision
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -358,7 +397,7 @@ DECLARE
     v_low double precision;
     v_high double precision;
     v_sign double precision;
-    v_variance double precision;
+    v_weights double precision[];
 BEGIN
     IF (confidence > 0 AND confidence < 1) IS NOT TRUE THEN
         RAISE invalid_parameter_value USING
@@ -368,11 +407,15 @@ BEGIN
             MESSAGE = format('a goal has no status at %s', coalesce(at::text, 'NULL'));
     END IF;
     -- the version of that time; before there was one, the first
-    SELECT g.*, m.family, m.scale_min AS low, m.scale_max AS high,
+    SELECT g.*, m.family, m.scale_min AS low, m.scale_max AS high, k.unit,
+           CASE WHEN g.touchpoint_id IS NOT NULL THEN 'touchpoint' WHEN g.location_id IS NOT NULL THEN 'location' WHEN g.product_id IS NOT NULL THEN 'product' WHEN g.employee_id IS NOT NULL THEN 'employee' END AS dimension,
+           coalesce((SELECT t.key FROM cx.touchpoint AS t WHERE t.touchpoint_id = g.touchpoint_id), (SELECT l.key FROM cx.location AS l WHERE l.location_id = g.location_id),
+                    (SELECT p.key FROM cx.product AS p WHERE p.product_id = g.product_id), (SELECT e.key FROM cx.employee AS e WHERE e.employee_id = g.employee_id)) AS key,
            v.version AS v_version, v.target AS v_target, v.baseline AS v_baseline, v.due_on AS v_due_on, v.closed_at AS v_closed_at
     INTO v_goal
     FROM cx.goal AS g
-    JOIN cx.metric AS m ON m.metric = g.metric
+    LEFT JOIN cx.metric AS m ON m.metric = g.metric
+    LEFT JOIN cxm.scorecard_measures() AS k ON k.measure = g.measure
     JOIN LATERAL (
         SELECT o.* FROM cx.goal_version AS o WHERE o.goal_id = g.goal_id
         ORDER BY (o.changed_at <= goal_status.at) DESC, CASE WHEN o.changed_at <= goal_status.at THEN -o.version ELSE o.version END
@@ -403,41 +446,73 @@ BEGIN
         RETURN;
     END IF;
 
-    -- periods are counted back from the end, so that the last one is whole; the first may be cut
-    v_bounds := ARRAY(
-        SELECT (ends_at AT TIME ZONE v_zone - j * v_step) AT TIME ZONE v_zone
-        FROM generate_series(0, CASE v_goal.period WHEN 'week' THEN 524 ELSE 122 END) AS j
-        WHERE (ends_at AT TIME ZONE v_zone - (j - 1) * v_step) AT TIME ZONE v_zone > v_start
-        ORDER BY j DESC);
-    starts_at := greatest(v_start, v_bounds[cardinality(v_bounds) - 1]);
+    IF v_goal.measure IS NOT NULL THEN
+        -- what is counted is counted by the calendar: periods that lie in the time of the goal and are over
+        SELECT count(*)::integer AS periods,
+               array_agg(extract(epoch FROM s.starts_at + (s.ends_at - s.starts_at) / 2 - v_start)::double precision / 604800 ORDER BY s.starts_at) AS weeks,
+               array_agg(s.value ORDER BY s.starts_at) AS scores,
+               -- a precision for each that n stands for, from all intervals together: one alone can be of no width, or not be known
+               array_agg(greatest(s.n, 1) / greatest(s.variance, 1e-9) ORDER BY s.starts_at) AS weights,
+               (array_agg(s.starts_at ORDER BY s.starts_at DESC))[1] AS starts_at, (array_agg(s.ends_at ORDER BY s.starts_at DESC))[1] AS ends_at,
+               (array_agg(s.n ORDER BY s.starts_at DESC))[1] AS n, (array_agg(s.value ORDER BY s.starts_at DESC))[1] AS value,
+               (array_agg(s.lower ORDER BY s.starts_at DESC))[1] AS lower, (array_agg(s.upper ORDER BY s.starts_at DESC))[1] AS upper
+        INTO v_period
+        FROM (
+            SELECT c.*, coalesce(sum(c.n * c.n * ((c.upper - c.lower) / 2) ^ 2) OVER () / nullif(sum(c.n) FILTER (WHERE c.upper > c.lower) OVER (), 0), 1) / cxm.student_quantile(confidence, 1000000) ^ 2 AS variance
+            FROM cxm.scorecard(v_goal.period, v_goal.dimension, v_start, ends_at, 1, ARRAY[v_goal.measure], confidence, v_zone) AS c
+            WHERE c.starts_at >= v_start AND c.ends_at <= goal_status.ends_at AND c.value IS NOT NULL
+              AND c.key IS NOT DISTINCT FROM v_goal.key AND (c.unit IS NOT DISTINCT FROM v_goal.currency OR v_goal.unit IS NOT NULL)
+        ) AS s;
+        periods := v_period.periods;
+        IF periods > 0 THEN
+            starts_at := v_period.starts_at;
+            ends_at := v_period.ends_at;
+            n := v_period.n;
+            value := v_period.value;
+            lower := v_period.lower;
+            upper := v_period.upper;
+        ELSE
+            starts_at := v_start;
+        END IF;
+        v_weights := v_period.weights;
+    ELSE
+        -- periods are counted back from the end, so that the last one is whole; the first may be cut
+        v_bounds := ARRAY(
+            SELECT (ends_at AT TIME ZONE v_zone - j * v_step) AT TIME ZONE v_zone
+            FROM generate_series(0, CASE v_goal.period WHEN 'week' THEN 524 ELSE 122 END) AS j
+            WHERE (ends_at AT TIME ZONE v_zone - (j - 1) * v_step) AT TIME ZONE v_zone > v_start
+            ORDER BY j DESC);
+        starts_at := greatest(v_start, v_bounds[cardinality(v_bounds) - 1]);
 
-    WITH scored AS (
-        SELECT width_bucket(f.occurred_at, v_bounds) AS no,
-               cxm.ratings_agg(f.score, f.scale_min, f.scale_max) AS ratings,
-               -- to the second, so that the sum is of whole numbers: exact in any order, and fast
-               (avg(date_part('epoch', f.occurred_at)::bigint) - extract(epoch FROM v_start))::double precision / 604800 AS week
-        FROM cx.feedback AS f
-        WHERE f.metric = v_goal.metric AND f.score IS NOT NULL
-          AND f.scale_min = v_goal.low AND f.scale_max = v_goal.high
-          AND f.occurred_at >= v_start AND f.occurred_at < ends_at
-          AND (v_goal.touchpoint_id IS NULL OR f.touchpoint_id = v_goal.touchpoint_id)
-          AND (v_goal.location_id IS NULL OR f.location_id = v_goal.location_id)
-          AND (v_goal.product_id IS NULL OR f.product_id = v_goal.product_id)
-          AND (v_goal.employee_id IS NULL OR f.employee_id = v_goal.employee_id)
-        GROUP BY 1
-    )
-    SELECT count(*)::integer AS periods,
-           array_agg(s.week ORDER BY s.no) AS weeks,
-           array_agg(cxm.score_of(v_goal.family, s.ratings) ORDER BY s.no) AS scores,
-           array_agg(cxm.count(s.ratings)::double precision ORDER BY s.no) AS answers,
-           cxm.rollup(s.ratings) AS ratings,
-           cxm.rollup(s.ratings) FILTER (WHERE s.no = cardinality(v_bounds) - 1) AS last
-    INTO v_period
-    FROM scored AS s;
-    periods := v_period.periods;
-    n := coalesce(cxm.count(v_period.last), 0);
-    value := cxm.score_of(v_goal.family, v_period.last);
-    SELECT i.lower, i.upper INTO lower, upper FROM cxm.score_interval(v_goal.family, v_period.last, confidence) AS i;
+        WITH scored AS (
+            SELECT width_bucket(f.occurred_at, v_bounds) AS no,
+                   cxm.ratings_agg(f.score, f.scale_min, f.scale_max) AS ratings,
+                   -- to the second, so that the sum is of whole numbers: exact in any order, and fast
+                   (avg(date_part('epoch', f.occurred_at)::bigint) - extract(epoch FROM v_start))::double precision / 604800 AS week
+            FROM cx.feedback AS f
+            WHERE f.metric = v_goal.metric AND f.score IS NOT NULL
+              AND f.scale_min = v_goal.low AND f.scale_max = v_goal.high
+              AND f.occurred_at >= v_start AND f.occurred_at < ends_at
+              AND (v_goal.touchpoint_id IS NULL OR f.touchpoint_id = v_goal.touchpoint_id)
+              AND (v_goal.location_id IS NULL OR f.location_id = v_goal.location_id)
+              AND (v_goal.product_id IS NULL OR f.product_id = v_goal.product_id)
+              AND (v_goal.employee_id IS NULL OR f.employee_id = v_goal.employee_id)
+            GROUP BY 1
+        )
+        SELECT count(*)::integer AS periods,
+               array_agg(s.week ORDER BY s.no) AS weeks,
+               array_agg(cxm.score_of(v_goal.family, s.ratings) ORDER BY s.no) AS scores,
+               array_agg(cxm.count(s.ratings)::double precision ORDER BY s.no) AS answers,
+               cxm.rollup(s.ratings) AS ratings,
+               cxm.rollup(s.ratings) FILTER (WHERE s.no = cardinality(v_bounds) - 1) AS last
+        INTO v_period
+        FROM scored AS s;
+        periods := v_period.periods;
+        v_weights := ARRAY(SELECT a.answers / cxm.answer_variance(v_goal.family, v_period.ratings) FROM unnest(v_period.answers) WITH ORDINALITY AS a(answers, no) ORDER BY a.no);
+        n := coalesce(cxm.count(v_period.last), 0);
+        value := cxm.score_of(v_goal.family, v_period.last);
+        SELECT i.lower, i.upper INTO lower, upper FROM cxm.score_interval(v_goal.family, v_period.last, confidence) AS i;
+    END IF;
     progress := 100 * (value - v_goal.v_baseline) / nullif(target - v_goal.v_baseline, 0);
 
     v_sign := CASE v_goal.direction WHEN 'at_least' THEN 1 ELSE -1 END;
@@ -451,17 +526,15 @@ BEGIN
         RETURN;
     END IF;
 
-    v_variance := cxm.answer_variance(v_goal.family, v_period.ratings);
     SELECT p.* INTO v_line
-    FROM cxm.project(v_period.weeks, v_period.scores,
-                     ARRAY(SELECT a.answers / v_variance FROM unnest(v_period.answers) WITH ORDINALITY AS a(answers, no) ORDER BY a.no),
+    FROM cxm.project(v_period.weeks, v_period.scores, v_weights,
                      -- the middle of the last period before the goal is due: what will be held against the target
                      extract(epoch FROM (v_due + ((v_due AT TIME ZONE v_zone - v_step) AT TIME ZONE v_zone - v_due) / 2) - v_start)::double precision / 604800,
                      confidence) AS p;
     weekly_change := v_line.slope;
     -- a line knows no end of the scale
-    v_low := CASE v_goal.family WHEN 'nps' THEN -100 WHEN 'csat' THEN 0 ELSE v_goal.low END;
-    v_high := CASE v_goal.family WHEN 'nps' THEN 100 WHEN 'csat' THEN 100 ELSE v_goal.high END;
+    v_low := CASE WHEN v_goal.family = 'nps' THEN -100 WHEN v_goal.family = 'csat' OR v_goal.measure IS NOT NULL THEN 0 ELSE v_goal.low END;
+    v_high := CASE WHEN v_goal.family IN ('nps', 'csat') OR v_goal.unit = 'percent' THEN 100 WHEN v_goal.measure IS NOT NULL THEN 'Infinity'::double precision ELSE v_goal.high END;
     projected := greatest(least(v_line.value, v_high), v_low);
     projected_lower := greatest(least(v_line.lower, v_high), v_low);
     projected_upper := greatest(least(v_line.upper, v_high), v_low);
@@ -476,7 +549,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.goal_status(text, timestamptz, double precision) IS
-'How far a goal (by name) has come at a time, by the version of it that was in force then (before there was one, the first). Only answers from its first day up to that time count, at most to the end of the day that it is due and to its closing; on the usual scale of the metric. value: the score of the last period (week or month, in the time zone of the store) before ends_at, with n answers and a confidence interval (lower, upper), cut by the start of the goal; progress: percentage of the way from baseline to target. projected: the straight line through the scores of all periods that have answers (periods many, counted back from ends_at), by cxm.project(), weighted by their precision, answers over cxm.answer_variance(); at the middle of the last period before the due day ends, with its confidence interval, cut off at the ends of the scale; weekly_change: its slope. status: after the due day reached, when value reaches the target, else missed (without answers, too); before it closed, when it was closed; too early with fewer than three periods, and then there is no projection; reached, when the whole interval of value reaches the target; on track, when projected does; at risk, when it does not, but its interval does; else off track. Errors: an unknown goal (42704), a time that is not finite or a confidence that is not between 0 and 1 (22023).';
+'How far a goal (by name) has come at a time, by the version of it that was in force then (before there was one, the first). Only answers from its first day up to that time count, at most to the end of the day that it is due and to its closing; on the usual scale of the metric. Of a measure that is counted from records, periods are those of cxm.scorecard(), by the calendar, that lie in the time of the goal and are over; each weighs n, over the variance that their intervals together tell. value: the score of the last period (week or month, in the time zone of the store) before ends_at, with n answers and a confidence interval (lower, upper), cut by the start of the goal; progress: percentage of the way from baseline to target. projected: the straight line through the scores of all periods that have answers (periods many, counted back from ends_at), by cxm.project(), weighted by their precision, answers over cxm.answer_variance(); at the middle of the last period before the due day ends, with its confidence interval, cut off at the ends of the scale; weekly_change: its slope. status: after the due day reached, when value reaches the target, else missed (without answers, too); before it closed, when it was closed; too early with fewer than three periods, and then there is no projection; reached, when the whole interval of value reaches the target; on track, when projected does; at risk, when it does not, but its interval does; else off track. Errors: an unknown goal (42704), a time that is not finite or a confidence that is not between 0 and 1 (22023).';
 
 CREATE FUNCTION cxm.benchmark_gap(at timestamptz DEFAULT now(), within interval DEFAULT interval '90 days', confidence double precision DEFAULT 0.95)
 RETURNS TABLE (
@@ -492,6 +565,8 @@ ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+    v_days integer;
 BEGIN
     PERFORM cxm.store_version();
     IF (confidence > 0 AND confidence < 1) IS NOT TRUE THEN
@@ -501,6 +576,7 @@ BEGIN
         RAISE invalid_parameter_value USING
             MESSAGE = format('no answers are within %s before %s', coalesce(within::text, 'NULL'), coalesce(at::text, 'NULL'));
     END IF;
+    v_days := least(ceil(extract(epoch FROM at - (at - within)) / 86400), 400);
     RETURN QUERY
     WITH latest AS MATERIALIZED (
         SELECT DISTINCT ON (b.metric, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, b.segment, b.source) b.*, m.family, m.scale_min, m.scale_max
@@ -523,9 +599,26 @@ BEGIN
           AND (l.employee_id IS NULL OR f.employee_id = l.employee_id)
     ) AS c
     CROSS JOIN LATERAL (SELECT cxm.score_of(l.family, c.ratings) AS score) AS s
-    LEFT JOIN LATERAL cxm.score_interval(l.family, c.ratings, confidence) AS i ON true;
+    LEFT JOIN LATERAL cxm.score_interval(l.family, c.ratings, confidence) AS i ON true
+    UNION ALL
+    SELECT l.benchmark_id, coalesce(c.n, 0), c.value, c.lower, c.upper, c.value - l.value, l.value NOT BETWEEN c.lower AND c.upper
+    FROM (
+        SELECT DISTINCT ON (b.measure, b.currency, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, b.segment, b.source) b.*, k.unit,
+               CASE WHEN b.touchpoint_id IS NOT NULL THEN 'touchpoint' WHEN b.location_id IS NOT NULL THEN 'location' WHEN b.product_id IS NOT NULL THEN 'product' WHEN b.employee_id IS NOT NULL THEN 'employee' END AS dimension,
+               coalesce((SELECT t.key FROM cx.touchpoint AS t WHERE t.touchpoint_id = b.touchpoint_id), (SELECT o.key FROM cx.location AS o WHERE o.location_id = b.location_id),
+                        (SELECT p.key FROM cx.product AS p WHERE p.product_id = b.product_id), (SELECT e.key FROM cx.employee AS e WHERE e.employee_id = b.employee_id)) AS key
+        FROM cx.benchmark AS b
+        JOIN cxm.scorecard_measures() AS k ON k.measure = b.measure
+        WHERE b.as_of <= (benchmark_gap.at AT TIME ZONE (SELECT s.time_zone FROM cx.store AS s))::date
+        ORDER BY b.measure, b.currency, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, b.segment, b.source, b.as_of DESC
+    ) AS l
+    LEFT JOIN LATERAL (
+        -- the window that ends with the last day; the day before would be a row of its own
+        SELECT s.* FROM cxm.scorecard('day', l.dimension, benchmark_gap.at - interval '1 microsecond', benchmark_gap.at, v_days, ARRAY[l.measure], confidence) AS s
+        WHERE s.key IS NOT DISTINCT FROM l.key AND (s.unit IS NOT DISTINCT FROM l.currency OR l.unit IS NOT NULL)
+    ) AS c ON true;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.benchmark_gap(timestamptz, interval, double precision) IS
-'The own score beside each benchmark, of each (metric, dimension, segment, source) the newest that stands for the day of at or one before. score: of the n answers within that interval before at, on the usual scale of the metric and about the key of the benchmark, with its confidence interval (lower, upper); difference: score less benchmark; beyond_chance: whether the interval does not contain the benchmark, which is taken as exact; NULL when there is no interval. Errors (22023): a time that is not finite, an interval that is not above zero, a confidence that is not between 0 and 1.';
+'The own score beside each benchmark, of each (metric, dimension, segment, source) the newest that stands for the day of at or one before. score: of the n answers within that interval before at, on the usual scale of the metric and about the key of the benchmark, with its confidence interval (lower, upper); difference: score less benchmark; beyond_chance: whether the interval does not contain the benchmark, which is taken as exact; NULL when there is no interval. A measure that is counted from records is that of cxm.scorecard() over the day of at and as many days before as within has, at most 400 in all. Errors (22023): a time that is not finite, an interval that is not above zero, a confidence that is not between 0 and 1.';

@@ -2,7 +2,7 @@
 --
 -- A record comes as a typed row (cxm.event_input and its kin). The bulk JSON forms, the single forms and attached
 -- tables all build such rows and hand an array of them to one function a kind: cxm.store_events(),
--- cxm.store_feedback(), cxm.store_purchases(), cxm.store_traits(). Those check each row, put what is wrong into
+-- cxm.store_feedback(), cxm.store_purchases(), cxm.store_spend(), cxm.store_traits(). Those check each row, put what is wrong into
 -- cx.rejection, and take the rest set-wise.
 
 CREATE TYPE cxm.event_input AS (
@@ -64,6 +64,24 @@ CREATE TYPE cxm.purchase_input AS (
 
 COMMENT ON TYPE cxm.purchase_input IS
 'A purchase on its way into cx.purchase. As cxm.event_input, with order, quantity (NULL = 1), amount of the whole line and currency.';
+
+CREATE TYPE cxm.spend_input AS (
+    message_id      text,
+    at              timestamptz,
+    amount          numeric,
+    currency        text,
+    channel         text,
+    campaign        text,
+    touchpoint      text,
+    location        text,
+    product         text,
+    properties      jsonb,
+    reason          text,
+    raw             jsonb
+);
+
+COMMENT ON TYPE cxm.spend_input IS
+'Money spent on winning customers, on its way into cx.spend. As cxm.event_input, without identifiers, with amount, currency, marketing channel and campaign.';
 
 CREATE TYPE cxm.traits_input AS (
     message_id      text,
@@ -271,6 +289,23 @@ $$;
 
 COMMENT ON FUNCTION cxm.record_problem(text, text, timestamptz, timestamptz, jsonb, text[], jsonb, text[]) IS
 'What is wrong with the parts that every record has, or NULL when nothing is. reason: what the caller knows to be wrong already; latest: the latest time that is taken; keys: catalogue keys and other names on the record.';
+
+CREATE FUNCTION cxm.money_problem(amount numeric, currency text) RETURNS cxm.problem
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF amount IN ('NaN', 'Infinity', '-Infinity') THEN
+        RETURN ('22003', format('amount %s is not a sum of money', amount), 'Give a finite number.')::cxm.problem;
+    ELSIF currency !~ '^[A-Z]{3}$' THEN
+        RETURN ('22023', format('currency "%s" is not an ISO 4217 code', left(currency, 100)), 'Give three capital letters, such as EUR.')::cxm.problem;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.money_problem(numeric, text) IS
+'What is wrong with an amount of money and its currency, or NULL when nothing is; either may be NULL.';
 
 CREATE FUNCTION cxm.plan_for(batch_size integer) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -149,7 +149,39 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.add_journey_triggers(regclass) IS
-'Gives cx.event, cx.purchase, cx.feedback or a partition of one the triggers that keep journeys. Partitions that cxm makes have them; call it for one that you attach yourself, and then cxm.rebuild_journeys(), since nobody was told of the rows in it. Error 42809: not such a table.';
+'Gives cx.event, cx.purchase, cx.feedback or a partition of one the triggers that keep journeys. Partitions that cxm makes have them; those that you attach yourself are given them by cxm.fold_journeys(). Error 42809: not such a table.';
+
+CREATE FUNCTION cxm.journey_tables(OUT source regclass, OUT relation regclass, OUT is_member boolean, OUT is_triggered boolean) RETURNS SETOF record
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH member AS (
+        SELECT k.source, p.relid, CASE WHEN p.isleaf THEN 4 ELSE 3 END AS triggers
+        FROM unnest(ARRAY[to_regclass('cx.event'), to_regclass('cx.feedback'), to_regclass('cx.purchase')]) AS k(source) CROSS JOIN pg_partition_tree(k.source) AS p
+    ), triggered AS (
+        SELECT t.tgrelid, count(*) AS triggers FROM pg_trigger AS t WHERE t.tgfoid = 'cxm.journey_delta()'::regprocedure GROUP BY t.tgrelid
+    )
+    SELECT m.source, coalesce(m.relid, t.tgrelid)::regclass, m.relid IS NOT NULL, coalesce(t.triggers = coalesce(m.triggers, t.triggers), false)
+    FROM member AS m
+    FULL JOIN triggered AS t ON t.tgrelid = m.relid
+$$;
+
+COMMENT ON FUNCTION cxm.journey_tables() IS
+'The tables of records and their partitions (is_member), and tables that are none of these and carry triggers of journeys, as partitions do that were detached; is_triggered: it has all triggers of journeys.';
+
+CREATE FUNCTION cxm.know_journey_partitions() RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM cxm.know_partitions(0, t.source, array_agg(t.relation ORDER BY t.relation::oid))
+    FROM cxm.journey_tables() AS t
+    WHERE t.is_member AND t.is_triggered
+    GROUP BY t.source;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.know_journey_partitions() IS 'Notes that journeys count the partitions that carry their triggers.';
 
 ---- reading
 
@@ -212,11 +244,11 @@ AS $$
         ) AS w
         OFFSET 0
     ) AS s
-    WHERE cxm.count(s.journey) OPERATOR(pg_catalog.>) 0
+    WHERE cxm.check_journeys() AND cxm.count(s.journey) OPERATOR(pg_catalog.>) 0
 $$;
 
 COMMENT ON FUNCTION cxm.journeys(tstzrange, bigint[]) IS
-'The journeys of customers as of the caller''s snapshot: a row for each profile that stands today and has records (events, purchases, feedback; during, when given), with what all its identifiers did. Codes are those of cx.journey_code. profile_ids: only those profiles, by any id that they ever had; NULL = all. Exact and fresh: what is committed is in it, folded or not, and what was corrected or deleted is not. Error 22023 when something went that had never come, which is so when triggers were off while records were written: the next run of cxm.fold_journeys() mends that.';
+'The journeys of customers as of the caller''s snapshot: a row for each profile that stands today and has records (events, purchases, feedback; during, when given), with what all its identifiers did. Codes are those of cx.journey_code. profile_ids: only those profiles, by any id that they ever had; NULL = all. Exact and fresh: what is committed is in it, folded or not, and what was corrected or deleted is not. Error 22023 when something went that had never come, which is so when triggers were off while records were written: the next run of cxm.fold_journeys() mends that. Error 55000 when partitions with records came or went and that was not made up for.';
 
 CREATE FUNCTION cxm.journey_of(profile_id bigint, during tstzrange DEFAULT NULL) RETURNS cxm.journey
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -385,6 +417,9 @@ BEGIN
             MESSAGE = pg_catalog.format('a batch cannot have %s rows', coalesce(max_rows::pg_catalog.text, 'NULL')),
             HINT = 'Give max_rows of 1 or more.';
     END IF;
+    IF NOT cxm.check_journeys(must => false) THEN
+        CALL cxm.rebuild_journeys();
+    END IF;
     v_run := cxm.start_job('fold_journeys');
     IF v_run IS NULL THEN
         RETURN;
@@ -413,7 +448,7 @@ END
 $$;
 
 COMMENT ON PROCEDURE cxm.fold_journeys(integer) IS
-'Folds what came and went since the last run (cx.journey_delta) into the journeys of identifiers (cx.journey), max_rows changes or more at a time, and commits after each batch. Readers see the same before, meanwhile and after; no writer waits. Run by the owner of the store, outside a transaction.';
+'Folds what came and went since the last run (cx.journey_delta) into the journeys of identifiers (cx.journey), max_rows changes or more at a time, and commits after each batch. Readers see the same before, meanwhile and after; no writer waits. When partitions with records came or went, all journeys are built anew first (cxm.rebuild_journeys()). Run by the owner of the store, outside a transaction.';
 
 ---- checking and building anew
 
@@ -479,6 +514,8 @@ LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 SET work_mem = '64MB'
+-- a table that was empty when it was last looked at would be read once a journey
+SET enable_nestloop = off
 AS $$
 DECLARE
     v_rows bigint;
@@ -513,13 +550,15 @@ BEGIN
         UPDATE cx.journey AS j
         SET journey = b.journey
         FROM built AS b
-        WHERE b.identifier_id = j.identifier_id AND j.journey OPERATOR(cxm.<>) b.journey
+        WHERE b.identifier_id = j.identifier_id AND j.identifier_id > after AND j.identifier_id <= upto
+          AND j.journey OPERATOR(cxm.<>) b.journey
         RETURNING 1
     ), added AS (
         INSERT INTO cx.journey (identifier_id, journey)
         SELECT b.identifier_id, b.journey
         FROM built AS b
-        WHERE NOT EXISTS (SELECT FROM cx.journey AS j WHERE j.identifier_id = b.identifier_id)
+        WHERE NOT EXISTS (SELECT FROM cx.journey AS j
+                          WHERE j.identifier_id = b.identifier_id AND j.identifier_id > after AND j.identifier_id <= upto)
         RETURNING 1
     )
     SELECT (SELECT count(*) FROM removed) + (SELECT count(*) FROM changed) + (SELECT count(*) FROM added) INTO v_rows;
@@ -544,6 +583,47 @@ $$;
 COMMENT ON FUNCTION cxm.journey_identifier_bound(bigint, integer) IS
 'The identifier above after with max_identifiers others between them; the greatest bigint when there are fewer.';
 
+CREATE FUNCTION cxm.begin_journeys() RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_table record;
+    v_triggers text;
+BEGIN
+    IF cxm.check_journeys(must => false) AND NOT EXISTS (SELECT FROM cxm.journey_tables() AS t WHERE t.is_member <> t.is_triggered) THEN
+        RETURN;
+    END IF;
+    FOR v_table IN SELECT t.relation, t.is_member FROM cxm.journey_tables() AS t WHERE t.is_member <> t.is_triggered ORDER BY t.relation LOOP
+        PERFORM cxm.lock_rollup_source(v_table.relation);
+        IF v_table.is_member THEN
+            PERFORM cxm.add_journey_triggers(v_table.relation);
+        ELSE
+            SELECT string_agg(format('DROP TRIGGER %I ON %s', t.tgname, v_table.relation), '; ') INTO v_triggers
+            FROM pg_trigger AS t
+            WHERE t.tgrelid = v_table.relation AND t.tgfoid = 'cxm.journey_delta()'::regprocedure;
+            EXECUTE v_triggers;
+        END IF;
+    END LOOP;
+    PERFORM cxm.know_journey_partitions();
+    -- a mark that no writer leaves: nobody reads till the end, and what a writer marks meanwhile stays
+    PERFORM cxm.end_journeys();
+    INSERT INTO cx.partition_set (rollup_id, source) VALUES (0, 'cx.journey');
+END
+$$;
+
+COMMENT ON FUNCTION cxm.begin_journeys() IS
+'When partitions of the tables of records came or went, has journeys count those that there are, and refuses journeys to readers until cxm.end_journeys().';
+
+CREATE FUNCTION cxm.end_journeys() RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM cx.partition_set AS p WHERE p.rollup_id = 0 AND p.source = to_regclass('cx.journey');
+$$;
+
+COMMENT ON FUNCTION cxm.end_journeys() IS 'Notes that all journeys were built anew.';
+
 CREATE PROCEDURE cxm.rebuild_journeys(max_identifiers integer DEFAULT 20000)
 LANGUAGE plpgsql
 AS $$
@@ -564,6 +644,7 @@ BEGIN
     IF v_run IS NULL THEN
         RETURN;
     END IF;
+    PERFORM cxm.begin_journeys();
     COMMIT;
 
     WHILE v_after OPERATOR(pg_catalog.<) 9223372036854775807 LOOP
@@ -571,6 +652,9 @@ BEGIN
         v_upto := cxm.journey_identifier_bound(v_after, max_identifiers);
         v_rows := v_rows OPERATOR(pg_catalog.+) cxm.rebuild_journey_range(v_after, v_upto);
         PERFORM cxm.report_job(v_run, v_rows, pg_catalog.format(v_told, v_rows));
+        IF v_upto OPERATOR(pg_catalog.=) 9223372036854775807 THEN
+            PERFORM cxm.end_journeys();
+        END IF;
         COMMIT;
         v_after := v_upto;
         IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (v_told_at OPERATOR(pg_catalog.+) interval '2 seconds') THEN
@@ -585,14 +669,13 @@ END
 $$;
 
 COMMENT ON PROCEDURE cxm.rebuild_journeys(integer) IS
-'Builds the journeys of all identifiers from their records, max_identifiers of them or more at a time, and commits after each batch: for what cxm.journey_check() reports, under writers. Journeys that are right are left alone. Run by the owner of the store, outside a transaction.';
+'Builds the journeys of all identifiers from their records, max_identifiers of them or more at a time, and commits after each batch: for what cxm.journey_check() reports, under writers. Journeys that are right are left alone. Partitions that came or went are taken in or out; until the end, journeys are then refused to readers. Run by the owner of the store, outside a transaction.';
 
 CREATE FUNCTION cxm.restore_journeys() RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_table regclass;
     v_is_whole boolean := true;
 BEGIN
     IF to_regclass('cx.journey_delta') IS NULL THEN
@@ -606,19 +689,15 @@ BEGIN
         v_is_whole := false;
     END IF;
 
-    FOR v_table IN
-        SELECT p.relid
-        FROM unnest(ARRAY['cx.event', 'cx.feedback', 'cx.purchase']) AS k(record_table) CROSS JOIN pg_partition_tree(k.record_table::regclass) AS p
-        WHERE (SELECT count(*) FROM pg_trigger AS t WHERE t.tgrelid = p.relid AND t.tgname IN ('journey_insert', 'journey_update', 'journey_delete', 'journey_truncate'))
-              <> CASE WHEN p.isleaf THEN 4 ELSE 3 END
-    LOOP
-        PERFORM cxm.add_journey_triggers(v_table);
+    IF NOT cxm.check_journeys(must => false) OR EXISTS (SELECT FROM cxm.journey_tables() AS t WHERE t.is_member <> t.is_triggered) THEN
+        PERFORM cxm.begin_journeys();
         v_is_whole := false;
-    END LOOP;
+    END IF;
 
     IF v_is_whole THEN
         RETURN 0;
     END IF;
+    PERFORM cxm.end_journeys();
     RETURN cxm.rebuild_journey_range(-9223372036854775808, 9223372036854775807);
 END
 $$;

@@ -17,14 +17,11 @@ BEGIN
     v_limits := cxm.ingest_limits();
     SELECT array_agg(CASE WHEN r.reason IS NULL AND r.amount IS NULL
                           THEN ('22004', 'the purchase has no amount', 'Give the money of the whole line; 0 when it was free.')::cxm.problem
-                          WHEN r.reason IS NULL AND r.amount IN ('NaN', 'Infinity', '-Infinity')
-                          THEN ('22003', format('amount %s is not a sum of money', r.amount), 'Give a finite number.')::cxm.problem
                           WHEN r.reason IS NULL AND r.quantity IN ('NaN', 'Infinity', '-Infinity')
                           THEN ('22003', format('quantity %s is not a number of pieces', r.quantity), 'Give a finite number.')::cxm.problem
-                          WHEN r.reason IS NULL AND r.currency !~ '^[A-Z]{3}$'
-                          THEN ('22023', format('currency "%s" is not an ISO 4217 code', left(r.currency, 100)), 'Give three capital letters, such as EUR.')::cxm.problem
-                          ELSE cxm.record_problem(r.reason, r.message_id, r.at, v_limits.latest, r.identifiers, v_limits.namespaces, r.properties,
-                                                  ARRAY[r.order_id, r.touchpoint, r.location, r.product, r.employee])
+                          ELSE coalesce(CASE WHEN r.reason IS NULL THEN cxm.money_problem(r.amount, r.currency) END,
+                                        cxm.record_problem(r.reason, r.message_id, r.at, v_limits.latest, r.identifiers, v_limits.namespaces, r.properties,
+                                                           ARRAY[r.order_id, r.touchpoint, r.location, r.product, r.employee]))
                      END ORDER BY r.ordinality)
     INTO v_problems
     FROM unnest(records) WITH ORDINALITY AS r;

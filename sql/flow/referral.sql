@@ -118,3 +118,39 @@ $$;
 
 COMMENT ON FUNCTION cxm.record_referral(text, jsonb, timestamptz, text) IS
 'Records that a new customer came by a referral code, and returns the referral_id. A person is brought once: a second code changes nothing and returns the first referral. code: as somebody typed it, see cxm.normalize_code(). Error P0002: the code is not known or not active; 22023: its owner and the new customer are one person; those of cxm.person_identifier().';
+
+CREATE FUNCTION cxm.referral_links() RETURNS TABLE (referral_id bigint, code text, campaign text, referrer_id bigint, referred_id bigint, referred_at timestamptz)
+LANGUAGE sql STABLE PARALLEL SAFE
+ROWS 1000
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE first_of AS (
+        -- people as of today; whoever was brought more than once counts as brought by the first
+        SELECT DISTINCT ON (b.canonical_id)
+            r.referral_id, r.code, c.campaign, r.referred_at, a.canonical_id AS referrer, b.canonical_id AS referred
+        FROM cx.referral AS r
+        JOIN cx.referral_code AS c ON c.code = r.code
+        JOIN cx.identifier AS i ON i.identifier_id = r.referrer_id
+        JOIN cx.profile AS a ON a.profile_id = i.profile_id
+        JOIN cx.identifier AS j ON j.identifier_id = r.referred_id
+        JOIN cx.profile AS b ON b.profile_id = j.profile_id
+        WHERE a.canonical_id <> b.canonical_id
+        ORDER BY b.canonical_id, r.referred_at, r.referral_id
+    ), climb AS (
+        -- up from each, who brought the one who brought ...; a circle comes back to where it began
+        SELECT f.referred AS start, f.referrer AS at, ARRAY[f.referred] AS path, (f.referred_at, f.referral_id) AS latest, f.referrer = f.referred AS is_closed
+        FROM first_of AS f
+        UNION ALL
+        SELECT c.start, f.referrer, c.path || f.referred, greatest(c.latest, (f.referred_at, f.referral_id)), f.referrer = c.start
+        FROM climb AS c
+        JOIN first_of AS f ON f.referred = c.at
+        WHERE NOT c.is_closed AND NOT f.referred = ANY (c.path)
+    )
+    SELECT f.referral_id, f.code, f.campaign, f.referrer, f.referred, f.referred_at
+    FROM first_of AS f
+    -- of a circle the last link is the one that cannot be
+    WHERE NOT EXISTS (SELECT FROM climb AS c WHERE c.start = f.referred AND c.is_closed AND c.latest = (f.referred_at, f.referral_id));
+$$;
+
+COMMENT ON FUNCTION cxm.referral_links() IS
+'Who brought whom, by people as they are today: each was brought at most once (the first time counts), nobody by themselves, and nobody by somebody whom they brought (of a circle the last referral does not count). Columns as in cx.referral_pair.';

@@ -61,6 +61,7 @@ BEGIN
     PERFORM cxm.create_tables();
     PERFORM cxm.add_journey_triggers(p.relid)
     FROM unnest(ARRAY['cx.event', 'cx.feedback', 'cx.purchase']) AS k(record_table) CROSS JOIN pg_partition_tree(k.record_table::regclass) AS p;
+    PERFORM cxm.know_journey_partitions();
     INSERT INTO cx.store (version, time_zone, week_start) VALUES (cxm.version(), v_zone, week_start);
     FOREACH v_parent IN ARRAY ARRAY['event', 'feedback', 'purchase'] LOOP
         PERFORM cxm.make_early_partition(v_parent);
@@ -112,6 +113,9 @@ BEGIN
                   DETAIL = 'Store version 0.1.0 is the first.';
     END IF;
 
+    IF to_regclass('cx.partition_set') IS NULL THEN
+        PERFORM cxm.create_partition_tables();
+    END IF;
     PERFORM cxm.restore_journeys();
     PERFORM cxm.restore_rollups();
     PERFORM cxm.create_views();
@@ -172,6 +176,7 @@ BEGIN
     PERFORM cxm.wake_notifier();
     PERFORM cxm.add_alert_rule_triggers();
     PERFORM cxm.add_goal_triggers();
+    PERFORM cxm.add_overall_rating_triggers();
     RETURN v_version;
 END
 $$;
@@ -193,7 +198,7 @@ AS $$
         ('writer', 'SELECT, INSERT, UPDATE', '{alert_limit}'),
         ('writer', 'SELECT, INSERT', '{identity_change}'),
         ('writer', 'SELECT, INSERT, UPDATE', '{source,profile,identifier,link,match,match_run,rejection}'),
-        ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{message,event,feedback,purchase,trait}'),
+        ('writer', 'SELECT, INSERT, UPDATE, DELETE', '{message,event,feedback,purchase,spend,trait}'),
         ('writer', 'SELECT, INSERT', '{journey_code_entry}'),
         ('writer', 'INSERT', '{journey_delta}'),
         ('writer', 'SELECT', '{delivery_channel,rollup}'),
@@ -294,7 +299,7 @@ BEGIN
         FROM pg_class AS c
         JOIN pg_attribute AS a ON a.attrelid = c.oid
         WHERE c.relnamespace = 'cx'::regnamespace
-          AND c.relname IN ('event', 'feedback', 'purchase', 'alert', 'follow_up', 'response', 'conversation', 'conversation_message', 'delivery')
+          AND c.relname IN ('event', 'feedback', 'purchase', 'spend', 'alert', 'follow_up', 'response', 'conversation', 'conversation_message', 'delivery')
           AND a.attname IN ('identifier_id', 'event_type_id', 'touchpoint_id', 'location_id', 'product_id', 'employee_id', 'source_id')
         ORDER BY 1, 2
     LOOP
@@ -407,7 +412,7 @@ BEGIN
         RETURN NEXT;
     END IF;
 
-    FOREACH table_name IN ARRAY ARRAY['event', 'feedback', 'purchase', 'traits'] LOOP
+    FOREACH table_name IN ARRAY ARRAY['event', 'feedback', 'purchase', 'spend', 'traits'] LOOP
         EXECUTE format('SELECT count(*) FROM cx.message AS m WHERE m.kind = %L AND NOT EXISTS (SELECT FROM cx.%I AS r WHERE r.%I = m.record_id%s)',
                        table_name,
                        CASE table_name WHEN 'traits' THEN 'trait' ELSE table_name END,

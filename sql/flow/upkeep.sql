@@ -95,6 +95,8 @@ BEGIN
                 v_result := cxm.store_feedback(v_rejection.source_id, ARRAY[cxm.json_feedback(v_rejection.record, v_zone)], strict => true);
             WHEN 'purchase' THEN
                 v_result := cxm.store_purchases(v_rejection.source_id, ARRAY[cxm.json_purchase(v_rejection.record, v_zone)], strict => true);
+            WHEN 'spend' THEN
+                v_result := cxm.store_spend(v_rejection.source_id, ARRAY[cxm.json_spend(v_rejection.record, v_zone)], strict => true);
             WHEN 'traits' THEN
                 v_result := cxm.store_traits(v_rejection.source_id, ARRAY[cxm.json_traits(v_rejection.record, v_zone)], strict => true);
             WHEN 'message' THEN
@@ -194,7 +196,7 @@ BEGIN
     END IF;
     COMMIT;
     -- autovacuum never analyses a partitioned table as a whole
-    FOREACH v_table IN ARRAY ARRAY['event', 'feedback', 'purchase', 'identifier', 'profile', 'link', 'message', 'trait', 'alert', 'follow_up', 'follow_up_alert', 'follow_up_event', 'response', 'answer', 'consent', 'invitation'] LOOP
+    FOREACH v_table IN ARRAY ARRAY['event', 'feedback', 'purchase', 'spend', 'identifier', 'profile', 'link', 'message', 'trait', 'alert', 'follow_up', 'follow_up_alert', 'follow_up_event', 'response', 'answer', 'consent', 'invitation'] LOOP
         EXIT WHEN NOT cxm.lock_job('refresh_statistics');
         EXECUTE pg_catalog.format('ANALYZE cx.%I', v_table);
         COMMIT;

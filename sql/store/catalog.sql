@@ -14,6 +14,9 @@ CREATE TABLE cx.metric (
     created_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT metric_pkey PRIMARY KEY (metric),
     CONSTRAINT metric_metric_check CHECK (metric ~ '^[a-z][a-z0-9_]{0,62}$'),
+    -- what cx.scorecard has under these names is counted from records
+    CONSTRAINT metric_counted_check CHECK (metric NOT IN ('response_rate', 'retention_rate', 'churn_rate', 'repeat_purchase_rate', 'referral_rate', 'review_rate',
+                                                          'complaint_rate', 'first_response', 'clv', 'acquisition_cost')),
     CONSTRAINT metric_family_check CHECK (family IN ('nps', 'csat', 'ces', 'rating')),
     CONSTRAINT metric_scale_check CHECK (scale_min >= -128 AND scale_max <= 127 AND scale_max > scale_min AND scale_max - scale_min <= 10),
     CONSTRAINT metric_nps_scale_check CHECK (family <> 'nps' OR (scale_min = 0 AND scale_max = 10))

@@ -26,7 +26,7 @@ CREATE TABLE cx.source (
     CONSTRAINT source_pkey PRIMARY KEY (source_id),
     CONSTRAINT source_source_key UNIQUE (source),
     CONSTRAINT source_source_check CHECK (source <> ''),
-    CONSTRAINT source_kind_check CHECK (kind IN ('app', 'event', 'feedback', 'purchase', 'traits')),
+    CONSTRAINT source_kind_check CHECK (kind IN ('app', 'event', 'feedback', 'purchase', 'spend', 'traits')),
     CONSTRAINT source_table_check CHECK ((kind = 'app') = (table_name IS NULL) AND (table_name IS NULL) = (table_schema IS NULL)),
     CONSTRAINT source_backfill_state_check CHECK (backfill_state IN ('none', 'pending', 'running', 'done'))
 );
@@ -34,7 +34,7 @@ CREATE TABLE cx.source (
 COMMENT ON TABLE cx.source IS 'Where records come from: an application that calls cxm.track() and its kin, or a table attached by cxm.attach().';
 COMMENT ON COLUMN cx.source.source_id IS 'Key of the source inside the store.';
 COMMENT ON COLUMN cx.source.source IS 'Name of the source, as given in the source argument; for an attached table "schema.table" unless named otherwise.';
-COMMENT ON COLUMN cx.source.kind IS 'app for callers of the ingest functions; for an attached table what its rows are: event, feedback, purchase or traits.';
+COMMENT ON COLUMN cx.source.kind IS 'app for callers of the ingest functions; for an attached table what its rows are: event, feedback, purchase, spend or traits.';
 COMMENT ON COLUMN cx.source.table_schema IS 'Schema of the attached table; NULL for an app.';
 COMMENT ON COLUMN cx.source.table_name IS 'Name of the attached table; NULL for an app.';
 COMMENT ON COLUMN cx.source.key_columns IS 'Columns that identify a row of the attached table, in order; their values are the message_id.';
@@ -69,15 +69,15 @@ CREATE TABLE cx.message (
     record_id       bigint      NOT NULL,
     occurred_at     timestamptz NOT NULL,
     CONSTRAINT message_pkey PRIMARY KEY (source_id, kind, message_id),
-    CONSTRAINT message_kind_check CHECK (kind IN ('event', 'feedback', 'purchase', 'traits', 'consent')),
+    CONSTRAINT message_kind_check CHECK (kind IN ('event', 'feedback', 'purchase', 'spend', 'traits', 'consent')),
     CONSTRAINT message_message_id_check CHECK (message_id <> '')
 );
 
 COMMENT ON TABLE cx.message IS 'Messages already taken: a (source, kind, message_id) is stored once, however often it is sent.';
 COMMENT ON COLUMN cx.message.source_id IS 'Source of the message (cx.source).';
-COMMENT ON COLUMN cx.message.kind IS 'What the message was stored as: event, feedback, purchase, traits or consent.';
+COMMENT ON COLUMN cx.message.kind IS 'What the message was stored as: event, feedback, purchase, spend, traits or consent.';
 COMMENT ON COLUMN cx.message.message_id IS 'The sender''s own id of the message; for an attached table the key of the row (a JSON array where the key has several columns).';
-COMMENT ON COLUMN cx.message.record_id IS 'event_id, feedback_id, purchase_id, trait_id or consent_id of the stored record.';
+COMMENT ON COLUMN cx.message.record_id IS 'event_id, feedback_id, purchase_id, spend_id, trait_id or consent_id of the stored record.';
 COMMENT ON COLUMN cx.message.occurred_at IS 'Time of the stored record; it names the partition that holds it.';
 
 CREATE TABLE cx.rejection (
@@ -94,7 +94,7 @@ CREATE TABLE cx.rejection (
     state           text        NOT NULL DEFAULT 'open',
     closed_at       timestamptz,
     CONSTRAINT rejection_pkey PRIMARY KEY (rejection_id),
-    CONSTRAINT rejection_kind_check CHECK (kind IN ('event', 'feedback', 'purchase', 'traits', 'consent', 'message', 'response', 'alert', 'follow_up', 'invitation')),
+    CONSTRAINT rejection_kind_check CHECK (kind IN ('event', 'feedback', 'purchase', 'spend', 'traits', 'consent', 'message', 'response', 'alert', 'follow_up', 'invitation')),
     CONSTRAINT rejection_state_check CHECK (state IN ('open', 'replayed', 'superseded', 'dismissed'))
 );
 
@@ -103,7 +103,7 @@ CREATE INDEX rejection_source_idx ON cx.rejection (source_id, message_id) WHERE 
 
 COMMENT ON TABLE cx.rejection IS 'Records that were refused, whole and with the reason: nothing is lost. Mend the record (or what it lacked) and CALL cxm.replay_rejections().';
 COMMENT ON COLUMN cx.rejection.rejection_id IS 'Key of the rejection.';
-COMMENT ON COLUMN cx.rejection.kind IS 'What the record was meant to be: event, feedback, purchase, traits, consent, message (to a conversation) or response (to a survey); alert for an alert rule whose evaluation failed, follow_up for alerts whose follow-up could not be opened, invitation for a trigger or step of a survey that failed.';
+COMMENT ON COLUMN cx.rejection.kind IS 'What the record was meant to be: event, feedback, purchase, spend, traits, consent, message (to a conversation) or response (to a survey); alert for an alert rule whose evaluation failed, follow_up for alerts whose follow-up could not be opened, invitation for a trigger or step of a survey that failed.';
 COMMENT ON COLUMN cx.rejection.source_id IS 'Source of the record (cx.source); NULL when it had none.';
 COMMENT ON COLUMN cx.rejection.message_id IS 'message_id of the record; NULL when it had none.';
 COMMENT ON COLUMN cx.rejection.record IS 'The record as the bulk form of its ingest function takes it; for an alert {"rule_id": ..., "feedback_ids": [...]}, for a follow-up {"alert_ids": [...]}.';

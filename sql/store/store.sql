@@ -12,6 +12,7 @@ CREATE TABLE cx.store (
     week_start      smallint    NOT NULL DEFAULT 1,
     max_future      interval    NOT NULL DEFAULT interval '1 day',
     rules_version   integer     NOT NULL DEFAULT 1,
+    complaint_types text[]      COLLATE "C" NOT NULL DEFAULT '{complaint}',
     created_at      timestamptz NOT NULL DEFAULT now(),
     upgraded_at     timestamptz,
     CONSTRAINT store_pkey PRIMARY KEY (singleton),
@@ -27,5 +28,6 @@ COMMENT ON COLUMN cx.store.time_zone IS 'Time zone, by IANA name, in which views
 COMMENT ON COLUMN cx.store.week_start IS 'First day of the week in views: 1 = Monday ... 7 = Sunday (ISO day number).';
 COMMENT ON COLUMN cx.store.max_future IS 'How far in the future a record''s time may lie before it is refused: a clock may be wrong, but not by more than this.';
 COMMENT ON COLUMN cx.store.rules_version IS 'Raised by every change of the rules of identity resolution (cx.namespace, cx.blocked_value).';
+COMMENT ON COLUMN cx.store.complaint_types IS 'Keys of the event types (cx.event_type) that are complaints, for the complaint rate of cx.scorecard. Yours to change.';
 COMMENT ON COLUMN cx.store.created_at IS 'When cxm.create_store() was run.';
 COMMENT ON COLUMN cx.store.upgraded_at IS 'When cxm.upgrade_store() last changed the store; NULL when never.';

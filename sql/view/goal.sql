@@ -5,7 +5,7 @@ SELECT
     g.goal_id,
     g.name AS goal,
     g.owner,
-    g.metric,
+    coalesce(g.metric, g.measure) AS metric,
     CASE
         WHEN g.touchpoint_id IS NOT NULL THEN 'touchpoint'
         WHEN g.location_id IS NOT NULL THEN 'location'
@@ -33,7 +33,8 @@ SELECT
     s.weekly_change,
     s.projected,
     s.projected_lower,
-    s.projected_upper
+    s.projected_upper,
+    g.currency
 FROM cx.goal AS g
 LEFT JOIN cx.touchpoint AS t ON t.touchpoint_id = g.touchpoint_id
 LEFT JOIN cx.location AS l ON l.location_id = g.location_id
@@ -45,12 +46,12 @@ COMMENT ON VIEW cx.goal_status IS 'How far each goal has come by now, one row a 
 COMMENT ON COLUMN cx.goal_status.goal_id IS 'Key of the goal.';
 COMMENT ON COLUMN cx.goal_status.goal IS 'Its name.';
 COMMENT ON COLUMN cx.goal_status.owner IS 'Who answers for it.';
-COMMENT ON COLUMN cx.goal_status.metric IS 'Metric (cx.metric).';
+COMMENT ON COLUMN cx.goal_status.metric IS 'Metric (cx.metric), or another measure of cx.scorecard.';
 COMMENT ON COLUMN cx.goal_status.dimension IS 'What its answers are about: touchpoint, location, product, employee; NULL = all answers of the metric.';
 COMMENT ON COLUMN cx.goal_status.key IS 'Key of that touchpoint, location, product or employee, as it is now.';
 COMMENT ON COLUMN cx.goal_status.direction IS 'at_least or at_most: on which side of the target the score is to be.';
 COMMENT ON COLUMN cx.goal_status.baseline IS 'Score that it began with; NULL = not stated.';
-COMMENT ON COLUMN cx.goal_status.target IS 'Score that is to be reached, in the unit of the metric''s family.';
+COMMENT ON COLUMN cx.goal_status.target IS 'Score that is to be reached, in the unit of the metric''s family, or of the measure.';
 COMMENT ON COLUMN cx.goal_status.version IS 'How often the goal was set or changed (cx.goal_version).';
 COMMENT ON COLUMN cx.goal_status.period IS 'Length of what is scored: week or month.';
 COMMENT ON COLUMN cx.goal_status.starts_on IS 'First day whose answers count.';
@@ -69,11 +70,12 @@ COMMENT ON COLUMN cx.goal_status.weekly_change IS 'How much the score changes a 
 COMMENT ON COLUMN cx.goal_status.projected IS 'Score of the last period before the due day ends, by that line; NULL while it is too early, and when the goal is due or closed.';
 COMMENT ON COLUMN cx.goal_status.projected_lower IS 'Lower end of its 95 % confidence interval.';
 COMMENT ON COLUMN cx.goal_status.projected_upper IS 'Upper end of that interval.';
+COMMENT ON COLUMN cx.goal_status.currency IS 'Currency of a measure in money; NULL = another measure, or records that name none.';
 
 CREATE OR REPLACE VIEW cx.benchmark_gap AS
 SELECT
     b.benchmark_id,
-    b.metric,
+    coalesce(b.metric, b.measure) AS metric,
     CASE
         WHEN b.touchpoint_id IS NOT NULL THEN 'touchpoint'
         WHEN b.location_id IS NOT NULL THEN 'location'
@@ -92,7 +94,8 @@ SELECT
     g.difference,
     g.beyond_chance,
     b.note,
-    b.url
+    b.url,
+    b.currency
 FROM cxm.benchmark_gap() AS g
 JOIN cx.benchmark AS b ON b.benchmark_id = g.benchmark_id
 LEFT JOIN cx.touchpoint AS t ON t.touchpoint_id = b.touchpoint_id
@@ -102,13 +105,13 @@ LEFT JOIN cx.employee AS e ON e.employee_id = b.employee_id;
 
 COMMENT ON VIEW cx.benchmark_gap IS 'The own score of the last 90 days beside each benchmark (cx.benchmark), of each (metric, dimension, segment, source) the newest. cxm.benchmark_gap(at, within) looks at another time.';
 COMMENT ON COLUMN cx.benchmark_gap.benchmark_id IS 'Key of the benchmark.';
-COMMENT ON COLUMN cx.benchmark_gap.metric IS 'Metric (cx.metric).';
+COMMENT ON COLUMN cx.benchmark_gap.metric IS 'Metric (cx.metric), or another measure of cx.scorecard.';
 COMMENT ON COLUMN cx.benchmark_gap.dimension IS 'What both are about: touchpoint, location, product, employee; NULL = all answers of the metric.';
 COMMENT ON COLUMN cx.benchmark_gap.key IS 'Key of that touchpoint, location, product or employee.';
 COMMENT ON COLUMN cx.benchmark_gap.segment IS 'Whose score the benchmark is, in words.';
 COMMENT ON COLUMN cx.benchmark_gap.source IS 'Who published it.';
 COMMENT ON COLUMN cx.benchmark_gap.as_of IS 'Day that it stands for.';
-COMMENT ON COLUMN cx.benchmark_gap.benchmark IS 'The score of others, in the unit of the metric''s family.';
+COMMENT ON COLUMN cx.benchmark_gap.benchmark IS 'The score of others, in the unit of the metric''s family, or of the measure.';
 COMMENT ON COLUMN cx.benchmark_gap.n IS 'Own answers of the last 90 days.';
 COMMENT ON COLUMN cx.benchmark_gap.score IS 'Their score; NULL without answers.';
 COMMENT ON COLUMN cx.benchmark_gap.lower IS 'Lower end of its 95 % confidence interval.';
@@ -117,6 +120,7 @@ COMMENT ON COLUMN cx.benchmark_gap.difference IS 'score less benchmark.';
 COMMENT ON COLUMN cx.benchmark_gap.beyond_chance IS 'Whether the interval does not contain the benchmark, which is taken as exact; NULL without an interval.';
 COMMENT ON COLUMN cx.benchmark_gap.note IS 'What else there is to know of the benchmark.';
 COMMENT ON COLUMN cx.benchmark_gap.url IS 'Where it can be read.';
+COMMENT ON COLUMN cx.benchmark_gap.currency IS 'Currency of a measure in money; NULL = another measure, or records that name none.';
 
 CREATE OR REPLACE VIEW cx.accountability AS
 SELECT

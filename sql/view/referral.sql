@@ -1,47 +1,23 @@
 -- Who brought whom, and what came of it.
 
 CREATE OR REPLACE VIEW cx.referral_pair AS
-WITH RECURSIVE first_of AS (
-    -- people as of today; whoever was brought more than once counts as brought by the first
-    SELECT DISTINCT ON (b.canonical_id)
-        r.referral_id, r.code, c.campaign, r.referred_at, a.canonical_id AS referrer, b.canonical_id AS referred
-    FROM cx.referral AS r
-    JOIN cx.referral_code AS c ON c.code = r.code
-    JOIN cx.identifier AS i ON i.identifier_id = r.referrer_id
-    JOIN cx.profile AS a ON a.profile_id = i.profile_id
-    JOIN cx.identifier AS j ON j.identifier_id = r.referred_id
-    JOIN cx.profile AS b ON b.profile_id = j.profile_id
-    WHERE a.canonical_id <> b.canonical_id
-    ORDER BY b.canonical_id, r.referred_at, r.referral_id
-), climb AS (
-    -- up from each, who brought the one who brought ...; a circle comes back to where it began
-    SELECT f.referred AS start, f.referrer AS at, ARRAY[f.referred] AS path, (f.referred_at, f.referral_id) AS latest, f.referrer = f.referred AS is_closed
-    FROM first_of AS f
-    UNION ALL
-    SELECT c.start, f.referrer, c.path || f.referred, greatest(c.latest, (f.referred_at, f.referral_id)), f.referrer = c.start
-    FROM climb AS c
-    JOIN first_of AS f ON f.referred = c.at
-    WHERE NOT c.is_closed AND NOT f.referred = ANY (c.path)
-)
 SELECT
     f.referral_id,
     f.code,
     f.campaign,
-    f.referrer AS referrer_id,
-    f.referred AS referred_id,
+    f.referrer_id,
+    f.referred_id,
     f.referred_at,
     bought.before_at IS NULL AS is_new,
     bought.after_at AS first_purchase_at,
     bought.after_at IS NOT NULL AS converted
-FROM first_of AS f
+FROM cxm.referral_links() AS f
 CROSS JOIN LATERAL (
     SELECT min(p.occurred_at) FILTER (WHERE p.occurred_at < f.referred_at) AS before_at,
            min(p.occurred_at) FILTER (WHERE p.occurred_at >= f.referred_at) AS after_at
-    FROM cxm.profile_identifiers(ARRAY[f.referred]) AS m
+    FROM cxm.profile_identifiers(ARRAY[f.referred_id]) AS m
     JOIN cx.purchase AS p ON p.identifier_id = m.identifier_id AND p.amount > 0
-) AS bought
--- of a circle the last link is the one that cannot be
-WHERE NOT EXISTS (SELECT FROM climb AS c WHERE c.start = f.referred AND c.is_closed AND c.latest = (f.referred_at, f.referral_id));
+) AS bought;
 
 COMMENT ON VIEW cx.referral_pair IS 'Who brought whom, by people as they are today: each was brought at most once (the first time counts), nobody by themselves, and nobody by somebody whom they brought (of a circle the last referral does not count).';
 COMMENT ON COLUMN cx.referral_pair.referral_id IS 'The referral (cx.referral).';

@@ -1,76 +1,59 @@
--- Every metric in one row.
+-- Every measure by week, month and quarter, over all and by dimension.
 
 CREATE OR REPLACE VIEW cx.scorecard AS
 SELECT
-    m.metric,
-    m.family,
-    coalesce(s.scale_min, m.scale_min::integer) AS scale_min,
-    coalesce(s.scale_max, m.scale_max::integer) AS scale_max,
-    coalesce(cxm.count(s.ratings), 0) AS n,
-    CASE m.family
-        WHEN 'nps' THEN cxm.nps(s.nps_ratings)
-        WHEN 'csat' THEN cxm.csat(s.ratings, s.satisfied_from)
-        ELSE cxm.mean(s.ratings)
-    END AS score,
-    CASE m.family
-        WHEN 'nps' THEN (cxm.nps_interval(s.nps_ratings)).lower
-        WHEN 'csat' THEN (cxm.csat_interval(s.ratings, 0.95, s.satisfied_from)).lower
-        ELSE (cxm.mean_interval(s.ratings)).lower
-    END AS lower,
-    CASE m.family
-        WHEN 'nps' THEN (cxm.nps_interval(s.nps_ratings)).upper
-        WHEN 'csat' THEN (cxm.csat_interval(s.ratings, 0.95, s.satisfied_from)).upper
-        ELSE (cxm.mean_interval(s.ratings)).upper
-    END AS upper,
-    CASE m.family
-        WHEN 'nps' THEN 'points'
-        WHEN 'csat' THEN 'percent'
-        ELSE 'mean'
-    END AS unit,
-    CASE m.family WHEN 'nps' THEN cxm.promoter_share(s.nps_ratings) END AS promoter_share,
-    CASE m.family WHEN 'nps' THEN cxm.passive_share(s.nps_ratings) END AS passive_share,
-    CASE m.family WHEN 'nps' THEN cxm.detractor_share(s.nps_ratings) END AS detractor_share,
-    cxm.mean(s.ratings) AS mean_score,
-    s.first_at,
-    s.last_at
-FROM cx.metric AS m
-LEFT JOIN (
-    SELECT
-        r.metric,
-        r.scale_min,
-        r.scale_max,
-        r.ratings,
-        CASE WHEN r.scale_min = 0 AND r.scale_max = 10 THEN r.ratings END AS nps_ratings,
-        greatest(r.scale_max - 1, r.scale_min + 1) AS satisfied_from,
-        r.first_at,
-        r.last_at
-    FROM (
-        SELECT
-            f.metric,
-            f.scale_min::integer AS scale_min,
-            f.scale_max::integer AS scale_max,
-            cxm.ratings_agg(f.score, f.scale_min, f.scale_max) AS ratings,
-            min(f.occurred_at) AS first_at,
-            max(f.occurred_at) AS last_at
-        FROM cx.feedback AS f
-        WHERE f.score IS NOT NULL
-        GROUP BY f.metric, f.scale_min, f.scale_max
-    ) AS r
-) AS s ON s.metric = m.metric;
+    b.bucket,
+    d.dimension,
+    s.period,
+    s.starts_at,
+    s.ends_at,
+    s.complete,
+    s.key,
+    s.measure,
+    s.unit,
+    s.n,
+    s.value,
+    s.lower,
+    s.upper,
+    s.previous_n,
+    s.previous,
+    s.change,
+    s.p_value,
+    s.significant,
+    s.goal,
+    s.target,
+    s.goal_met,
+    s.benchmark,
+    s.benchmark_source,
+    s.benchmark_as_of,
+    s.owner
+FROM (VALUES ('week'), ('month'), ('quarter')) AS b (bucket)
+CROSS JOIN (VALUES ('all'), ('touchpoint'), ('location'), ('product'), ('employee')) AS d (dimension)
+CROSS JOIN LATERAL cxm.scorecard(b.bucket, nullif(d.dimension, 'all')) AS s;
 
-COMMENT ON VIEW cx.scorecard IS 'Every metric with its score and confidence interval, over all answers in the store: one row a (metric, scale), and one row for a metric that nobody has answered. Answers without a score do not count.';
-COMMENT ON COLUMN cx.scorecard.metric IS 'Metric (cx.metric).';
-COMMENT ON COLUMN cx.scorecard.family IS 'How its scores are summed up: nps, csat, ces or rating.';
-COMMENT ON COLUMN cx.scorecard.scale_min IS 'Lowest score of the scale that was shown.';
-COMMENT ON COLUMN cx.scorecard.scale_max IS 'Highest score of the scale that was shown.';
-COMMENT ON COLUMN cx.scorecard.n IS 'Number of answers.';
-COMMENT ON COLUMN cx.scorecard.score IS 'nps: Net Promoter Score, -100 to 100. csat: percentage of answers with one of the two highest scores (of a scale of two points, the higher one). ces and rating: the mean, on the scale. NULL without answers, and for NPS answers that were not given on the scale 0 to 10.';
-COMMENT ON COLUMN cx.scorecard.lower IS 'Lower end of its 95 % confidence interval, in the unit of the score: adjusted Wald (nps), Wilson (csat), Student''s t (ces and rating; NULL for fewer than two answers).';
+COMMENT ON VIEW cx.scorecard IS 'Every measure by week, month and quarter, over all records and by touchpoint, location, product and employee, cut in the time zone and with the week start of cx.store: one row a (bucket, dimension, period, key, measure, unit) with data. Ask for one bucket and one dimension (WHERE bucket = ''month'' AND dimension = ''all''): each is computed on its own. cxm.scorecard() takes other periods, rolling windows, a part of the time and a part of the measures.';
+COMMENT ON COLUMN cx.scorecard.bucket IS 'week, month or quarter.';
+COMMENT ON COLUMN cx.scorecard.dimension IS 'all, touchpoint, location, product or employee.';
+COMMENT ON COLUMN cx.scorecard.period IS 'First day of the period.';
+COMMENT ON COLUMN cx.scorecard.starts_at IS 'When the period begins.';
+COMMENT ON COLUMN cx.scorecard.ends_at IS 'When it ends: the instant that the next one begins.';
+COMMENT ON COLUMN cx.scorecard.complete IS 'Whether it is over.';
+COMMENT ON COLUMN cx.scorecard.key IS 'Key of the touchpoint, location, product or employee; NULL for dimension all.';
+COMMENT ON COLUMN cx.scorecard.measure IS 'What is measured: a metric (cx.metric), or a measure that docs/scorecard.md lists.';
+COMMENT ON COLUMN cx.scorecard.unit IS 'Unit of value, lower, upper, previous, change, target and benchmark: points (an NPS), percent, mean (on the scale of the metric), hours, or a currency.';
+COMMENT ON COLUMN cx.scorecard.n IS 'What the value rests on: answers, invitations, customers, waits.';
+COMMENT ON COLUMN cx.scorecard.value IS 'The value; NULL where none can be told.';
+COMMENT ON COLUMN cx.scorecard.lower IS 'Lower end of its 95 % confidence interval; NULL where n is too small for one.';
 COMMENT ON COLUMN cx.scorecard.upper IS 'Upper end of that interval.';
-COMMENT ON COLUMN cx.scorecard.unit IS 'Unit of score, lower and upper: points (nps), percent (csat) or mean (ces, rating).';
-COMMENT ON COLUMN cx.scorecard.promoter_share IS 'Percentage of promoters (9 and 10); NULL unless the family is nps.';
-COMMENT ON COLUMN cx.scorecard.passive_share IS 'Percentage of passives (7 and 8); NULL unless the family is nps.';
-COMMENT ON COLUMN cx.scorecard.detractor_share IS 'Percentage of detractors (0 to 6); NULL unless the family is nps.';
-COMMENT ON COLUMN cx.scorecard.mean_score IS 'Mean score, on the scale.';
-COMMENT ON COLUMN cx.scorecard.first_at IS 'Time of the first answer.';
-COMMENT ON COLUMN cx.scorecard.last_at IS 'Time of the last answer.';
+COMMENT ON COLUMN cx.scorecard.previous_n IS 'n of the period before.';
+COMMENT ON COLUMN cx.scorecard.previous IS 'Value of the period before; NULL when that has no data.';
+COMMENT ON COLUMN cx.scorecard.change IS 'value less previous; NULL without one, and while the period is not over.';
+COMMENT ON COLUMN cx.scorecard.p_value IS 'Probability of a change at least as large by chance alone, by the test that the measure has; NULL with change, and where nothing varies.';
+COMMENT ON COLUMN cx.scorecard.significant IS 'Whether p_value is below 0.05.';
+COMMENT ON COLUMN cx.scorecard.goal IS 'Goal (cx.goal) of that measure and key in force in the period; of several the one due first.';
+COMMENT ON COLUMN cx.scorecard.target IS 'Its target at the end of the period.';
+COMMENT ON COLUMN cx.scorecard.goal_met IS 'Whether value is on the right side of the target; NULL without a goal.';
+COMMENT ON COLUMN cx.scorecard.benchmark IS 'Score of others (cx.benchmark): the newest as of the end of the period.';
+COMMENT ON COLUMN cx.scorecard.benchmark_source IS 'Who published it.';
+COMMENT ON COLUMN cx.scorecard.benchmark_as_of IS 'Day that it stands for.';
+COMMENT ON COLUMN cx.scorecard.owner IS 'Who answers for the goal.';

@@ -2,6 +2,7 @@
 -- PostgreSQL 14 does not know security_invoker; there the views read with the rights of their owner.
 
 IF pg_catalog.current_setting('server_version_num')::integer >= 150000 THEN
+    ALTER VIEW cx.metric_score SET (security_invoker = true);
     ALTER VIEW cx.scorecard SET (security_invoker = true);
     ALTER VIEW cx.nps_by_touchpoint SET (security_invoker = true);
     ALTER VIEW cx.nps_trend SET (security_invoker = true);
@@ -41,6 +42,8 @@ IF pg_catalog.current_setting('server_version_num')::integer >= 150000 THEN
     ALTER VIEW cx.experience_by_location SET (security_invoker = true);
     ALTER VIEW cx.goal_status SET (security_invoker = true);
     ALTER VIEW cx.benchmark_gap SET (security_invoker = true);
+    ALTER VIEW cx.overall_rating SET (security_invoker = true);
+    ALTER VIEW cx.overall_rating_parts SET (security_invoker = true);
     ALTER VIEW cx.accountability SET (security_invoker = true);
     ALTER VIEW cx.review SET (security_invoker = true);
     ALTER VIEW cx.review_by_site SET (security_invoker = true);

@@ -162,7 +162,7 @@ FROM (
 JOIN cx.survey AS s ON s.survey_id = g.survey_id
 JOIN cx.question AS k ON k.question_id = g.question_id;
 
-COMMENT ON VIEW cx.survey_score IS 'What the score questions of surveys came to, with confidence intervals, from complete responses: one row a (version, question). What became feedback is in cx.scorecard too, across surveys.';
+COMMENT ON VIEW cx.survey_score IS 'What the score questions of surveys came to, with confidence intervals, from complete responses: one row a (version, question). What became feedback is in cx.metric_score too, across surveys.';
 COMMENT ON COLUMN cx.survey_score.survey_id IS 'The survey (cx.survey).';
 COMMENT ON COLUMN cx.survey_score.survey IS 'Its key.';
 COMMENT ON COLUMN cx.survey_score.version IS 'The version (cx.survey_version).';

@@ -4,7 +4,7 @@ SELECT plan(11);
 
 SELECT bag_eq(
     $$SELECT c.relname::text FROM pg_class AS c WHERE c.relnamespace = 'cx'::regnamespace AND c.relkind = 'v'$$,
-    $$VALUES ('scorecard'), ('nps_by_touchpoint'), ('nps_trend'), ('csat_by_product'), ('detractor_queue'), ('customer_360'), ('profile_trait'),
+    $$VALUES ('metric_score'), ('scorecard'), ('nps_by_touchpoint'), ('nps_trend'), ('csat_by_product'), ('detractor_queue'), ('customer_360'), ('profile_trait'),
              ('identity_lineage'), ('match_queue'), ('impact_performance'),
              ('journey_code'), ('touchpoint_scorecard'), ('journey_dropoff'), ('value_ladder'), ('retention_monthly'), ('score_at_step'),
              ('follow_up_queue'), ('follow_up_by_owner'), ('follow_up_breaches'), ('follow_up_times'), ('follow_up_recovery'), ('follow_up_recovery_rate'),
@@ -13,7 +13,7 @@ SELECT bag_eq(
              ('delivery_outcome'), ('delivery_queue'), ('notifier_status'), ('response_answer'), ('rollup_status'), ('response_wide'), ('survey_distribution'),
              ('survey_dropoff'), ('survey_score'), ('survey_summary'),
              ('review_ask_audit'), ('referral_rate'), ('quota_status'), ('invitation_outcome'), ('non_response'), ('referral_pair'), ('enps'), ('experience_by_location'), ('review_by_site'), ('review'),
-             ('goal_status'), ('benchmark_gap'), ('accountability')$$,
+             ('goal_status'), ('benchmark_gap'), ('accountability'), ('overall_rating'), ('overall_rating_parts')$$,
     'the views of the store');
 
 SELECT is_empty(
@@ -76,16 +76,16 @@ SELECT is_empty(
 -- rights of the reader
 CREATE ROLE cxm_test_reader;
 GRANT USAGE ON SCHEMA cx, cxm TO cxm_test_reader;
-GRANT SELECT ON cx.scorecard TO cxm_test_reader;
+GRANT SELECT ON cx.metric_score TO cxm_test_reader;
 SET LOCAL ROLE cxm_test_reader;
 SELECT CASE WHEN current_setting('server_version_num')::integer >= 150000
-    THEN throws_ok('SELECT * FROM cx.scorecard', '42501', NULL, 'a grant on the view alone opens nothing')
+    THEN throws_ok('SELECT * FROM cx.metric_score', '42501', NULL, 'a grant on the view alone opens nothing')
     ELSE skip('PostgreSQL 14 views read with the rights of their owner', 1) END;
 RESET ROLE;
 SELECT cxm.grant_store('cxm_test_reader');
 SET LOCAL ROLE cxm_test_reader;
 SELECT lives_ok(
-    'SELECT (SELECT count(*) FROM cx.scorecard), (SELECT count(*) FROM cx.nps_by_touchpoint), (SELECT count(*) FROM cx.nps_trend),
+    'SELECT (SELECT count(*) FROM cx.metric_score), (SELECT count(*) FROM cx.nps_by_touchpoint), (SELECT count(*) FROM cx.nps_trend),
             (SELECT count(*) FROM cx.csat_by_product), (SELECT count(*) FROM cx.detractor_queue), (SELECT count(identifiers) FROM cx.customer_360)',
     'a reader of the store reads every view');
 RESET ROLE;

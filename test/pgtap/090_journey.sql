@@ -1,6 +1,6 @@
 -- Journeys in the store: what cxm.journeys() shows is what a plain look at the records gives, whatever became of them
 BEGIN;
-SELECT plan(75);
+SELECT plan(85);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = error;
 
@@ -153,9 +153,29 @@ SELECT pg_temp.is_right('rows that are written straight into a partition');
 DROP TABLE cx.event_1991_01;
 SELECT isnt_empty('SELECT * FROM cxm.journey_check()', 'what nobody was told of, the check finds');
 SELECT is((SELECT c.row_count FROM cxm.store_check() AS c WHERE c.table_name = 'cx.journey'), (SELECT count(*) FROM cxm.journey_check()), 'and the check of the store');
-SELECT cxm.rebuild_journey_range(-9223372036854775808, 9223372036854775807) > 0 AS mended \gset
+SELECT throws_ok('SELECT count(*) FROM cxm.journeys()', '55000', NULL, 'nor does anybody read it');
+SELECT throws_ok(format('SELECT cxm.journey_of(%s)', :ann), '55000', NULL, 'of one customer neither');
+SELECT cxm.restore_journeys() > 0 AS mended \gset
 SELECT pg_temp.is_right('building anew mends it');
 SELECT is_empty('SELECT * FROM cxm.journey_check()', 'for good');
+CREATE TABLE cx.event_mine PARTITION OF cx.event FOR VALUES FROM ('1992-01-01Z') TO ('1992-02-01Z');
+SELECT pg_temp.is_right('a partition without rows is in nobody''s way');
+SELECT cxm.make_partition('event', '1993-01-01') >= 0 AS made \gset
+INSERT INTO cx.event (occurred_at, event_type_id, identifier_id) SELECT '1993-01-05', min(event_type_id), :ann FROM cx.event_type;
+SELECT cxm.drop_partition('cx.event_1993_01');
+SELECT pg_temp.is_right('one that is removed as told takes its steps along');
+INSERT INTO cx.event_mine (event_id, occurred_at, event_type_id, identifier_id) SELECT 900001, '1992-01-05', min(event_type_id), :ann FROM cx.event_type;
+SELECT throws_ok('SELECT count(*) FROM cxm.journeys()', '55000', NULL, 'one of somebody''s that was written to is');
+SELECT throws_ok($$SELECT cxm.drop_partition('cx.event_mine')$$, '55000', NULL, 'and is not removed before it is known');
+SELECT cxm.restore_journeys() > 0 AS mended \gset
+SELECT pg_temp.is_right('till it is taken in');
+UPDATE cx.event_mine SET occurred_at = '1992-01-06' WHERE event_id = 900001;
+SELECT pg_temp.is_right('and then seen by triggers of its own');
+ALTER TABLE cx.event DETACH PARTITION cx.event_mine;
+SELECT cxm.restore_journeys() > 0 AS mended \gset
+DELETE FROM cx.event_mine;
+SELECT pg_temp.is_right('what is detached is no concern of journeys');
+SELECT throws_ok($$SELECT cxm.drop_partition('cx.event_mine')$$, '42809', NULL, 'nor is it a partition');
 
 ---- what went and had never come
 

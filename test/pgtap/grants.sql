@@ -1,6 +1,6 @@
 -- What cxm.grant_store() opens, and what stays shut
 BEGIN;
-SELECT plan(113);
+SELECT plan(115);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = error;
 CREATE ROLE cxm_test_reader;
@@ -39,7 +39,7 @@ SELECT isnt(cxm.customer('email', 'g@x.org'), NULL, 'looks customers up');
 SELECT lives_ok('SELECT cxm.identity_differences(), cxm.store_version()', 'checks');
 SELECT throws_ok(statement, '42501', NULL, 'a reader cannot: ' || statement) FROM unnest(ARRAY[
     'SELECT cxm.track(''x'')', 'SELECT cxm.track(''x'', source => ''new'')', 'SELECT cxm.identify(''{"email": "a@b"}'')',
-    'SELECT cxm.record_feedback(''nps'', 1)', 'SELECT cxm.record_purchase(1)', 'SELECT cxm.track_batch(''[{"event": "x"}]'')',
+    'SELECT cxm.record_feedback(''nps'', 1)', 'SELECT cxm.record_purchase(1)', 'SELECT cxm.record_spend(1)', 'SELECT cxm.track_batch(''[{"event": "x"}]'')',
     'INSERT INTO cx.touchpoint (key) VALUES (''x'')', 'UPDATE cx.event SET properties = NULL', 'DELETE FROM cx.event', 'TRUNCATE cx.link',
     'SELECT cxm.link(''email'', ''a@b.org'', ''email'', ''g@x.org'')', 'SELECT cxm.retire_links(ARRAY(SELECT link_id FROM cx.link), ''x'')',
     'SELECT cxm.link_records(''SELECT 1 AS id, ''''a'''' AS name'', namespace => ''email'')', 'UPDATE cx.match SET state = ''open''',
@@ -58,6 +58,7 @@ SELECT lives_ok(statement, 'a writer can: ' || left(statement, 60)) FROM unnest(
     $$SELECT cxm.track_batch('[{"event": "x"}, {}]')$$,
     $$SELECT cxm.record_feedback_batch('[{"metric": "nps", "score": 3}, {"metric": "nps", "score": 11}]')$$,
     $$SELECT cxm.record_purchase_batch('[{"amount": 1}, {}]')$$,
+    $$SELECT cxm.record_spend_batch('[{"amount": 1, "touchpoint": "t3"}, {}]')$$,
     $$SELECT cxm.identify_batch('[{"identifiers": {"email": "w3@x.org"}}, {}]')$$,
     $$SELECT cxm.track('old', at => '1996-01-01Z')$$,
     $$SELECT cxm.store_events(cxm.source_id('t'), ARRAY[('k', now(), 'a', '{"user_id": "3"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL)]::cxm.event_input[], upsert => true)$$,
@@ -83,7 +84,7 @@ SELECT lives_ok(statement, 'a writer can: ' || left(statement, 60)) FROM unnest(
     $$SELECT cxm.enqueue_deliveries('test', ARRAY[1], ARRAY['sms'], ARRAY[(SELECT identifier_id FROM cx.identifier WHERE value = '+493012345')], ARRAY['{}'::jsonb])$$,
     $$INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0)$$]) AS statement;
 SELECT throws_ok(statement, '42501', NULL, 'a writer cannot: ' || statement) FROM unnest(ARRAY[
-    'SELECT * FROM cx.customer_360', 'SELECT * FROM cx.scorecard', 'SELECT * FROM cx.job_run',
+    'SELECT * FROM cx.customer_360', 'SELECT * FROM cx.metric_score', 'SELECT * FROM cx.job_run',
     'UPDATE cx.store SET time_zone = ''UTC''', 'UPDATE cx.touchpoint SET name = ''x''', 'DELETE FROM cx.identifier', 'DELETE FROM cx.link', 'DELETE FROM cx.profile',
     'UPDATE cx.alert SET note = ''x''', 'DELETE FROM cx.alert', 'DELETE FROM cx.rejection', 'UPDATE cx.alert_rule SET enabled = false',
     'SELECT cxm.add_metric(''mood'', ''csat'', 1, 5)', 'SELECT cxm.upgrade_store()', 'TRUNCATE cx.event',

@@ -237,7 +237,7 @@ SELECT throws_ok(format('INSERT INTO cx.feedback (metric, score, scale_min, scal
     ('''nps'', 1, 0, 10, ''294276-12-31'''), ('''nps'', 1, 0, 10, ''4714-11-24 BC''')) AS v(row);
 INSERT INTO cx.feedback (metric, score, occurred_at) VALUES ('nps', 1, '4000-01-01Z BC'), ('nps', 1, '199999-12-31Z');
 SELECT lives_ok('SELECT * FROM cx.nps_trend', 'a trend from the first time to the last');
-SELECT lives_ok('SELECT * FROM cx.scorecard', 'a scorecard with the highest scale');
+SELECT lives_ok('SELECT * FROM cx.metric_score', 'a scorecard with the highest scale');
 SELECT isnt(cxm.make_partition('feedback', '199999-12-01'), NULL, 'the last month can have a partition');
 
 SELECT * FROM finish();

@@ -1,12 +1,13 @@
 -- cxm.store_check() finds damage of every kind
 BEGIN;
-SELECT plan(33);
+SELECT plan(38);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
 SELECT cxm.identify('{"email": ["s1@x.org", "s2@x.org"]}', '{"name": "S"}', message_id => 's');
 SELECT cxm.track('x', '{"email": "s1@x.org"}', touchpoint => 't', location => 'l', product => 'p', employee => 'e', message_id => 's');
 SELECT cxm.record_purchase(1, '{"email": "s1@x.org"}', touchpoint => 't', location => 'l', product => 'p', employee => 'e', message_id => 's');
+SELECT cxm.record_spend(1, touchpoint => 't', location => 'l', product => 'p', message_id => 's');
 SELECT cxm.add_alert_rule('low', 'nps', 0, 6);
 SELECT cxm.record_feedback('nps', 1, '{"email": "s1@x.org"}', touchpoint => 't', location => 'l', product => 'p', employee => 'e', message_id => 's');
 SELECT is((SELECT count(*) FROM cx.alert), 1::bigint, 'there is an alert');
@@ -29,12 +30,12 @@ $$;
 SELECT is(pg_temp.says(format('UPDATE cx.%s SET %I = -1', fact, ref)), format('cx.%s: %s leads nowhere in cx.%s (1)', fact, ref, left(ref, -3)), fact || ' with a wrong ' || ref)
 FROM (SELECT c.relname AS fact, a.attname AS ref
       FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
-      WHERE c.relnamespace = 'cx'::regnamespace AND c.relname IN ('event', 'feedback', 'purchase', 'alert')
+      WHERE c.relnamespace = 'cx'::regnamespace AND c.relname IN ('event', 'feedback', 'purchase', 'spend', 'alert')
         AND a.attname IN ('identifier_id', 'event_type_id', 'touchpoint_id', 'location_id', 'product_id', 'employee_id', 'source_id')
       ORDER BY 1, 2) AS r;
 SELECT is(pg_temp.says(format('DELETE FROM cx.%I', catalog)), said, 'a lost ' || catalog) FROM (VALUES
     ('event_type', 'cx.event: event_type_id leads nowhere in cx.event_type (1)'),
-    ('touchpoint', 'cx.event: touchpoint_id leads nowhere in cx.touchpoint (1); cx.feedback: touchpoint_id leads nowhere in cx.touchpoint (1); cx.purchase: touchpoint_id leads nowhere in cx.touchpoint (1)')) AS v(catalog, said);
+    ('touchpoint', 'cx.event: touchpoint_id leads nowhere in cx.touchpoint (1); cx.feedback: touchpoint_id leads nowhere in cx.touchpoint (1); cx.purchase: touchpoint_id leads nowhere in cx.touchpoint (1); cx.spend: touchpoint_id leads nowhere in cx.touchpoint (1)')) AS v(catalog, said);
 SELECT is(pg_temp.says('UPDATE cx.feedback SET metric = ''gone'''), 'cx.feedback: metric is not in cx.metric (1)', 'a lost metric');
 SELECT is(pg_temp.says($$INSERT INTO cx.profile (profile_id, canonical_id) SELECT max(profile_id) + 100, max(profile_id) + 100 FROM cx.profile;
                          UPDATE cx.profile SET canonical_id = (SELECT max(profile_id) FROM cx.profile) WHERE profile_id = cxm.customer('email', 's1@x.org');
@@ -47,7 +48,7 @@ SELECT is(pg_temp.says($$WITH p AS (INSERT INTO cx.profile (profile_id, canonica
 SELECT is(pg_temp.says($$UPDATE cx.link SET retired_at = now(), retired_by = 'me', retired_reason = 'by hand'$$),
           'cx.identifier: profile is not the one that the links give (2)', 'a link retired behind our back');
 SELECT is(pg_temp.says(format('DELETE FROM cx.%I', fact)), format('cx.message: messages of kind %s have no record (1)', kind), 'a record of kind ' || kind || ' that is gone')
-FROM (VALUES ('event', 'event'), ('purchase', 'purchase'), ('trait', 'traits')) AS v(fact, kind);
+FROM (VALUES ('event', 'event'), ('purchase', 'purchase'), ('spend', 'spend'), ('trait', 'traits')) AS v(fact, kind);
 SELECT is(pg_temp.says($$UPDATE cx.message SET occurred_at = '2000-01-01Z' WHERE kind = 'event'$$), 'cx.message: messages of kind event have no record (1)', 'a message that looks in the wrong month');
 SELECT is_empty('SELECT * FROM cxm.store_check()', 'the damage was undone');
 

@@ -141,7 +141,7 @@ SELECT cxm.create_rollup('x', 'answer', 'at', '1 month 1 day');
 SELECT cxm.create_rollup('x', 'answer', 'at', '-1 hour');
 SELECT cxm.create_rollup('x', 'answer', 'at', 'day', time_zone => 'Mars/Base');
 SELECT cxm.create_rollup('x', 'answer', 'at', 'week', week_start => 8);
-SELECT cxm.create_rollup('x', 'cx.scorecard', 'period', 'day');
+SELECT cxm.create_rollup('x', 'cx.metric_score', 'period', 'day');
 SELECT cxm.create_rollup('x', 'cx.feedback_default', 'occurred_at', 'day');
 SELECT cxm.create_rollup('x', 'pg_class', 'at', 'day');
 SELECT cxm.create_rollup('feedback', 'answer', 'at', 'day');

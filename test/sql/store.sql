@@ -64,7 +64,7 @@ SELECT count(*) FROM pg_depend WHERE classid = 'pg_class'::regclass AND deptype 
    AND objid IN (SELECT oid FROM pg_class WHERE relnamespace = 'cx'::regnamespace);
 
 -- upgrading what is up to date changes nothing, and views built on ours stay
-CREATE VIEW public.mine AS SELECT * FROM cx.scorecard;
+CREATE VIEW public.mine AS SELECT * FROM cx.metric_score;
 CREATE TEMPORARY TABLE before AS
     SELECT s.*, (SELECT count(*) FROM pg_class WHERE relnamespace = 'cx'::regnamespace) AS relations FROM cx.store AS s;
 SELECT cxm.upgrade_store() = cxm.version() AS up_to_date;
@@ -73,9 +73,9 @@ SELECT count(*) AS unchanged
 FROM cx.store AS s JOIN before AS b ON (s.version, s.time_zone, s.week_start, s.created_at) = (b.version, b.time_zone, b.week_start, b.created_at)
  AND s.upgraded_at IS NULL AND b.relations = (SELECT count(*) FROM pg_class WHERE relnamespace = 'cx'::regnamespace);
 SELECT count(*) FROM public.mine;
-DROP VIEW cx.scorecard CASCADE;
+DROP VIEW cx.metric_score CASCADE;
 SELECT cxm.upgrade_store() = cxm.version() AS up_to_date;
-SELECT to_regclass('cx.scorecard') AS view_made_anew;
+SELECT to_regclass('cx.metric_score') AS view_made_anew;
 -- newer, unknown, nonsense
 SAVEPOINT s;
 UPDATE cx.store SET version = '99.0.0';

@@ -8,7 +8,7 @@ SELECT cxm.create_store('Europe/Berlin', 1) IS NOT NULL AS made;
 
 -- An empty store: no row, or no number, but never a zero for a score
 SELECT metric, family, scale_min, scale_max, n, score, lower, upper, unit, promoter_share, mean_score, first_at
-FROM cx.scorecard ORDER BY metric;
+FROM cx.metric_score ORDER BY metric;
 SELECT count(*) FROM cx.nps_by_touchpoint;
 SELECT count(*) FROM cx.nps_trend;
 SELECT count(*) FROM cx.csat_by_product;
@@ -66,7 +66,7 @@ SELECT metric, scale_min, scale_max, n, round(score::numeric, 4) AS score, round
        round(upper::numeric, 4) AS upper, unit, round(promoter_share::numeric, 2) AS promoters,
        round(passive_share::numeric, 2) AS passives, round(detractor_share::numeric, 2) AS detractors,
        round(mean_score::numeric, 4) AS mean
-FROM cx.scorecard ORDER BY metric, scale_max;
+FROM cx.metric_score ORDER BY metric, scale_max;
 DELETE FROM cx.feedback;
 
 -- The trend, over the nights on which Berlin changes its clocks (30 March and 26 October 2025, both Sundays)

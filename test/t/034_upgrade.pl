@@ -162,13 +162,13 @@ SELECT cxm.create_store();
 SELECT cxm.add_alert_rule('detractors', metric => 'nps', score_max => 6);
 SELECT cxm.record_feedback('nps', i % 11, jsonb_build_object('email', 'c' || i || '@example.com'), message_id => 'm' || i) FROM generate_series(1, 50) AS i;
 CREATE TABLE public.mine (r cxm.ratings);
-CREATE VIEW public.my_view AS SELECT * FROM cx.scorecard;
+CREATE VIEW public.my_view AS SELECT * FROM cx.metric_score;
 SQL
 ($fine, $out) = psql($installed, 'DROP EXTENSION cxm;');
 ok(!$fine, 'with a store it does not go by itself');
 like($out, qr/ERROR:  cannot drop extension cxm because other objects depend on it/, 'but says that others need it');
 like($out, qr/trigger feedback_alert_insert on table cx\.feedback depends on function cxm\.feedback_alert\(\)/, 'such as the triggers of the store');
-like($out, qr/view cx\.scorecard depends on /, 'its views');
+like($out, qr/view cx\.metric_score depends on /, 'its views');
 like($out, qr/column r of table (?:public\.)?mine depends on type cxm\.ratings/, "and the user's columns");
 is(psql($installed, 'SELECT count(*) FROM cx.alert;'), psql($installed, 'SELECT count(*) FROM cx.feedback WHERE score <= 6;'), 'and nothing happened');
 
@@ -188,7 +188,7 @@ is(psql($installed, 'SELECT cxm.store_version();'), $version, 'which it knows');
 ($fine, $out) = psql($installed, 'SELECT cxm.create_store();');
 like($out, qr/ERROR:  schema "cx" exists already\n.*It holds a cxm store\.\n.*upgrade_store/s, 'a second store is refused, with the way out');
 is(psql($installed, 'SELECT cxm.upgrade_store();'), $version, 'upgrade_store() mends it');
-is(psql($installed, "SELECT n FROM cx.scorecard WHERE metric = 'nps';"), '50', 'views are back');
+is(psql($installed, "SELECT n FROM cx.metric_score WHERE metric = 'nps';"), '50', 'views are back');
 is(psql($installed, "SELECT cxm.record_feedback('nps', 1, message_id => 'm1') = (SELECT record_id FROM cx.message WHERE message_id = 'm1');"), 't', 'what was taken is known');
 is(psql($installed, "SELECT count(*) FROM cxm.store_check();"), '0', 'the store is sound');
 my $alerts = psql($installed, 'SELECT count(*) FROM cx.alert;');

@@ -371,35 +371,57 @@ test_refusals(void)
 static void
 test_loose(void)
 {
-	uint8_t		bytes[JOURNEY_HEADER + 8 * JOURNEY_WIDE];
+	static uint8_t bytes[JOURNEY_HEADER + 100 * JOURNEY_WIDE];
+	static const size_t entries[] = {JOURNEY_BRIEF, JOURNEY_NARROW, JOURNEY_WIDE};
+	static const char *const names[] = {"brief entries", "narrow entries", "wide entries"};
+	int64_t		year = 365 * DAY;
+	int64_t		times[3][5] = {
+		{5 * year, 5 * year - (int64_t) JOURNEY_BRIEF_BACK, 73 * year, 0, 1000000},
+		{5 * year, 5 * year - (int64_t) JOURNEY_NARROW_BACK, 12 * year, 5 * year + 1, 6 * year - 1},
+		{5 * year, JOURNEY_MIN_AT, JOURNEY_END_AT - 1, 0, -1}
+	};
+	int32_t		codes[3][5] = {{255, 0, 7, 8, 9}, {65535, 0, 7, 8, 9}, {65536, -1, INT32_MIN, INT32_MAX, 0}};
 	int64_t		at;
 	int32_t		code;
-	int64_t		year = 365 * DAY;
 
-	for (int wide = 0; wide <= 1; wide++)
+	for (int kind = 0; kind < 3; kind++)
 	{
-		size_t		entry = wide ? JOURNEY_WIDE : JOURNEY_NARROW;
-		int64_t		times[] = {5 * year, 5 * year - (int64_t) JOURNEY_REACH_BACK, 12 * year, JOURNEY_MIN_AT, JOURNEY_END_AT - 1};
-		int32_t		codes[] = {65535, 0, 7, -1, INT32_MIN};
+		size_t		entry = entries[kind];
+		size_t		room = journey_room(sizeof(bytes), entry);
 		int			ok = 1;
 
-		journey_start_loose(bytes, entry, times[0]);
+		ok &= room >= 96 && journey_room(JOURNEY_HEADER, entry) == 0;
+		journey_start_loose(bytes, entry, times[kind][0]);
 		ok &= journey_entry(bytes, sizeof(bytes)) == entry && journey_count(bytes) == 0;
-		for (size_t i = 0; i < (wide ? 5 : 3); i++)
-			journey_put_loose(bytes, entry, i, times[i], codes[i]);
-		for (size_t i = 0; i < (wide ? 5 : 3); i++)
+		/* each number of entries that there is room for, all of them read */
+		for (size_t count = 1; count <= room; count++)
 		{
-			journey_get_loose(bytes, entry, i, &at, &code);
-			ok &= at == times[i] && code == codes[i];
-			ok &= wide || journey_is_narrow(bytes, at, code);
+			ok &= journey_fits(bytes, entry, times[kind][(count - 1) % 5], codes[kind][(count - 1) % 5]);
+			journey_put_loose(bytes, entry, count - 1, times[kind][(count - 1) % 5], codes[kind][(count - 1) % 5]);
+			for (size_t i = 0; i < count; i++)
+			{
+				journey_get_loose(bytes, entry, count, i, &at, &code);
+				ok &= at == times[kind][i % 5] && code == codes[kind][i % 5];
+				ok &= journey_place(entry, count, i) + entry <= sizeof(bytes);
+			}
 		}
-		check(ok, wide ? "wide entries" : "narrow entries");
+		check(ok, names[kind]);
 	}
+	journey_start_loose(bytes, JOURNEY_BRIEF, 500);
+	check(!journey_fits(bytes, JOURNEY_BRIEF, 500, -1) && !journey_fits(bytes, JOURNEY_BRIEF, 500, 256) &&
+		  journey_fits(bytes, JOURNEY_BRIEF, 500, 255) && !journey_fits(bytes, JOURNEY_BRIEF, 501, 0) &&
+		  !journey_fits(bytes, JOURNEY_BRIEF, 0, 0) && journey_fits(bytes, JOURNEY_BRIEF, 68 * year + 500, 0) &&
+		  !journey_fits(bytes, JOURNEY_BRIEF, 69 * year + 500, 0) && journey_fits(bytes, JOURNEY_BRIEF, 500 - 68 * year, 0) &&
+		  !journey_fits(bytes, JOURNEY_BRIEF, 500 - 69 * year, 0) && !journey_fits(bytes, JOURNEY_BRIEF, JOURNEY_MIN_AT, 0) &&
+		  !journey_fits(bytes, JOURNEY_BRIEF, JOURNEY_END_AT - 1, 0),
+		  "what fits a brief entry");
 	journey_start_loose(bytes, JOURNEY_NARROW, 0);
-	check(!journey_is_narrow(bytes, 0, -1) && !journey_is_narrow(bytes, 0, 65536) && journey_is_narrow(bytes, 0, 65535) &&
-		  journey_is_narrow(bytes, 7 * year, 0) && !journey_is_narrow(bytes, 9 * year, 0) &&
-		  journey_is_narrow(bytes, -year, 0) && !journey_is_narrow(bytes, -2 * year, 0) &&
-		  !journey_is_narrow(bytes, JOURNEY_MIN_AT, 0) && !journey_is_narrow(bytes, JOURNEY_END_AT - 1, 0),
+	check(!journey_fits(bytes, JOURNEY_NARROW, 0, -1) && !journey_fits(bytes, JOURNEY_NARROW, 0, 65536) &&
+		  journey_fits(bytes, JOURNEY_NARROW, 0, 65535) && journey_fits(bytes, JOURNEY_NARROW, 7 * year, 0) &&
+		  !journey_fits(bytes, JOURNEY_NARROW, 9 * year, 0) && journey_fits(bytes, JOURNEY_NARROW, -year, 0) &&
+		  !journey_fits(bytes, JOURNEY_NARROW, -2 * year, 0) && !journey_fits(bytes, JOURNEY_NARROW, JOURNEY_MIN_AT, 0) &&
+		  !journey_fits(bytes, JOURNEY_NARROW, JOURNEY_END_AT - 1, 0) &&
+		  journey_fits(bytes, JOURNEY_WIDE, JOURNEY_MIN_AT, INT32_MIN),
 		  "what fits a narrow entry");
 	check(journey_entry(bytes, JOURNEY_HEADER - 1) == 0, "a cut header is not loose");
 }

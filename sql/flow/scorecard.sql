@@ -1,0 +1,733 @@
+-- The scorecard: every measure by period and dimension, with how certain it is, what it was before, and what it is to be.
+
+---- What the parts share
+
+CREATE FUNCTION cxm.scorecard_start(number integer, bucket text, zone text, week_start integer) RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- the tables hold nothing earlier, and dates do not go far beyond
+    SELECT CASE WHEN number > cxm.period_number('4000-01-01 00:00+00 BC', bucket, zone, week_start)
+                THEN cxm.period_start(number, bucket, zone, week_start) ELSE '-infinity' END;
+$$;
+
+COMMENT ON FUNCTION cxm.scorecard_start(integer, text, text, integer) IS
+'From when on a scorecard reads records whose first period has this number (cxm.period_number): -infinity for NULL and for periods before the first that records can lie in.';
+
+CREATE FUNCTION cxm.scorecard_measures(OUT measure text, OUT unit text, OUT dimensions text[]) RETURNS SETOF record
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+ROWS 10
+SET search_path = pg_catalog, pg_temp
+AS $$
+    VALUES ('response_rate', 'percent', '{}'::text[]),
+           ('retention_rate', 'percent', '{touchpoint,location,product,employee}'),
+           ('churn_rate', 'percent', '{touchpoint,location,product,employee}'),
+           ('repeat_purchase_rate', 'percent', '{touchpoint,location,product,employee}'),
+           ('referral_rate', 'percent', '{}'),
+           ('review_rate', 'percent', '{touchpoint,location,product,employee}'),
+           ('complaint_rate', 'percent', '{touchpoint,location,product,employee}'),
+           ('first_response', 'hours', '{touchpoint,location,product}'),
+           ('clv', NULL, '{touchpoint,location,product,employee}'),
+           ('acquisition_cost', NULL, '{touchpoint,location,product}');
+$$;
+
+COMMENT ON FUNCTION cxm.scorecard_measures() IS
+'The measures of a scorecard (cxm.scorecard) beside the metrics of cx.metric, which are counted from records: name, unit (NULL: a currency, that of the row), and the dimensions by which each has a meaning, beside none.';
+
+CREATE FUNCTION cxm.scorecard_scores(
+    bucket text,
+    dimension text,
+    zone text,
+    week_start integer,
+    rolling integer,
+    first_number integer,
+    last_number integer,
+    read_to timestamptz,
+    confidence double precision,
+    measures text[])
+RETURNS TABLE (
+    measure text,
+    unit text,
+    number integer,
+    id integer,
+    n bigint,
+    value double precision,
+    lower double precision,
+    upper double precision,
+    previous_n bigint,
+    previous double precision,
+    p_value double precision)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+ROWS 1000
+SET search_path = pg_catalog, pg_temp
+-- what to read depends on the arguments, and compiling it takes longer than most of it runs
+SET plan_cache_mode = force_custom_plan
+-- the planner takes few records for many, and compiling would take longer than the rest
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_from CONSTANT timestamptz NOT NULL := cxm.scorecard_start(first_number - 2 * rolling + 1, bucket, zone, week_start);
+BEGIN
+    RETURN QUERY
+    WITH counted AS MATERIALIZED (
+        SELECT f.metric, f.scale_min, f.scale_max, cxm.period_number(f.occurred_at, bucket, zone, week_start) AS number,
+               CASE dimension WHEN 'touchpoint' THEN f.touchpoint_id WHEN 'location' THEN f.location_id WHEN 'product' THEN f.product_id WHEN 'employee' THEN f.employee_id END AS id,
+               cxm.ratings_agg(f.score, f.scale_min, f.scale_max) AS ratings
+        FROM cx.feedback AS f
+        WHERE f.metric = ANY (measures)
+          AND f.score IS NOT NULL
+          AND f.occurred_at >= v_from
+          AND f.occurred_at < read_to
+          AND CASE dimension WHEN 'touchpoint' THEN f.touchpoint_id IS NOT NULL WHEN 'location' THEN f.location_id IS NOT NULL
+                             WHEN 'product' THEN f.product_id IS NOT NULL WHEN 'employee' THEN f.employee_id IS NOT NULL ELSE true END
+        GROUP BY 1, 2, 3, 4, 5
+    ), usual AS (
+        SELECT m.metric, m.family, c.number, c.id, c.ratings
+        FROM counted AS c
+        JOIN cx.metric AS m ON m.metric = c.metric AND m.scale_min = c.scale_min AND m.scale_max = c.scale_max
+    ), spread AS (
+        -- a window has a row where the last of its periods has no answers, too
+        SELECT s.metric, s.family, s.number, s.id, cxm.rollup(s.ratings) AS ratings
+        FROM (
+            SELECT u.metric, u.family, u.number, u.id, u.ratings FROM usual AS u
+            UNION ALL
+            SELECT u.metric, u.family, u.number + later.j, u.id, NULL FROM usual AS u CROSS JOIN generate_series(1, rolling - 1) AS later (j) WHERE u.number + later.j <= last_number
+        ) AS s
+        GROUP BY s.metric, s.family, s.number, s.id
+    ), windowed AS (
+        SELECT s.metric, s.family, s.number, s.id,
+               cxm.rollup(s.ratings) OVER (own RANGE BETWEEN rolling - 1 PRECEDING AND CURRENT ROW) AS ratings,
+               cxm.rollup(s.ratings) OVER (own RANGE BETWEEN 2 * rolling - 1 PRECEDING AND rolling PRECEDING) AS ratings_before
+        FROM spread AS s
+        WINDOW own AS (PARTITION BY s.metric, s.family, s.id ORDER BY s.number)
+    )
+    SELECT w.metric, CASE w.family WHEN 'nps' THEN 'points' WHEN 'csat' THEN 'percent' ELSE 'mean' END, w.number, w.id,
+           cxm.count(w.ratings), cxm.score_of(w.family, w.ratings), i.lower, i.upper,
+           cxm.count(w.ratings_before), CASE WHEN cxm.count(w.ratings_before) > 0 THEN cxm.score_of(w.family, w.ratings_before) END,
+           CASE WHEN cxm.count(w.ratings_before) > 0 THEN cxm.score_test(w.family, w.ratings, w.ratings_before) END
+    FROM windowed AS w
+    CROSS JOIN LATERAL cxm.score_interval(w.family, w.ratings, confidence) AS i
+    WHERE (first_number IS NULL OR w.number >= first_number) AND w.number <= last_number;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.scorecard_scores(text, text, text, integer, integer, integer, integer, timestamptz, double precision, text[]) IS
+'Part of cxm.scorecard(): the metrics (measures), from answers on their usual scale. number: of the period (cxm.period_number), from first_number (NULL: the first that has any) to last_number. id: of the dimension''s catalogue. Nothing from read_to on is read.';
+
+---- Shares: of so many, so many
+
+CREATE FUNCTION cxm.scorecard_shares(
+    bucket text,
+    dimension text,
+    zone text,
+    week_start integer,
+    rolling integer,
+    first_number integer,
+    last_number integer,
+    read_to timestamptz,
+    confidence double precision,
+    measures text[])
+RETURNS TABLE (
+    measure text,
+    unit text,
+    number integer,
+    id integer,
+    n bigint,
+    value double precision,
+    lower double precision,
+    upper double precision,
+    previous_n bigint,
+    previous double precision,
+    p_value double precision)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+ROWS 1000
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_from CONSTANT timestamptz NOT NULL := cxm.scorecard_start(first_number - 3 * rolling + 1, bucket, zone, week_start);
+    v_repeat CONSTANT boolean NOT NULL := 'repeat_purchase_rate' = ANY (measures);
+    v_retained CONSTANT boolean NOT NULL := '{retention_rate,churn_rate}' && measures;
+    v_active CONSTANT boolean NOT NULL := '{complaint_rate,review_rate}' && measures;
+    v_complaints CONSTANT integer[] NOT NULL := ARRAY(SELECT t.event_type_id FROM cx.store AS s JOIN cx.event_type AS t ON t.key = ANY (s.complaint_types));
+BEGIN
+    RETURN QUERY
+    WITH done AS MATERIALIZED (
+        -- what each customer did in each period, every table read once
+        SELECT d.customer, d.id, d.number, bool_or(d.bought) AS bought, bool_or(d.repeated) AS repeated, bool_or(d.complained) AS complained, bool_or(d.reviewed) AS reviewed
+        FROM (
+            SELECT l.customer, l.id, l.number, l.bought, false AS complained, false AS reviewed,
+                   CASE WHEN v_repeat THEN l.bought AND l.order_key <> first_value(l.order_key) OVER (PARTITION BY l.customer, l.id, l.bought ORDER BY l.at, l.order_key) END AS repeated
+            FROM (
+                SELECT p.canonical_id AS customer, CASE dimension WHEN 'touchpoint' THEN b.touchpoint_id WHEN 'location' THEN b.location_id WHEN 'product' THEN b.product_id WHEN 'employee' THEN b.employee_id END AS id,
+                       cxm.period_number(b.occurred_at, bucket, zone, week_start) AS number, b.amount > 0 AS bought,
+                       CASE WHEN v_repeat THEN coalesce('order ' || b.order_id || ' ' || b.source_id, 'order ' || b.order_id, 'line ' || b.purchase_id) COLLATE "C" END AS order_key,
+                       min(b.occurred_at) AS at
+                FROM cx.purchase AS b
+                JOIN cx.identifier AS i ON i.identifier_id = b.identifier_id
+                JOIN cx.profile AS p ON p.profile_id = i.profile_id
+                WHERE (v_repeat OR v_retained OR v_active)
+                  AND (v_active OR b.amount > 0)
+                  AND b.occurred_at >= CASE WHEN v_repeat THEN '-infinity' ELSE v_from END AND b.occurred_at < read_to
+                  AND CASE dimension WHEN 'touchpoint' THEN b.touchpoint_id IS NOT NULL WHEN 'location' THEN b.location_id IS NOT NULL WHEN 'product' THEN b.product_id IS NOT NULL WHEN 'employee' THEN b.employee_id IS NOT NULL ELSE true END
+                GROUP BY 1, 2, 3, 4, 5
+            ) AS l
+            UNION ALL
+            SELECT p.canonical_id, CASE dimension WHEN 'touchpoint' THEN e.touchpoint_id WHEN 'location' THEN e.location_id WHEN 'product' THEN e.product_id WHEN 'employee' THEN e.employee_id END, cxm.period_number(e.occurred_at, bucket, zone, week_start), false, e.event_type_id = ANY (v_complaints), false, false
+            FROM cx.event AS e
+            JOIN cx.identifier AS i ON i.identifier_id = e.identifier_id
+            JOIN cx.profile AS p ON p.profile_id = i.profile_id
+            WHERE v_active AND e.occurred_at >= v_from AND e.occurred_at < read_to
+              AND CASE dimension WHEN 'touchpoint' THEN e.touchpoint_id IS NOT NULL WHEN 'location' THEN e.location_id IS NOT NULL WHEN 'product' THEN e.product_id IS NOT NULL WHEN 'employee' THEN e.employee_id IS NOT NULL ELSE true END
+            UNION ALL
+            SELECT p.canonical_id, CASE dimension WHEN 'touchpoint' THEN f.touchpoint_id WHEN 'location' THEN f.location_id WHEN 'product' THEN f.product_id WHEN 'employee' THEN f.employee_id END, cxm.period_number(f.occurred_at, bucket, zone, week_start), false, false, f.metric = 'rating' AND f.question = 'public_review', false
+            FROM cx.feedback AS f
+            JOIN cx.identifier AS i ON i.identifier_id = f.identifier_id
+            JOIN cx.profile AS p ON p.profile_id = i.profile_id
+            WHERE v_active AND f.occurred_at >= v_from AND f.occurred_at < read_to
+              AND CASE dimension WHEN 'touchpoint' THEN f.touchpoint_id IS NOT NULL WHEN 'location' THEN f.location_id IS NOT NULL WHEN 'product' THEN f.product_id IS NOT NULL WHEN 'employee' THEN f.employee_id IS NOT NULL ELSE true END
+        ) AS d
+        GROUP BY d.customer, d.id, d.number
+    ), mark AS (
+        -- a customer counts in the windows that a period with the mark lies in: from that period on, until the next one takes over or the window has passed
+        SELECT m.measure, m.id, m.customer, m.is_trial, m.number AS begins, least(m.number + rolling, lead(m.number) OVER (PARTITION BY m.measure, m.is_trial, m.id, m.customer ORDER BY m.number)) AS ends
+        FROM (
+            SELECT v.measure, v.is_trial, d.id, d.customer, d.number
+            FROM done AS d
+            CROSS JOIN LATERAL (VALUES ('retention_rate', v_retained AND d.bought, true),
+                                       ('repeat_purchase_rate', d.bought, true), ('repeat_purchase_rate', d.repeated, false),
+                                       ('complaint_rate', true, true), ('complaint_rate', d.complained, false),
+                                       ('review_rate', true, true), ('review_rate', d.reviewed, false)) AS v (measure, counts, is_trial)
+            WHERE v.counts AND (v.measure = 'retention_rate' OR v.measure = ANY (measures))
+            UNION ALL
+            SELECT DISTINCT 'referral_rate', false, NULL::integer, l.referrer_id, cxm.period_number(l.referred_at, bucket, zone, week_start)
+            FROM cxm.referral_links() AS l
+            WHERE 'referral_rate' = ANY (measures) AND isfinite(l.referred_at) AND l.referred_at < read_to
+        ) AS m
+    ), retained AS (
+        SELECT r.id, r.number, r.before, r.stayed - lag(r.stayed, 1, 0::bigint) OVER (PARTITION BY r.id, r.customer ORDER BY r.number) AS stayed
+        FROM (
+            -- who bought in this window, and who in the one before, step by step
+            SELECT s.id, s.customer, s.number, sum(s.before) AS before,
+                   least(sum(sum(s.now)) OVER so_far, sum(sum(s.before)) OVER so_far)::bigint AS stayed
+            FROM mark AS m
+            CROSS JOIN LATERAL (VALUES (m.begins, 1, 0), (m.ends, -1, 0), (m.begins + rolling, 0, 1), (m.ends + rolling, 0, -1)) AS v (number, now, before)
+            CROSS JOIN LATERAL (SELECT m.id, m.customer, v.number, v.now, v.before) AS s
+            WHERE m.measure = 'retention_rate'
+            GROUP BY s.id, s.customer, s.number
+            WINDOW so_far AS (PARTITION BY s.id, s.customer ORDER BY s.number)
+        ) AS r
+    ), step AS (
+        SELECT t.measure, t.id, t.number, sum(t.trials) AS trials, sum(t.successes) AS successes
+        FROM (
+            SELECT m.measure, m.id, v.number, CASE WHEN m.is_trial THEN v.count ELSE 0 END AS trials, CASE WHEN m.is_trial THEN 0 ELSE v.count END AS successes
+            FROM mark AS m
+            CROSS JOIN LATERAL (VALUES (m.begins, 1), (m.ends, -1)) AS v (number, count)
+            WHERE m.measure <> 'retention_rate'
+            UNION ALL
+            SELECT 'retention_rate', r.id, r.number, r.before, r.stayed FROM retained AS r
+            UNION ALL
+            SELECT 'response_rate', NULL, v.number, v.sign * c.sent, v.sign * c.answered
+            FROM (
+                SELECT cxm.period_number(n.sent_at, bucket, zone, week_start) AS number, count(*) AS sent, count(*) FILTER (WHERE n.responded_at < read_to) AS answered
+                FROM cx.invitation AS n
+                WHERE 'response_rate' = ANY (measures) AND n.kind = 'survey' AND n.state <> 'bounced' AND isfinite(n.sent_at) AND n.sent_at >= v_from AND n.sent_at < read_to
+                GROUP BY 1
+            ) AS c
+            CROSS JOIN LATERAL (VALUES (c.number, 1), (c.number + rolling, -1)) AS v (number, sign)
+            UNION ALL
+            -- whoever has a code, or has brought somebody
+            SELECT 'referral_rate', NULL, cxm.period_number(min(c.at), bucket, zone, week_start), 1, 0
+            FROM (
+                SELECT p.canonical_id AS customer, o.created_at AS at
+                FROM cx.referral_code AS o
+                JOIN cx.identifier AS i ON i.identifier_id = o.identifier_id
+                JOIN cx.profile AS p ON p.profile_id = i.profile_id
+                WHERE 'referral_rate' = ANY (measures) AND isfinite(o.created_at) AND o.created_at < read_to
+                UNION ALL
+                SELECT l.referrer_id, l.referred_at FROM cxm.referral_links() AS l
+                WHERE 'referral_rate' = ANY (measures) AND isfinite(l.referred_at) AND l.referred_at < read_to
+            ) AS c
+            GROUP BY c.customer
+        ) AS t
+        GROUP BY t.measure, t.id, t.number
+    ), level AS (
+        SELECT s.measure, s.id, s.number, (sum(s.trials) OVER so_far)::bigint AS trials, (sum(s.successes) OVER so_far)::bigint AS successes, lead(s.number) OVER so_far AS next
+        FROM step AS s
+        WINDOW so_far AS (PARTITION BY s.measure, s.id ORDER BY s.number)
+    ), share AS (
+        SELECT v.measure, l.id, g.number, l.trials, v.successes
+        FROM level AS l
+        CROSS JOIN LATERAL generate_series(greatest(l.number, first_number - rolling), least(l.next - 1, last_number)) AS g (number)
+        CROSS JOIN LATERAL (VALUES (l.measure, l.successes), ('churn_rate', CASE l.measure WHEN 'retention_rate' THEN l.trials - l.successes END)) AS v (measure, successes)
+        WHERE l.trials > 0 AND v.successes IS NOT NULL AND v.measure = ANY (measures)
+    ), compared AS (
+        SELECT s.*, max(s.trials) OVER before AS trials_before, max(s.successes) OVER before AS successes_before
+        FROM share AS s
+        WINDOW before AS (PARTITION BY s.measure, s.id ORDER BY s.number RANGE BETWEEN rolling PRECEDING AND rolling PRECEDING)
+    )
+    SELECT c.measure, 'percent', c.number, c.id, c.trials, 100 * c.successes::double precision / c.trials, 100 * i.lower, 100 * i.upper,
+           coalesce(c.trials_before, 0), 100 * c.successes_before::double precision / c.trials_before,
+           CASE WHEN c.trials_before > 0 THEN (cxm.proportion_test(ARRAY[c.successes, c.successes_before], ARRAY[c.trials, c.trials_before])).p_value END
+    FROM compared AS c
+    CROSS JOIN LATERAL cxm.proportion_interval(c.successes, c.trials, confidence) AS i
+    WHERE first_number IS NULL OR c.number >= first_number;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.scorecard_shares(text, text, text, integer, integer, integer, integer, timestamptz, double precision, text[]) IS
+'Part of cxm.scorecard(): the measures that are shares of invitations or customers, in percent. Arguments and columns as in cxm.scorecard_scores(); customers are profiles as they are today, and records without an identifier are nobody''s.';
+
+---- Waits
+
+CREATE FUNCTION cxm.scorecard_waits(
+    bucket text,
+    dimension text,
+    zone text,
+    week_start integer,
+    rolling integer,
+    first_number integer,
+    last_number integer,
+    read_to timestamptz,
+    confidence double precision,
+    measures text[])
+RETURNS TABLE (
+    measure text,
+    unit text,
+    number integer,
+    id integer,
+    n bigint,
+    value double precision,
+    lower double precision,
+    upper double precision,
+    previous_n bigint,
+    previous double precision,
+    p_value double precision)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+ROWS 1000
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_from CONSTANT timestamptz NOT NULL := cxm.scorecard_start(first_number - 2 * rolling + 1, bucket, zone, week_start);
+BEGIN
+    RETURN QUERY
+    WITH wait AS (
+        SELECT cxm.period_number(f.opened_at, bucket, zone, week_start) AS number,
+               CASE dimension WHEN 'touchpoint' THEN f.touchpoint_id WHEN 'location' THEN f.location_id WHEN 'product' THEN f.product_id END AS id,
+               greatest(extract(epoch FROM f.first_response_at - f.opened_at)::double precision / 3600, 0) AS hours
+        FROM cx.follow_up AS f
+        WHERE f.state <> 'cancelled' AND isfinite(f.first_response_at) AND f.first_response_at < read_to
+          AND isfinite(f.opened_at) AND f.opened_at >= v_from AND f.opened_at < read_to
+          AND CASE dimension WHEN 'touchpoint' THEN f.touchpoint_id IS NOT NULL WHEN 'location' THEN f.location_id IS NOT NULL WHEN 'product' THEN f.product_id IS NOT NULL ELSE true END
+        UNION ALL
+        SELECT cxm.period_number(a.asked_at, bucket, zone, week_start), NULL, greatest(extract(epoch FROM a.occurred_at - a.asked_at)::double precision / 3600, 0)
+        FROM (
+            -- the first answer of each conversation
+            SELECT DISTINCT ON (m.conversation_id) m.asked_at, m.occurred_at
+            FROM cx.conversation_message AS m
+            WHERE dimension IS NULL AND m.asked_at IS NOT NULL
+            ORDER BY m.conversation_id, m.message_no
+        ) AS a
+        WHERE isfinite(a.occurred_at) AND a.occurred_at < read_to AND isfinite(a.asked_at) AND a.asked_at >= v_from AND a.asked_at < read_to
+    ), windowed AS (
+        SELECT g.number, w.id, count(*) AS n, percentile_cont(0.5) WITHIN GROUP (ORDER BY w.hours) AS median, array_agg(w.hours) AS hours
+        FROM wait AS w
+        CROSS JOIN LATERAL generate_series(w.number, least(w.number + rolling - 1, last_number)) AS g (number)
+        GROUP BY g.number, w.id
+    ), compared AS (
+        SELECT w.*, max(w.n) OVER before AS n_before, max(w.median) OVER before AS median_before, max(w.hours) OVER before AS hours_before
+        FROM windowed AS w
+        WINDOW before AS (PARTITION BY w.id ORDER BY w.number RANGE BETWEEN rolling PRECEDING AND rolling PRECEDING)
+    )
+    SELECT 'first_response', 'hours', c.number, c.id, c.n, c.median, i.lower, i.upper, coalesce(c.n_before, 0), c.median_before, cxm.rank_sum_test(c.hours, c.hours_before)
+    FROM compared AS c
+    CROSS JOIN LATERAL cxm.median_interval(c.hours, confidence) AS i
+    WHERE first_number IS NULL OR c.number >= first_number;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.scorecard_waits(text, text, text, integer, integer, integer, integer, timestamptz, double precision, text[]) IS
+'Part of cxm.scorecard(): the median time to first response, in hours, of follow-ups opened and conversations begun in the window that have had one by read_to; by dimension, of follow-ups alone. Arguments and columns as in cxm.scorecard_scores().';
+
+---- Money
+
+CREATE FUNCTION cxm.scorecard_value(
+    bucket text,
+    dimension text,
+    zone text,
+    week_start integer,
+    rolling integer,
+    first_number integer,
+    last_number integer,
+    read_to timestamptz,
+    confidence double precision,
+    measures text[])
+RETURNS TABLE (
+    measure text,
+    unit text,
+    number integer,
+    id integer,
+    n bigint,
+    value double precision,
+    lower double precision,
+    upper double precision,
+    previous_n bigint,
+    previous double precision,
+    p_value double precision)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+ROWS 1000
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET jit = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH spent AS (
+        SELECT p.canonical_id AS customer, CASE dimension WHEN 'touchpoint' THEN b.touchpoint_id WHEN 'location' THEN b.location_id WHEN 'product' THEN b.product_id WHEN 'employee' THEN b.employee_id END AS id, b.currency,
+               cxm.period_number(b.occurred_at, bucket, zone, week_start) AS number, sum(b.amount) AS amount, bool_or(b.amount > 0) AS bought
+        FROM cx.purchase AS b
+        JOIN cx.identifier AS i ON i.identifier_id = b.identifier_id
+        JOIN cx.profile AS p ON p.profile_id = i.profile_id
+        WHERE b.occurred_at < read_to
+          AND CASE dimension WHEN 'touchpoint' THEN b.touchpoint_id IS NOT NULL WHEN 'location' THEN b.location_id IS NOT NULL WHEN 'product' THEN b.product_id IS NOT NULL WHEN 'employee' THEN b.employee_id IS NOT NULL ELSE true END
+        GROUP BY 1, 2, 3, 4
+    ), worth AS (
+        -- what a customer is worth from each purchase on; nothing, and nobody, before the first that brought money
+        SELECT w.customer, w.id, w.currency, w.number, w.amount - CASE WHEN w.is_first THEN 0 ELSE lag(w.amount) OVER (PARTITION BY w.customer, w.id, w.currency ORDER BY w.number) END AS more, w.is_first::integer AS joined
+        FROM (
+            SELECT s.customer, s.id, s.currency, s.number, sum(s.amount) OVER so_far AS amount, s.number >= min(s.number) FILTER (WHERE s.bought) OVER own AS counts,
+                   s.number = min(s.number) FILTER (WHERE s.bought) OVER own AS is_first
+            FROM spent AS s
+            WINDOW so_far AS (PARTITION BY s.customer, s.id, s.currency ORDER BY s.number), own AS (PARTITION BY s.customer, s.id, s.currency)
+        ) AS w
+        WHERE w.counts
+    ), changed AS (
+        -- at each change what the customer is worth now and at the end of the window before, both of them as far as they go
+        SELECT s.customer, s.id, s.currency, s.number, sum(s.joined) AS joined, sum(sum(s.more)) OVER so_far AS now, sum(sum(s.joined_before)) OVER so_far AS is_before, sum(sum(s.more_before)) OVER so_far AS before
+        FROM (
+            SELECT w.customer, w.id, w.currency, w.number, w.joined, w.more, 0 AS joined_before, 0 AS more_before FROM worth AS w
+            UNION ALL
+            SELECT w.customer, w.id, w.currency, w.number + rolling, 0, 0, w.joined, w.more FROM worth AS w
+        ) AS s
+        GROUP BY s.customer, s.id, s.currency, s.number
+        WINDOW so_far AS (PARTITION BY s.customer, s.id, s.currency ORDER BY s.number)
+    ), step AS (
+        SELECT c.id, c.currency, c.number, sum(c.joined) AS n, sum(c.now - c.now_was) AS total, sum(c.now ^ 2 - c.now_was ^ 2) AS squares,
+               sum(c.now * c.before - c.now_was * c.before_was) AS products, sum(c.now * c.is_before - c.now_was * c.is_before_was) AS total_both
+        FROM (
+            SELECT b.*, lag(b.now, 1, 0::numeric) OVER own AS now_was, lag(b.before, 1, 0::numeric) OVER own AS before_was, lag(b.is_before, 1, 0::numeric) OVER own AS is_before_was
+            FROM changed AS b
+            WINDOW own AS (PARTITION BY b.customer, b.id, b.currency ORDER BY b.number)
+        ) AS c
+        GROUP BY c.id, c.currency, c.number
+    ), level AS (
+        SELECT s.id, s.currency, s.number, (sum(s.n) OVER so_far)::bigint AS n, sum(s.total) OVER so_far AS total, sum(s.squares) OVER so_far AS squares,
+               sum(s.products) OVER so_far AS products, sum(s.total_both) OVER so_far AS total_both, lead(s.number) OVER so_far AS next
+        FROM step AS s
+        WINDOW so_far AS (PARTITION BY s.id, s.currency ORDER BY s.number)
+    ), filled AS (
+        SELECT l.id, l.currency, g.number, l.n, l.total, l.products, l.total_both, (l.total / l.n)::double precision AS mean,
+               CASE WHEN l.n > 1 THEN greatest((l.squares - l.total ^ 2 / l.n) / (l.n - 1), 0)::double precision END AS variance
+        FROM level AS l
+        CROSS JOIN LATERAL generate_series(greatest(l.number, first_number - rolling), least(l.next - 1, last_number)) AS g (number)
+    ), compared AS (
+        SELECT f.*, max(f.n) OVER before AS n_before, max(f.mean) OVER before AS mean_before, max(f.variance) OVER before AS variance_before, max(f.total) OVER before AS total_before
+        FROM filled AS f
+        WINDOW before AS (PARTITION BY f.id, f.currency ORDER BY f.number RANGE BETWEEN rolling PRECEDING AND rolling PRECEDING)
+    )
+    SELECT 'clv', c.currency, c.number, c.id, c.n, c.mean, c.mean - h.half, c.mean + h.half, coalesce(c.n_before, 0), c.mean_before,
+           CASE WHEN c.n_before > 1 THEN
+               cxm.mean_test(c.mean, c.variance, c.n, c.mean_before, c.variance_before, c.n_before, c.n_before,
+                             ((c.products - c.total_both * c.total_before / c.n_before) / (c.n_before - 1))::double precision) END
+    FROM compared AS c
+    CROSS JOIN LATERAL (SELECT cxm.student_quantile(confidence, c.n - 1) * sqrt(c.variance / c.n) AS half) AS h
+    WHERE first_number IS NULL OR c.number >= first_number;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.scorecard_value(text, text, text, integer, integer, integer, integer, timestamptz, double precision, text[]) IS
+'Part of cxm.scorecard(): what customers have spent until the end of the period, returns taken off: the mean of all who have bought by then, for each currency. Arguments and columns as in cxm.scorecard_scores(). The customers of the window before are among those of this one; the test takes their covariance into account.';
+
+CREATE FUNCTION cxm.scorecard_acquisition(
+    bucket text,
+    dimension text,
+    zone text,
+    week_start integer,
+    rolling integer,
+    first_number integer,
+    last_number integer,
+    read_to timestamptz,
+    confidence double precision,
+    measures text[])
+RETURNS TABLE (
+    measure text,
+    unit text,
+    number integer,
+    id integer,
+    n bigint,
+    value double precision,
+    lower double precision,
+    upper double precision,
+    previous_n bigint,
+    previous double precision,
+    p_value double precision)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+ROWS 1000
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_from CONSTANT timestamptz NOT NULL := cxm.scorecard_start(first_number - 2 * rolling + 1, bucket, zone, week_start);
+BEGIN
+    RETURN QUERY
+    WITH paid AS (
+        SELECT CASE dimension WHEN 'touchpoint' THEN s.touchpoint_id WHEN 'location' THEN s.location_id WHEN 'product' THEN s.product_id END AS id, s.currency, cxm.period_number(s.occurred_at, bucket, zone, week_start) AS number, sum(s.amount) AS amount
+        FROM cx.spend AS s
+        WHERE s.occurred_at >= v_from AND s.occurred_at < read_to
+          AND CASE dimension WHEN 'touchpoint' THEN s.touchpoint_id IS NOT NULL WHEN 'location' THEN s.location_id IS NOT NULL WHEN 'product' THEN s.product_id IS NOT NULL ELSE true END
+        GROUP BY 1, 2, 3
+    ), won AS (
+        -- a customer is won by the first purchase of all, and for what that names
+        SELECT CASE dimension WHEN 'touchpoint' THEN o.touchpoint_id WHEN 'location' THEN o.location_id WHEN 'product' THEN o.product_id END AS id, cxm.period_number(o.occurred_at, bucket, zone, week_start) AS number, count(*) AS customers
+        FROM (
+            SELECT DISTINCT ON (p.canonical_id) b.occurred_at, b.touchpoint_id, b.location_id, b.product_id
+            FROM cx.purchase AS b
+            JOIN cx.identifier AS i ON i.identifier_id = b.identifier_id
+            JOIN cx.profile AS p ON p.profile_id = i.profile_id
+            WHERE b.amount > 0 AND b.occurred_at < read_to AND EXISTS (SELECT FROM paid)
+            ORDER BY p.canonical_id, b.occurred_at, b.purchase_id
+        ) AS o
+        WHERE o.occurred_at >= v_from
+          AND CASE dimension WHEN 'touchpoint' THEN o.touchpoint_id IS NOT NULL WHEN 'location' THEN o.location_id IS NOT NULL WHEN 'product' THEN o.product_id IS NOT NULL ELSE true END
+        GROUP BY 1, 2
+    ), windowed AS (
+        SELECT g.number, t.id, t.currency, sum(t.amount) AS amount, coalesce(sum(t.customers), 0)::bigint AS customers
+        FROM (
+            SELECT p.id, p.currency, p.number, p.amount, NULL::bigint AS customers FROM paid AS p
+            UNION ALL
+            SELECT w.id, c.currency, w.number, NULL, w.customers
+            FROM won AS w
+            JOIN (SELECT DISTINCT p.id, p.currency FROM paid AS p) AS c ON coalesce(c.id, 0) = coalesce(w.id, 0)
+        ) AS t
+        CROSS JOIN LATERAL generate_series(t.number, least(t.number + rolling - 1, last_number)) AS g (number)
+        GROUP BY g.number, t.id, t.currency
+    ), compared AS (
+        SELECT w.*, max(w.customers) OVER before AS customers_before, max(w.amount) OVER before AS amount_before
+        FROM windowed AS w
+        WHERE w.amount IS NOT NULL
+        WINDOW before AS (PARTITION BY w.id, w.currency ORDER BY w.number RANGE BETWEEN rolling PRECEDING AND rolling PRECEDING)
+    )
+    SELECT 'acquisition_cost', c.currency, c.number, c.id, c.customers, (c.amount / nullif(c.customers, 0))::double precision,
+           CASE WHEN c.amount > 0 THEN c.amount::double precision / i.upper END, CASE WHEN c.amount > 0 THEN c.amount::double precision / nullif(i.lower, 0) END,
+           coalesce(c.customers_before, 0), (c.amount_before / nullif(c.customers_before, 0))::double precision,
+           CASE WHEN c.amount > 0 AND c.amount_before > 0 AND c.customers > 0 AND c.customers_before > 0
+                THEN cxm.poisson_test(c.customers, c.amount::double precision, c.customers_before, c.amount_before::double precision) END
+    FROM compared AS c
+    CROSS JOIN LATERAL cxm.poisson_interval(c.customers, confidence) AS i
+    WHERE first_number IS NULL OR c.number >= first_number;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.scorecard_acquisition(text, text, text, integer, integer, integer, integer, timestamptz, double precision, text[]) IS
+'Part of cxm.scorecard(): what was spent (cx.spend) in the window over the customers whose first purchase of all lies in it, for each currency; n: these customers, and the interval is that of their number as a Poisson count. Without any the value is NULL, and lower alone is known. Arguments and columns as in cxm.scorecard_scores().';
+
+---- The scorecard
+
+CREATE FUNCTION cxm.scorecard(
+    bucket text DEFAULT 'month',
+    dimension text DEFAULT NULL,
+    from_time timestamptz DEFAULT NULL,
+    to_time timestamptz DEFAULT NULL,
+    rolling integer DEFAULT 1,
+    measures text[] DEFAULT NULL,
+    confidence double precision DEFAULT 0.95,
+    zone text DEFAULT NULL,
+    week_start integer DEFAULT NULL)
+RETURNS TABLE (
+    period date,
+    starts_at timestamptz,
+    ends_at timestamptz,
+    complete boolean,
+    key text,
+    measure text,
+    unit text,
+    n bigint,
+    value double precision,
+    lower double precision,
+    upper double precision,
+    previous_n bigint,
+    previous double precision,
+    change double precision,
+    p_value double precision,
+    significant boolean,
+    goal text,
+    target double precision,
+    goal_met boolean,
+    benchmark double precision,
+    benchmark_source text,
+    benchmark_as_of date,
+    owner text)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+ROWS 1000
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_metrics text[];
+    v_counted text[];
+    v_unknown text;
+    v_read_to CONSTANT timestamptz NOT NULL := coalesce(to_time, 'infinity');
+    v_first integer;
+    v_last integer;
+BEGIN
+    PERFORM cxm.store_version();
+    IF bucket IS NULL OR bucket NOT IN ('day', 'week', 'month', 'quarter', 'year') THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('bucket must be day, week, month, quarter or year, not %s', coalesce('"' || left(bucket, 100) || '"', 'NULL'));
+    ELSIF dimension NOT IN ('touchpoint', 'location', 'product', 'employee') THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('dimension must be touchpoint, location, product or employee, not "%s"', left(dimension, 100)),
+            HINT = 'Leave it out for all records together.';
+    ELSIF (rolling BETWEEN 1 AND 400) IS NOT TRUE THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('rolling must be a number of periods from 1 to 400, not %s', coalesce(rolling::text, 'NULL')),
+            HINT = 'With 1 each row is about its own period alone.';
+    ELSIF (confidence > 0 AND confidence < 1) IS NOT TRUE THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('confidence %s is not between 0 and 1', coalesce(confidence::text, 'NULL')),
+            HINT = 'Use 0.95 for a 95 % interval.';
+    END IF;
+    zone := coalesce(zone, (SELECT s.time_zone FROM cx.store AS s));
+    week_start := cxm.check_week_start(coalesce(week_start, (SELECT s.week_start FROM cx.store AS s)));
+    SELECT array_agg(m.metric) INTO v_metrics FROM cx.metric AS m WHERE measures IS NULL OR m.metric = ANY (measures);
+    SELECT array_agg(k.measure) FILTER (WHERE dimension IS NULL OR dimension = ANY (k.dimensions)) INTO v_counted
+    FROM cxm.scorecard_measures() AS k WHERE measures IS NULL OR k.measure = ANY (measures);
+    SELECT u.measure INTO v_unknown FROM unnest(measures) AS u (measure)
+    WHERE u.measure IS NULL OR (u.measure <> ALL (coalesce(v_metrics, '{}')) AND u.measure NOT IN (SELECT k.measure FROM cxm.scorecard_measures() AS k))
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE undefined_object USING
+            MESSAGE = format('measure %s does not exist', coalesce('"' || left(v_unknown, 100) || '"', 'NULL')),
+            DETAIL = format('The metrics are %s; the other measures are %s.', cxm.metric_names(), (SELECT string_agg(k.measure, ', ' ORDER BY k.measure) FROM cxm.scorecard_measures() AS k));
+    END IF;
+
+    -- a wrong zone is an error on an empty store, too
+    v_last := cxm.period_number(now(), bucket, zone, week_start);
+    IF v_read_to <= '4000-01-01 00:00+00 BC' THEN
+        RETURN;
+    ELSIF isfinite(to_time) THEN
+        v_last := least(v_last, cxm.period_number(to_time - interval '1 microsecond', bucket, zone, week_start));
+    END IF;
+    IF from_time > '4000-01-01 00:00+00 BC' THEN
+        IF NOT isfinite(from_time) THEN
+            RETURN;
+        END IF;
+        v_first := cxm.period_number(from_time, bucket, zone, week_start);
+    END IF;
+
+    RETURN QUERY
+    WITH figure AS (
+        SELECT f.* FROM cxm.scorecard_scores(bucket, dimension, zone, week_start, rolling, v_first, v_last, v_read_to, confidence, v_metrics) AS f
+        WHERE v_metrics IS NOT NULL
+        UNION ALL
+        SELECT f.* FROM cxm.scorecard_shares(bucket, dimension, zone, week_start, rolling, v_first, v_last, v_read_to, confidence, v_counted) AS f
+        WHERE v_counted && '{response_rate,retention_rate,churn_rate,repeat_purchase_rate,referral_rate,review_rate,complaint_rate}'
+        UNION ALL
+        SELECT f.* FROM cxm.scorecard_waits(bucket, dimension, zone, week_start, rolling, v_first, v_last, v_read_to, confidence, v_counted) AS f
+        WHERE 'first_response' = ANY (v_counted)
+        UNION ALL
+        SELECT f.* FROM cxm.scorecard_value(bucket, dimension, zone, week_start, rolling, v_first, v_last, v_read_to, confidence, v_counted) AS f
+        WHERE 'clv' = ANY (v_counted)
+        UNION ALL
+        SELECT f.* FROM cxm.scorecard_acquisition(bucket, dimension, zone, week_start, rolling, v_first, v_last, v_read_to, confidence, v_counted) AS f
+        WHERE 'acquisition_cost' = ANY (v_counted)
+    ), placed AS (
+        SELECT f.*, (p.begins_at AT TIME ZONE zone)::date AS period, p.begins_at, p.starts_at, p.ends_at, p.ends_at <= least(now(), v_read_to) AS complete,
+               (least(p.ends_at, v_read_to) - interval '1 microsecond') AT TIME ZONE zone AS last_time
+        FROM figure AS f
+        CROSS JOIN LATERAL (
+            SELECT cxm.period_start(f.number, bucket, zone, week_start) AS begins_at,
+                   cxm.period_start(f.number - rolling + 1, bucket, zone, week_start) AS starts_at,
+                   cxm.period_start(f.number + 1, bucket, zone, week_start) AS ends_at) AS p
+    )
+    SELECT
+        f.period,
+        f.starts_at,
+        f.ends_at,
+        f.complete,
+        CASE dimension
+            WHEN 'touchpoint' THEN (SELECT k.key FROM cx.touchpoint AS k WHERE k.touchpoint_id = f.id)
+            WHEN 'location' THEN (SELECT k.key FROM cx.location AS k WHERE k.location_id = f.id)
+            WHEN 'product' THEN (SELECT k.key FROM cx.product AS k WHERE k.product_id = f.id)
+            WHEN 'employee' THEN (SELECT k.key FROM cx.employee AS k WHERE k.employee_id = f.id)
+        END AS key,
+        f.measure,
+        f.unit,
+        f.n,
+        f.value,
+        f.lower,
+        f.upper,
+        f.previous_n,
+        f.previous,
+        CASE WHEN f.complete THEN f.value - f.previous END,
+        CASE WHEN f.complete THEN f.p_value END,
+        CASE WHEN f.complete THEN f.p_value < 1 - confidence END,
+        g.name,
+        g.target,
+        CASE g.direction WHEN 'at_least' THEN f.value >= g.target ELSE f.value <= g.target END,
+        b.value,
+        b.source,
+        b.as_of,
+        g.owner
+    FROM placed AS f
+    LEFT JOIN LATERAL (
+        -- of several the one that is due next, as it stood when the period ended
+        SELECT o.name, o.direction, v.target, v.owner
+        FROM cx.goal AS o
+        JOIN LATERAL (
+            SELECT h.* FROM cx.goal_version AS h WHERE h.goal_id = o.goal_id
+            ORDER BY (h.changed_at < f.ends_at) DESC, CASE WHEN h.changed_at < f.ends_at THEN -h.version ELSE h.version END
+            LIMIT 1
+        ) AS v ON true
+        WHERE coalesce(o.metric, o.measure) = f.measure AND (o.measure IS NULL OR o.measure NOT IN ('clv', 'acquisition_cost') OR o.currency IS NOT DISTINCT FROM f.unit)
+          AND o.touchpoint_id IS NOT DISTINCT FROM CASE dimension WHEN 'touchpoint' THEN f.id END
+          AND o.location_id IS NOT DISTINCT FROM CASE dimension WHEN 'location' THEN f.id END
+          AND o.product_id IS NOT DISTINCT FROM CASE dimension WHEN 'product' THEN f.id END
+          AND o.employee_id IS NOT DISTINCT FROM CASE dimension WHEN 'employee' THEN f.id END
+          AND o.starts_on <= f.last_time::date AND v.due_on >= f.period AND v.closed_at IS NULL
+        ORDER BY v.due_on, o.goal_id
+        LIMIT 1
+    ) AS g ON true
+    LEFT JOIN LATERAL (
+        SELECT o.value, o.source, o.as_of
+        FROM cx.benchmark AS o
+        WHERE coalesce(o.metric, o.measure) = f.measure AND (o.measure IS NULL OR o.measure NOT IN ('clv', 'acquisition_cost') OR o.currency IS NOT DISTINCT FROM f.unit)
+          AND o.touchpoint_id IS NOT DISTINCT FROM CASE dimension WHEN 'touchpoint' THEN f.id END
+          AND o.location_id IS NOT DISTINCT FROM CASE dimension WHEN 'location' THEN f.id END
+          AND o.product_id IS NOT DISTINCT FROM CASE dimension WHEN 'product' THEN f.id END
+          AND o.employee_id IS NOT DISTINCT FROM CASE dimension WHEN 'employee' THEN f.id END
+          AND o.as_of <= f.last_time::date
+        ORDER BY o.as_of DESC, o.segment, o.source
+        LIMIT 1
+    ) AS b ON true
+    ORDER BY f.number, 5, f.measure, f.unit;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.scorecard(text, text, timestamptz, timestamptz, integer, text[], double precision, text, integer) IS
+'Measures by period and dimension, a row each, oldest first: how much, how certain, what it was before, whether that is more than chance, what it is to be, and what others have.
+bucket: day, week, month, quarter or year, cut in zone with weeks from week_start (NULL: those of cx.store). dimension: touchpoint, location, product or employee (then key is its key, and records that name none do not count); NULL: all records, key NULL. from_time: the first period shown is the one that it lies in, whole; to_time: nothing from then on is read; NULL: no bound. rolling: a row covers this many periods, those that end with its own, and has starts_at moved back. measures: only these, the others cost nothing; NULL: all. confidence: of intervals; a change is significant when p_value is below 1 - confidence.
+Columns: period: first day of the period; starts_at, ends_at: what the row covers; complete: whether that is over, now and at to_time; measure, unit; n: what the value rests on; value with lower and upper, NULL where none can be told; previous_n, previous: of as many periods right before starts_at, NULL without data; change: value less previous, with p_value and significant, NULL for a row that is not complete or has nothing before; goal, target, owner: the goal (cx.goal) of that measure and key in force in the period, of several the one due first, by its version at the end; goal_met: whether value reaches the target; benchmark: the newest (cx.benchmark) as of the end of the period, with source and day. A period without data has no row.
+Measures: every metric of cx.metric under its own name, answers on its usual scale alone: NPS in points with its adjusted Wald interval and test, CSAT in percent with Wilson''s and a test of two proportions, others their mean with Student''s t and Welch''s test.
+Errors: 22023 another bucket, dimension, rolling, confidence, zone or week_start; 42704 an unknown measure.';
