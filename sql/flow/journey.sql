@@ -40,10 +40,53 @@ $$;
 COMMENT ON FUNCTION cxm.journey_step(integer) IS
 'Full name of the step that a code in journeys stands for, such as view@shop, purchase or feedback:nps@checkout; NULL when no step has that code.';
 
+CREATE FUNCTION cxm.step_is_known(name text) RETURNS boolean
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN step_is_known.name <> '' AND EXISTS (
+        SELECT
+        FROM (
+            SELECT y.key FROM cx.event_type AS y
+            UNION ALL
+            SELECT 'event:' || y.key FROM cx.event_type AS y
+            UNION ALL
+            SELECT 'feedback:' || m.metric FROM cx.metric AS m
+            UNION ALL
+            VALUES ('purchase'), ('feedback'), ('')
+        ) AS n(name)
+        WHERE step_is_known.name = n.name
+           OR starts_with(step_is_known.name, n.name || '@')
+              AND EXISTS (SELECT FROM cx.touchpoint AS t WHERE t.key = substr(step_is_known.name, length(n.name) + 2)));
+END
+$$;
+
+COMMENT ON FUNCTION cxm.step_is_known(text) IS
+'Whether this is the name of one step, as cxm.journey_codes() has them, which need not have happened.';
+
+CREATE FUNCTION cxm.split_step(step text) RETURNS text[]
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- a key of the outside world may have a | in it, or a blank at its end
+    IF step = '' OR cxm.step_is_known(step) THEN
+        RETURN ARRAY[step];
+    END IF;
+    RETURN ARRAY(SELECT btrim(p.name) FROM string_to_table(step, '|') WITH ORDINALITY AS p(name, n) ORDER BY p.n);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.split_step(text) IS
+'The names of a step: those between |, without blanks around them; or the one name that it is as a whole.';
+
 CREATE FUNCTION cxm.codes_seen(step text) RETURNS integer[]
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_names text[] := cxm.split_step(step);
 BEGIN
     RETURN ARRAY(SELECT DISTINCT e.code
                  FROM cx.journey_code_entry AS e
@@ -52,7 +95,7 @@ BEGIN
                  CROSS JOIN LATERAL (VALUES (CASE e.kind WHEN 'event' THEN y.key ELSE e.kind END),
                                             (CASE e.kind WHEN 'event' THEN 'event:' || y.key WHEN 'feedback' THEN 'feedback:' || e.metric END),
                                             ('')) AS n(name)
-                 JOIN string_to_table(codes_seen.step, '|') AS p(name) ON btrim(p.name) <> '' AND btrim(p.name) IN (n.name, n.name || '@' || t.key)
+                 JOIN unnest(v_names) AS p(name) ON p.name <> '' AND p.name IN (n.name, n.name || '@' || t.key)
                  ORDER BY e.code);
 END
 $$;
@@ -65,40 +108,22 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_codes integer[] := coalesce(cxm.codes_seen(journey_codes.step), '{}');
+    v_name text;
 BEGIN
-    IF position('|' IN step) > 0 THEN
-        -- each has to be known
-        PERFORM cxm.journey_codes(btrim(p.name)) FROM string_to_table(step, '|') AS p(name);
-        RETURN v_codes;
-    END IF;
-
     -- what is known but has not happened has no code
-    IF v_codes = '{}' AND NOT coalesce(journey_codes.step <> '' AND EXISTS (
-        SELECT
-        FROM (
-            SELECT y.key FROM cx.event_type AS y
-            UNION ALL
-            SELECT 'event:' || y.key FROM cx.event_type AS y
-            UNION ALL
-            SELECT 'feedback:' || m.metric FROM cx.metric AS m
-            UNION ALL
-            VALUES ('purchase'), ('feedback'), ('')
-        ) AS n(name)
-        WHERE journey_codes.step = n.name
-           OR starts_with(journey_codes.step, n.name || '@')
-              AND EXISTS (SELECT FROM cx.touchpoint AS t WHERE t.key = substr(journey_codes.step, length(n.name) + 2))
-    ), false) THEN
-        RAISE undefined_object USING
-            MESSAGE = format('no step of journeys is called %s', coalesce('"' || left(journey_codes.step, 100) || '"', 'NULL')),
-            HINT = 'A step is an event type (a key of cx.event_type), purchase, feedback or feedback:METRIC, each with or without @TOUCHPOINT (a key of cx.touchpoint), or @TOUCHPOINT alone, or several with | between them. cx.journey_code has those that have happened.';
-    END IF;
-    RETURN v_codes;
+    FOREACH v_name IN ARRAY coalesce(cxm.split_step(step), ARRAY[NULL::text]) LOOP
+        IF NOT coalesce(cxm.step_is_known(v_name) OR cxm.codes_seen(v_name) <> '{}', false) THEN
+            RAISE undefined_object USING
+                MESSAGE = format('no step of journeys is called %s', coalesce('"' || left(v_name, 100) || '"', 'NULL')),
+                HINT = 'A step is an event type (a key of cx.event_type), purchase, feedback or feedback:METRIC, each with or without @TOUCHPOINT (a key of cx.touchpoint), or @TOUCHPOINT alone, or several with | between them. cx.journey_code has those that have happened.';
+        END IF;
+    END LOOP;
+    RETURN cxm.codes_seen(step);
 END
 $$;
 
 COMMENT ON FUNCTION cxm.journey_codes(text) IS
-'The codes in journeys that a step stands for, ascending: KEY of an event type (event:KEY leaves out purchases and feedback when the event type is called like them), purchase, feedback, feedback:METRIC; at any touchpoint, or with @TOUCHPOINT at that one; @TOUCHPOINT alone is anything there; several with | between them are any of these. {} for what is known and has not happened yet. Error 42704 for an unknown name and NULL.';
+'The codes in journeys that a step stands for, ascending: KEY of an event type (event:KEY leaves out purchases and feedback when the event type is called like them), purchase, feedback, feedback:METRIC; at any touchpoint, or with @TOUCHPOINT at that one; @TOUCHPOINT alone is anything there; several with | between them are any of these, but what is a name as a whole is that name. {} for what is known and has not happened yet. Error 42704 for an unknown name and NULL.';
 
 CREATE FUNCTION cxm.step_codes(step text) RETURNS integer[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE

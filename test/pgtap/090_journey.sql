@@ -1,6 +1,6 @@
 -- Journeys in the store: what cxm.journeys() shows is what a plain look at the records gives, whatever became of them
 BEGIN;
-SELECT plan(85);
+SELECT plan(92);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = error;
 
@@ -75,6 +75,18 @@ SELECT throws_ok($$SELECT cxm.journey_codes('veiw')$$, '42704', 'no step of jour
 SELECT throws_ok($$SELECT cxm.journey_codes('view@shpo')$$, '42704', NULL, 'also in the touchpoint');
 SELECT throws_ok($$SELECT cxm.journey_codes('@')$$, '42704', NULL, 'no touchpoint');
 SELECT throws_ok($$SELECT cxm.journey_codes('')$$, '42704', NULL, 'no name');
+-- keys come from outside, and may be anything: the name that a step is shown with finds it again, alone or beside another
+SAVEPOINT names;
+SELECT count(cxm.track(e, '{"user_id": "odd"}', touchpoint => t)) FROM (VALUES ('Page | Home', NULL), ('Page', NULL), ('Home', NULL), (' Home ', 'a|b'), ('view@shop', NULL), ('view|', 'shop@'), ('purchase', 'x'), ('event:Page', NULL), ('@shop', NULL), ('"', '''')) AS v (e, t);
+SELECT is_empty($$SELECT s.step FROM cx.journey_code AS c, LATERAL (SELECT cxm.journey_step(c.code) AS step) AS s WHERE NOT c.code = ANY (cxm.journey_codes(s.step))$$, 'every step is found by its name');
+SELECT is((SELECT array_agg(cxm.journey_step(c)) FROM unnest(cxm.journey_codes('Page | Home')) AS c), '{"Page | Home"}', 'a name with a bar in it is one name');
+SELECT is((SELECT array_agg(cxm.journey_step(c) ORDER BY c) FROM unnest(cxm.journey_codes('Home |Page')) AS c), '{Page,Home}', 'two names with a bar between them are two');
+SELECT is((SELECT array_agg(cxm.journey_step(c)) FROM unnest(cxm.journey_codes(' Home ')) AS c), '{" Home @a|b"}', 'a blank at the end is a part of a name that has it');
+SELECT is(cxm.journey_codes(' Page '), cxm.journey_codes('Page'), 'and of no other');
+INSERT INTO cx.event_type (key) VALUES ('Home|Page');
+SELECT is(cxm.journey_codes('Home|Page'), '{}', 'also where it has not happened');
+SELECT throws_ok($$SELECT cxm.journey_codes('Page | Hoem')$$, '42704', 'no step of journeys is called "Hoem"', 'the part that is not known is named');
+ROLLBACK TO names;
 SELECT throws_ok($$SELECT cxm.journey_codes(NULL)$$, '42704', NULL, 'NULL');
 SELECT is(cxm.journey_step(-1), NULL, 'no such code');
 -- names that look like others
