@@ -98,7 +98,7 @@ sample(double mean, double variance, int64 n)
 	return (CxmSample){mean, variance, n};
 }
 
-/* cxm.mean_test(double precision, double precision, bigint, double precision, double precision, bigint, bigint, double precision) */
+/* cxm.mean_test(): mean, variance and size of two samples, how many members they share, and the covariance of these */
 Datum
 cxm_mean_test_p_value(PG_FUNCTION_ARGS)
 {

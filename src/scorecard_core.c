@@ -167,7 +167,7 @@ gamma_below(double shape, double x)
 		double		term = 1 / shape;
 		double		sum = term;
 
-		for (double k = 1; term > sum * 1e-17; k++)
+		for (int k = 1; term > sum * 1e-17; k++)
 		{
 			term *= x / (shape + k);
 			sum += term;
@@ -182,7 +182,7 @@ gamma_below(double shape, double x)
 		double		d = 1 / b;
 		double		f = d;
 
-		for (double k = 1; k < 100000; k++)
+		for (int k = 1; k < 100000; k++)
 		{
 			double		a = -k * (k - shape);
 
