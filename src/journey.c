@@ -739,21 +739,61 @@ cxm_journey_append(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(state);
 }
 
+/* All events of two ordinary values */
+static Datum
+add_packed(Datum first, Datum second, JourneyBuffer *buffer)
+{
+	JourneyView view_a;
+	JourneyView view_b;
+	Bytes		a = packed_bytes(first, buffer, &view_a);
+	Bytes		b = packed_bytes(second, buffer, &view_b);
+	size_t		count = view_a.count + view_b.count;
+	Size		size = VARHDRSZ + cxm_journey_extended_size(&view_a, &view_b);
+	struct varlena *sum;
+
+	if (likely(size > VARHDRSZ && size <= MaxAllocSize))
+	{
+		sum = palloc(size);
+		SET_VARSIZE(sum, size);
+		cxm_journey_extend(&view_a, &view_b, (uint8_t *) VARDATA(sum));
+	}
+	else
+	{
+		set_room(buffer, count);
+		decode(&view_a, 0, view_a.count, buffer->at, buffer->code);
+		decode(&view_b, 0, view_b.count, buffer->at + view_a.count, buffer->code + view_a.count);
+		if (view_a.count > 0 && view_b.count > 0 &&
+			journey_compare_events(buffer->at[view_a.count - 1], buffer->code[view_a.count - 1],
+								   buffer->at[view_a.count], buffer->code[view_a.count]) > 0)
+			sort_buffer(buffer, count);
+		sum = (struct varlena *) DatumGetPointer(cxm_journey_make(count, buffer->at, buffer->code));
+	}
+	free_bytes(&a);
+	free_bytes(&b);
+	return PointerGetDatum(sum);
+}
+
 /* All events of both */
 Datum
 cxm_journey_add(PG_FUNCTION_ARGS)
 {
-	struct varlena *state = (struct varlena *) PG_GETARG_POINTER(0);
-	Bytes		b = bytes_of(PG_GETARG_DATUM(1));
-	bool		is_state = in_aggregate(fcinfo);
-	size_t		room = 0;
-	size_t		entry = is_state ? loose_state(state, &room) : 0;
-	size_t		more = count_of(&b);
+	struct varlena *state;
 	Bytes		a;
-	Datum		sum;
+	Bytes		b;
+	size_t		room = 0;
+	size_t		entry;
+	size_t		more;
+
+	if (!in_aggregate(fcinfo))
+		return add_packed(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), own_buffer(fcinfo));
+
+	state = (struct varlena *) PG_GETARG_POINTER(0);
+	b = bytes_of(PG_GETARG_DATUM(1));
+	entry = loose_state(state, &room);
+	more = count_of(&b);
 
 	/* the first one stays packed, for most groups of a rollup have no other */
-	if (is_state && entry == 0 && journey_entry(b.start, b.size) == 0)
+	if (entry == 0 && journey_entry(b.start, b.size) == 0)
 	{
 		a = bytes_of(PG_GETARG_DATUM(0));
 		if (count_of(&a) == 0)
@@ -781,12 +821,7 @@ cxm_journey_add(PG_FUNCTION_ARGS)
 	}
 	put_all((uint8_t *) VARDATA(state), entry, &b);
 	free_bytes(&b);
-	if (is_state)
-		PG_RETURN_POINTER(state);
-	a = bytes_of(PointerGetDatum(state));
-	sum = pack(&a, entry, count_of(&a), own_buffer(fcinfo));
-	pfree(state);
-	PG_RETURN_DATUM(sum);
+	PG_RETURN_POINTER(state);
 }
 
 /* The final function: what an aggregate has collected, packed; the state stays as it is */

@@ -378,6 +378,14 @@ extern void cxm_journey_measure(size_t count, const int64_t *at, const int32_t *
 extern void cxm_journey_write(const JourneyShape *shape, const int64_t *at, const int32_t *code, JourneyPoll poll,
 							  uint8_t *bytes);
 
+/*
+ * The events of one journey behind those of another, where they come behind and the other one's packing serves all of
+ * them, so that no event of it is decoded. The size of the sum, 0 where this is not so; and then write it. A journey that
+ * is long or damaged goes unlooked at.
+ */
+extern size_t cxm_journey_extended_size(const JourneyView *a, const JourneyView *b);
+extern void cxm_journey_extend(const JourneyView *a, const JourneyView *b, uint8_t *bytes);
+
 /* One event as text, its length without the final zero; and back, where NULL or what is wrong at *text is returned */
 extern size_t cxm_journey_format(int64_t at, int32_t code, char *text);
 extern const char *cxm_journey_parse(const char **text, int64_t *at, int32_t *code);

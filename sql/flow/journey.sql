@@ -320,8 +320,11 @@ LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 SET work_mem = '64MB'
--- in order of the identifiers, which is that of the pages
+-- in order of the identifiers, which is that of the pages; a hash table would copy journeys
 SET enable_hashagg = off
+SET enable_hashjoin = off
+-- one identifier or all of them: how journeys are found depends on it
+SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_rows bigint;
@@ -329,29 +332,31 @@ DECLARE
 BEGIN
     PERFORM cxm.lock_journeys();
 
-    -- mostly nothing went, and then it is half the work; what goes between the two statements is left to the next run
+    -- Rows are read and deleted by one statement, in one snapshot, so the same ones; and read from the table, whose statistics
+    -- the planner knows. Mostly nothing went, and then it is half the work; what goes between the two statements is left to
+    -- the next run.
     IF EXISTS (SELECT FROM cx.journey_delta AS d WHERE d.identifier_id > after AND d.identifier_id <= upto AND d.weight < 0) THEN
-        WITH gone AS (
+        WITH net AS MATERIALIZED (
+            SELECT d.identifier_id, count(*) AS n, bool_or(d.weight < 0) AS is_less,
+                   cxm.journey_agg(d.at, d.code) FILTER (WHERE d.weight > 0) AS came,
+                   cxm.journey_agg(d.at, d.code) FILTER (WHERE d.weight < 0) AS went
+            FROM cx.journey_delta AS d
+            WHERE d.identifier_id > after AND d.identifier_id <= upto
+            GROUP BY d.identifier_id
+        ), gone AS (
             DELETE FROM cx.journey_delta AS d
             WHERE d.identifier_id > after AND d.identifier_id <= upto
-            RETURNING d.identifier_id, d.at, d.code, d.weight
-        ), net AS MATERIALIZED (
-            SELECT g.identifier_id, count(*) AS n, bool_or(g.weight < 0) AS is_less,
-                   cxm.journey_agg(g.at, g.code) FILTER (WHERE g.weight > 0) AS came,
-                   cxm.journey_agg(g.at, g.code) FILTER (WHERE g.weight < 0) AS went
-            FROM gone AS g
-            GROUP BY g.identifier_id
         ), folded AS (
             UPDATE cx.journey AS j
             SET journey = j.journey OPERATOR(cxm.+) n.came OPERATOR(cxm.-) n.went
             FROM net AS n
-            WHERE j.identifier_id = n.identifier_id
+            WHERE j.identifier_id = n.identifier_id AND j.identifier_id > after AND j.identifier_id <= upto
             RETURNING j.identifier_id
         ), added AS (
             INSERT INTO cx.journey (identifier_id, journey)
             SELECT n.identifier_id, n.came OPERATOR(cxm.-) n.went
             FROM net AS n
-            WHERE NOT EXISTS (SELECT FROM folded AS f WHERE f.identifier_id = n.identifier_id)
+            WHERE n.identifier_id NOT IN (SELECT f.identifier_id FROM folded AS f)
         )
         SELECT coalesce(sum(n.n), 0), array_agg(n.identifier_id) FILTER (WHERE n.is_less)
         INTO v_rows, v_less
@@ -359,25 +364,25 @@ BEGIN
 
         DELETE FROM cx.journey AS j WHERE j.identifier_id = ANY (v_less) AND cxm.count(j.journey) = 0;
     ELSE
-        WITH gone AS (
+        WITH net AS MATERIALIZED (
+            SELECT d.identifier_id, count(*) AS n, cxm.journey_agg(d.at, d.code) AS came
+            FROM cx.journey_delta AS d
+            WHERE d.identifier_id > after AND d.identifier_id <= upto AND d.weight > 0
+            GROUP BY d.identifier_id
+        ), gone AS (
             DELETE FROM cx.journey_delta AS d
             WHERE d.identifier_id > after AND d.identifier_id <= upto AND d.weight > 0
-            RETURNING d.identifier_id, d.at, d.code
-        ), net AS MATERIALIZED (
-            SELECT g.identifier_id, count(*) AS n, cxm.journey_agg(g.at, g.code) AS came
-            FROM gone AS g
-            GROUP BY g.identifier_id
         ), folded AS (
             UPDATE cx.journey AS j
             SET journey = j.journey OPERATOR(cxm.+) n.came
             FROM net AS n
-            WHERE j.identifier_id = n.identifier_id
+            WHERE j.identifier_id = n.identifier_id AND j.identifier_id > after AND j.identifier_id <= upto
             RETURNING j.identifier_id
         ), added AS (
             INSERT INTO cx.journey (identifier_id, journey)
             SELECT n.identifier_id, n.came
             FROM net AS n
-            WHERE NOT EXISTS (SELECT FROM folded AS f WHERE f.identifier_id = n.identifier_id)
+            WHERE n.identifier_id NOT IN (SELECT f.identifier_id FROM folded AS f)
         )
         SELECT coalesce(sum(n.n), 0) INTO v_rows FROM net AS n;
     END IF;

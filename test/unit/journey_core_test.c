@@ -189,6 +189,58 @@ test_packing(void)
 	check(cuts == runs, "parts and cuts are those of the array");
 }
 
+/* What is put behind a journey that is packed gives the packed form of all of it, or is refused */
+static void
+test_extending(void)
+{
+	static JourneyEvent events[MOST];
+	static int64_t at[MOST];
+	static int32_t code[MOST];
+	int			good = 0;
+	int			extended = 0;
+	int			wanted = 0;
+	int			runs = 3000;
+
+	for (int run = 0; run < runs; run++)
+	{
+		size_t		count = make_events(events);
+		size_t		cut = count == 0 ? 0 : count - next_random() % (count < 4 ? count : 4);
+		size_t		sizes[4];
+		size_t		size;
+		uint8_t    *bytes[4];
+		JourneyView a;
+		JourneyView b;
+		int			ok = 1;
+
+		qsort(events, count, sizeof(JourneyEvent), compare);
+		split(events, count, at, code);
+		bytes[0] = pack(at, code, cut, &sizes[0]);
+		bytes[1] = pack(at + cut, code + cut, count - cut, &sizes[1]);
+		bytes[2] = pack(at, code, count, &sizes[2]);
+		ok &= cxm_journey_open(bytes[0], sizes[0], &a) == NULL && cxm_journey_open(bytes[1], sizes[1], &b) == NULL;
+		size = cxm_journey_extended_size(&a, &b);
+		/* the same unit, width of times and width of codes: only then */
+		wanted = cut > 0 && cut < count && a.usecs > 0 && bytes[0][1] == bytes[2][1] && bytes[0][2] == bytes[2][2];
+		ok &= (size > 0) == wanted;
+		if (size > 0)
+		{
+			extended++;
+			bytes[3] = malloc(size);
+			cxm_journey_extend(&a, &b, bytes[3]);
+			ok &= size == sizes[2] && memcmp(bytes[2], bytes[3], size) == 0;
+			free(bytes[3]);
+		}
+		/* the other way round there is order only where all is equal */
+		if (count > cut && cut > 0 && compare(&events[0], &events[count - 1]) != 0)
+			ok &= cxm_journey_extended_size(&b, &a) == 0;
+		good += ok;
+		for (int i = 0; i < 3; i++)
+			free(bytes[i]);
+	}
+	check(good == runs, "what is put behind a journey gives what packing all of it gives");
+	check(extended > runs / 10 && extended < runs, "some can be extended and some cannot");
+}
+
 /* Whatever bytes pass the check are the one packed form of their events; none is read beyond its end */
 static int
 is_refused_or_packed(const uint8_t *bytes, size_t size, int *refused)
@@ -702,6 +754,7 @@ main(int argc, char **argv)
 		return 0;
 	}
 	test_packing();
+	test_extending();
 	test_hostile_bytes();
 	test_refusals();
 	test_loose();
