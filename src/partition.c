@@ -22,12 +22,14 @@
 #include "access/genam.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "partition.h"
 #include "partitioning/partdesc.h"
@@ -116,16 +118,29 @@ compare_oids(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Nobody's rows are there, so nothing of it needs to be known */
+/*
+ * A partition that has no rows in a snapshot need not be known there: so one
+ * that was made, and known, since the snapshot was taken is in nobody's way.
+ * Without a snapshot it must have had none at all.
+ */
 static bool
-is_empty(Oid relid)
+is_empty(Oid relid, Snapshot snapshot)
 {
 	Relation	relation = try_relation_open(relid, AccessShareLock);
 	bool		is_one;
 
 	if (relation == NULL)
 		return false;
-	is_one = RELKIND_HAS_STORAGE(relation->rd_rel->relkind) && RelationGetNumberOfBlocks(relation) == 0;
+	is_one = relation->rd_rel->relkind == RELKIND_RELATION && RelationGetNumberOfBlocks(relation) == 0;
+	if (!is_one && snapshot != NULL && relation->rd_rel->relkind == RELKIND_RELATION)
+	{
+		TupleTableSlot *slot = table_slot_create(relation, NULL);
+		TableScanDesc scan = table_beginscan(relation, snapshot, 0, NULL);
+
+		is_one = !table_scan_getnextslot(scan, ForwardScanDirection, slot);
+		table_endscan(scan);
+		ExecDropSingleTupleTableSlot(slot);
+	}
 	relation_close(relation, NoLock);
 	return is_one;
 }
@@ -135,7 +150,8 @@ is_empty(Oid relid)
  * counts those of the set, nempty the others.
  */
 static bool
-match_partitions(Oid relid, bool is_parent_known, const Oid *set, int nset, int *nfound, int *nempty)
+match_partitions(Oid relid, bool is_parent_known, const Oid *set, int nset, Snapshot snapshot, int *nfound,
+				 int *nempty)
 {
 	Relation	relation = try_relation_open(relid, AccessShareLock);
 	PartitionDesc partitions;
@@ -158,9 +174,9 @@ match_partitions(Oid relid, bool is_parent_known, const Oid *set, int nset, int 
 		else
 			(*nempty)++;
 		if (!partitions->is_leaf[i])
-			is_same = is_same && match_partitions(member, is_known, set, nset, nfound, nempty);
+			is_same = is_same && match_partitions(member, is_known, set, nset, snapshot, nfound, nempty);
 		else if (!is_known)
-			is_same = is_same && is_empty(member);
+			is_same = is_same && is_empty(member, snapshot);
 	}
 	relation_close(relation, NoLock);
 	return is_same;
@@ -196,15 +212,18 @@ inherits(Relation relation)
 			&& find_inheritance_children(RelationGetRelid(relation), NoLock) != NIL);
 }
 
-/* As cxm_check_partitions(), of a set that may hold all members (set), with no empty ones besides (is_exact) */
+/*
+ * As cxm_check_partitions(), of a partitioned table.  The set is given, and
+ * whether it is that of all partitions, and whether somebody left a mark.
+ */
 static CxmPartitions
-check_set(int32 rollup_id, Oid source, Snapshot snapshot, Oid **set, int *nset, bool *is_exact, bool *is_marked)
+check_set(int32 rollup_id, Oid source, Snapshot snapshot, bool is_writer, Oid **set, int *nset, bool *is_exact,
+		  bool *is_marked)
 {
 	CxmStoreScan scan;
 	HeapTuple	row;
 	int			nfound = 0;
 	int			nempty = 0;
-	bool		is_there = false;
 
 	*set = NULL;
 	*nset = 0;
@@ -222,13 +241,12 @@ check_set(int32 rollup_id, Oid source, Snapshot snapshot, Oid **set, int *nset, 
 		if (is_null)
 			*is_marked = true;
 		else
-		{
 			*set = read_set(value, nset);
-			is_there = true;
-		}
 	}
 	cxm_end_store_scan(&scan);
-	if (!is_there || !match_partitions(source, true, *set, *nset, &nfound, &nempty) || nfound != *nset)
+	if (*set == NULL || (*is_marked && !is_writer)
+		|| !match_partitions(source, true, *set, *nset, is_writer ? NULL : snapshot, &nfound, &nempty)
+		|| nfound != *nset)
 		return CXM_PARTITIONS_CHANGED;
 	*is_exact = nempty == 0;
 	return *is_marked ? CXM_PARTITIONS_CHANGED : CXM_PARTITIONS_KNOWN;
@@ -258,7 +276,7 @@ cxm_check_partitions(int32 rollup_id, Oid source)
 		bool		is_exact;
 		bool		is_marked;
 
-		result = check_set(rollup_id, source, GetActiveSnapshot(), &set, &n, &is_exact, &is_marked);
+		result = check_set(rollup_id, source, GetActiveSnapshot(), false, &set, &n, &is_exact, &is_marked);
 	}
 	relation_close(relation, NoLock);
 	return result;
@@ -377,7 +395,7 @@ cxm_mark_partitions(int32 rollup_id, Relation written)
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	/* said first: what changes while it is looked at makes this bad again */
 	known->is_good = true;
-	if (check_set(rollup_id, source, snapshot, &set, &n, &is_exact, &is_marked) == CXM_PARTITIONS_KNOWN)
+	if (check_set(rollup_id, source, snapshot, true, &set, &n, &is_exact, &is_marked) == CXM_PARTITIONS_KNOWN)
 	{
 		keep_set(known, set, n);
 		known->is_good &= is_exact;
@@ -425,7 +443,8 @@ cxm_check_journeys(PG_FUNCTION_ARGS)
 		bool		is_exact;
 		bool		is_marked;
 
-		(void) check_set(CXM_JOURNEYS, get_relname_relid("journey", schema), GetActiveSnapshot(), &set, &n, &is_exact, &is_marked);
+		(void) check_set(CXM_JOURNEYS, get_relname_relid("journey", schema), GetActiveSnapshot(), false, &set, &n,
+						 &is_exact, &is_marked);
 		if (is_marked)
 			changed = "event, cx.feedback and cx.purchase";
 	}

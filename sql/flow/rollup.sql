@@ -558,29 +558,38 @@ BEGIN
         v_comments := v_comments || v_more;
     END LOOP;
 
-    -- only groups of periods in which something came or went are made again
+    -- only groups of periods in which something came or went are made again. What is asked once for all rows stands alone, so
+    -- that it is not asked of each: whether one may read, and whether all is folded, as it mostly is
     EXECUTE format($sql$CREATE OR REPLACE VIEW cx.%1$I AS
         SELECT %2$s
-        FROM cx.rollup_%3$s_base AS u
-        WHERE cxm.can_read_rollup(%3$s)
-          AND (NOT EXISTS (SELECT FROM cx.rollup_%3$s_delta)
-               OR u.period IS NOT NULL AND u.period NOT IN (SELECT d.period FROM cx.rollup_%3$s_delta AS d WHERE d.period IS NOT NULL))
-        UNION ALL
-        SELECT %2$s
         FROM (
-            SELECT %4$s, %5$s
+            SELECT 0 AS part, %4$s, %6$s
+            FROM cx.rollup_%3$s_base
+            UNION ALL
+            SELECT 1, %4$s, %6$s
+            FROM cx.rollup_%3$s_base
+            UNION ALL
+            SELECT 2, g.*
             FROM (
-                SELECT 1::smallint AS weight, %4$s, %6$s
-                FROM cx.rollup_%3$s_base AS b
-                WHERE b.period IS NULL OR b.period IN (SELECT d.period FROM cx.rollup_%3$s_delta AS d WHERE d.period IS NOT NULL)
-                UNION ALL
-                SELECT weight, %4$s, %6$s
-                FROM cx.rollup_%3$s_delta
-            ) AS u
-            WHERE cxm.can_read_rollup(%3$s) AND EXISTS (SELECT FROM cx.rollup_%3$s_delta)
-            GROUP BY %4$s
-            HAVING sum(u.n * u.weight) <> 0
-        ) AS u$sql$,
+                SELECT %4$s, %5$s
+                FROM (
+                    SELECT 1::smallint AS weight, %4$s, %6$s
+                    FROM cx.rollup_%3$s_base AS b
+                    WHERE b.period IS NULL OR b.period IN (SELECT d.period FROM cx.rollup_%3$s_delta AS d WHERE d.period IS NOT NULL)
+                    UNION ALL
+                    SELECT weight, %4$s, %6$s
+                    FROM cx.rollup_%3$s_delta
+                ) AS u
+                WHERE EXISTS (SELECT FROM cx.rollup_%3$s_delta)
+                GROUP BY %4$s
+                HAVING sum(u.n * u.weight) <> 0
+            ) AS g
+        ) AS u
+        WHERE (SELECT cxm.can_read_rollup(%3$s))
+          AND (u.part = 0 AND NOT EXISTS (SELECT FROM cx.rollup_%3$s_delta)
+               OR u.part = 1 AND EXISTS (SELECT FROM cx.rollup_%3$s_delta)
+                  AND u.period IS NOT NULL AND u.period NOT IN (SELECT d.period FROM cx.rollup_%3$s_delta AS d WHERE d.period IS NOT NULL)
+               OR u.part = 2)$sql$,
         v_rollup.name || '_state', v_states, rollup_id, v_layout.keys, v_layout.net, v_layout.columns);
     EXECUTE format(E'CREATE OR REPLACE VIEW cx.%I AS\nSELECT %s\nFROM cx.%I AS s', v_rollup.name, v_columns, v_rollup.name || '_state');
     EXECUTE format('COMMENT ON VIEW cx.%I IS %L', v_rollup.name || '_state', format('Rollup "%s" in states that can be added up along dimensions and periods: counts and sums by sum(), scores by cxm.rollup().', v_rollup.name));
