@@ -11,6 +11,7 @@
 #include "cxm.h"
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
+#include "nodes/primnodes.h"
 #include "utils/rel.h"
 
 /* a column, as the store makes it */
@@ -97,6 +98,13 @@ cxm_set_column(CxmNewRow *row, int column, Datum value)
 {
 	row->values[column] = value;
 	row->is_given[column] = true;
+}
+
+/* Is that node of a predicate the column? */
+static inline bool
+cxm_is_column(const Node *node, int column)
+{
+	return IsA(node, Var) && ((const Var *) node)->varattno == column + 1;
 }
 
 #endif							/* CXM_DIRECT_H */

@@ -177,12 +177,6 @@ static const CxmColumn outbox_columns[] =
 	[OUTBOX_SENT_AT] = {"sent_at", TIMESTAMPTZOID}
 };
 
-static bool
-is_column(const Node *node, int column)
-{
-	return IsA(node, Var) && ((const Var *) node)->varattno == column + 1;
-}
-
 /* sent_at IS NULL AND NOT held */
 static bool
 is_of_unsent(const List *predicate)
@@ -196,9 +190,9 @@ is_of_unsent(const List *predicate)
 		const Node *node = lfirst(cell);
 
 		if (IsA(node, NullTest) && ((const NullTest *) node)->nulltesttype == IS_NULL)
-			is_unsent = is_column((const Node *) ((const NullTest *) node)->arg, OUTBOX_SENT_AT);
+			is_unsent = cxm_is_column((const Node *) ((const NullTest *) node)->arg, OUTBOX_SENT_AT);
 		else if (IsA(node, BoolExpr) && ((const BoolExpr *) node)->boolop == NOT_EXPR)
-			is_not_held = is_column(linitial(((const BoolExpr *) node)->args), OUTBOX_HELD);
+			is_not_held = cxm_is_column(linitial(((const BoolExpr *) node)->args), OUTBOX_HELD);
 	}
 	return list_length(predicate) == 2 && is_unsent && is_not_held;
 }
