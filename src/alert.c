@@ -158,23 +158,33 @@ id_of(const Evaluation *e, Column column)
 	return id;
 }
 
+static bool
+is_column(TupleDesc desc, int number, int column)
+{
+	Form_pg_attribute attribute = TupleDescAttr(desc, number - 1);
+
+	return !attribute->attisdropped && attribute->atttypid == column_types[column]
+		&& strcmp(NameStr(attribute->attname), column_names[column]) == 0;
+}
+
 /* The columns go by name: partitions that were attached may have others between them */
 static void
 find_columns(Evaluation *e, TupleDesc desc)
 {
+	static int	last[NCOLUMNS];	/* where they were, and mostly are */
+
 	for (int column = 0; column < NCOLUMNS; column++)
 	{
-		e->columns[column] = 0;
-		for (int i = 0; i < desc->natts; i++)
+		if (last[column] > 0 && last[column] <= desc->natts && is_column(desc, last[column], column))
 		{
-			Form_pg_attribute attribute = TupleDescAttr(desc, i);
-
-			if (!attribute->attisdropped && attribute->atttypid == column_types[column]
-				&& strcmp(NameStr(attribute->attname), column_names[column]) == 0)
-			{
-				e->columns[column] = attribute->attnum;
-				break;
-			}
+			e->columns[column] = last[column];
+			continue;
+		}
+		e->columns[column] = 0;
+		for (int number = 1; number <= desc->natts && e->columns[column] == 0; number++)
+		{
+			if (is_column(desc, number, column))
+				e->columns[column] = last[column] = number;
 		}
 		if (e->columns[column] == 0)
 			ereport(ERROR,

@@ -582,7 +582,7 @@ cxm_comoments_summary(PG_FUNCTION_ARGS)
 	values[6] = Int64GetDatum(c->no_weight);
 	values[7] = Int64GetDatum(c->no_outcome);
 	values[8] = Int64GetDatum(c->no_drivers);
-	values[9] = Float8GetDatum(cxm_comoments_effective_n(c));
+	values[9] = Float8GetDatum(cxm_comoments_effective_n(c, NULL, 0));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 

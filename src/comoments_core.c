@@ -524,9 +524,12 @@ cxm_comoments_extent(const CxmComoments *c, int64_t *least, int64_t *most)
 		*least = 0;
 }
 
-/* As many rows of equal weight tell as much, by Kish: of the complete rows, or of those of the rarest pair */
+/*
+ * As many rows of equal weight tell as much, by Kish: of the complete rows, or of those of the rarest pair of the
+ * outcome and these drivers (NULL: all)
+ */
 double
-cxm_comoments_effective_n(const CxmComoments *c)
+cxm_comoments_effective_n(const CxmComoments *c, const int *drivers, int n)
 {
 	int64_t		least;
 	int64_t		most;
@@ -535,5 +538,21 @@ cxm_comoments_effective_n(const CxmComoments *c)
 	if (c->weight == 0)
 		return 0;
 	cxm_comoments_extent(c, &least, &most);
+	if (c->policy == CXM_MISSING_PAIRWISE && drivers != NULL)
+	{
+		CxmPair		pair;
+
+		cxm_comoments_pair(c, 0, 0, &pair);
+		least = pair.n;
+		for (int i = 0; i < n; i++)
+		{
+			for (int j = -1; j < i; j++)
+			{
+				cxm_comoments_pair(c, drivers[i], j < 0 ? 0 : drivers[j], &pair);
+				if (pair.n < least)
+					least = pair.n;
+			}
+		}
+	}
 	return (double) least * (c->weight * c->weight / c->weight2 / rows);
 }

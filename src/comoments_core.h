@@ -144,7 +144,7 @@ extern CxmComomentsStatus cxm_comoments_add(CxmComoments *a, const CxmComoments 
 extern void cxm_comoments_pair(const CxmComoments *c, int i, int j, CxmPair *pair);
 extern double cxm_comoments_variation(const CxmComoments *c, int i);
 extern double cxm_comoments_correlation(const CxmComoments *c, int i, int j);
-extern double cxm_comoments_effective_n(const CxmComoments *c);
+extern double cxm_comoments_effective_n(const CxmComoments *c, const int *drivers, int n);
 extern void cxm_comoments_extent(const CxmComoments *c, int64_t *least, int64_t *most);
 
 #endif							/* COMOMENTS_CORE_H */

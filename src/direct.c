@@ -34,6 +34,7 @@
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_opfamily.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -235,6 +236,13 @@ has_plain_defaults(CxmTable *table, Relation relation)
 	return table->defaults[0] != NULL;
 }
 
+/* All of it is read, and neither indexes nor what may be written matter */
+static bool
+is_only_scanned(const CxmTable *table)
+{
+	return table->nkeys == 0 && !table->is_inserted_into && !table->is_updated;
+}
+
 static void
 examine(CxmTable *table, Relation relation)
 {
@@ -248,14 +256,18 @@ examine(CxmTable *table, Relation relation)
 	table->context = NULL;
 	table->context = AllocSetContextCreate(CacheMemoryContext, "cxm table", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(table->context);
+	table->info = NULL;
 	table->relid = RelationGetRelid(relation);
 
 	/* said first: who changes the table while it is looked at makes this unknown again */
 	table->is_known = true;
-	if (relation->rd_rel->relkind == RELKIND_RELATION && !relation->rd_rel->relispartition
-		&& !relation->rd_rel->relhassubclass && !relation->rd_rel->relrowsecurity && relation->rd_rules == NULL
-		&& !has_triggers(table, relation->trigdesc) && has_columns(table, RelationGetDescr(relation))
-		&& has_plain_checks(RelationGetDescr(relation)))
+	if (relation->rd_rel->relkind != RELKIND_RELATION || relation->rd_rel->relispartition
+		|| relation->rd_rel->relhassubclass || relation->rd_rel->relrowsecurity || relation->rd_rules != NULL
+		|| has_triggers(table, relation->trigdesc) || !has_columns(table, RelationGetDescr(relation)))
+		table->is_plain = false;
+	else if (is_only_scanned(table))
+		table->is_plain = true;
+	else if (has_plain_checks(RelationGetDescr(relation)))
 	{
 		table->estate = CreateExecutorState();
 		table->info = makeNode(ResultRelInfo);
@@ -277,7 +289,7 @@ forget_table(Datum arg, Oid relid)
 			table->is_known = false;
 			table->user = InvalidOid;
 		}
-		for (int i = 0; table->is_known && table->is_plain && i < table->info->ri_NumIndices; i++)
+		for (int i = 0; table->is_known && table->is_plain && table->info != NULL && i < table->info->ri_NumIndices; i++)
 		{
 			if (table->indexes[i] == relid)
 				table->is_known = false;
@@ -314,6 +326,16 @@ list_table(CxmTable *table)
 	}
 }
 
+static bool
+may_use_schema(Oid schema, Oid user)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(NamespaceRelationId, schema, user, ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_namespace_aclcheck(schema, user, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
 /* Has the user these on a table that is open?  What is found out is good until somebody grants or revokes */
 bool
 cxm_table_allows(CxmTable *table, AclMode privileges)
@@ -324,6 +346,7 @@ cxm_table_allows(CxmTable *table, AclMode privileges)
 		table->privileges = ACL_NO_RIGHTS;
 	table->user = user;
 	if ((table->privileges & privileges) != privileges
+		&& may_use_schema(get_rel_namespace(table->relid), user)
 		&& pg_class_aclmask(table->relid, user, privileges, ACLMASK_ALL) == privileges)
 		table->privileges |= privileges;
 	return (table->privileges & privileges) == privileges;
@@ -333,11 +356,13 @@ cxm_table_allows(CxmTable *table, AclMode privileges)
  * Open a table, to be closed with relation_close(); NULL if its rows are not
  * to be had here by whoever asks.  The lock is that of a writer, which also
  * keeps the indexes as they are: they need no locks of their own, which would
- * be more than a session has room for.
+ * be more than a session has room for.  Where no index matters it is that of
+ * a reader.
  */
 Relation
 cxm_table_open(CxmTable *table, AclMode privileges)
 {
+	LOCKMODE	mode = is_only_scanned(table) ? AccessShareLock : RowExclusiveLock;
 	Relation	relation;
 
 	if (ExecutorCheckPerms_hook != NULL || IsInParallelMode() || (XactReadOnly && privileges != ACL_SELECT))
@@ -349,7 +374,7 @@ cxm_table_open(CxmTable *table, AclMode privileges)
 
 		table->relid = OidIsValid(schema) ? get_relname_relid(table->name, schema) : InvalidOid;
 	}
-	relation = OidIsValid(table->relid) ? try_relation_open(table->relid, RowExclusiveLock) : NULL;
+	relation = OidIsValid(table->relid) ? try_relation_open(table->relid, mode) : NULL;
 	if (relation == NULL)
 		return NULL;
 	/* by that name, now that it is locked? */
@@ -377,6 +402,14 @@ open_index(Oid relid)
 	return index;
 }
 
+static void
+begin_scan(Relation relation, const ScanKeyData *keys, int n, CxmLookup *lookup)
+{
+	lookup->slot = table_slot_create(relation, NULL);
+	lookup->scan = begin_index_scan(relation, lookup->index, GetActiveSnapshot(), n);
+	index_rescan(lookup->scan, unconstify(ScanKeyData *, keys), n, NULL, 0);
+}
+
 /* Look up the rows whose first columns of a key have these values */
 void
 cxm_begin_lookup(const CxmTable *table, Relation relation, int key, const Datum *values, int n, CxmLookup *lookup)
@@ -392,9 +425,18 @@ cxm_begin_lookup(const CxmTable *table, Relation relation, int key, const Datum 
 							   lookup->index->rd_indcollation[i],
 							   type == TEXTOID ? F_TEXTEQ : type == INT4OID ? F_INT4EQ : F_INT8EQ, values[i]);
 	}
-	lookup->slot = table_slot_create(relation, NULL);
-	lookup->scan = begin_index_scan(relation, lookup->index, GetActiveSnapshot(), n);
-	index_rescan(lookup->scan, keys, n, NULL, 0);
+	begin_scan(relation, keys, n, lookup);
+}
+
+/* Look up the rows whose first column of a key, a bigint, is at least that, ascending */
+void
+cxm_begin_lookup_from(const CxmTable *table, Relation relation, int key, int64 from, CxmLookup *lookup)
+{
+	ScanKeyData bound;
+
+	lookup->index = open_index(table->index_of[key]);
+	ScanKeyEntryInitialize(&bound, 0, 1, BTGreaterEqualStrategyNumber, InvalidOid, InvalidOid, F_INT8GE, Int64GetDatum(from));
+	begin_scan(relation, &bound, 1, lookup);
 }
 
 /* The next of them, in lookup->slot */
@@ -413,6 +455,23 @@ cxm_end_lookup(CxmLookup *lookup)
 	index_endscan(lookup->scan);
 	ExecDropSingleTupleTableSlot(lookup->slot);
 	RelationClose(lookup->index);
+}
+
+/* Read all rows of a table that is open */
+void
+cxm_read_rows(Relation relation, void (*reader) (TupleTableSlot *slot, void *state), void *state)
+{
+	TupleTableSlot *slot = table_slot_create(relation, NULL);
+	TableScanDesc scan = table_beginscan(relation, GetActiveSnapshot(), 0, NULL);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
+		reader(slot, state);
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
 }
 
 /*
@@ -527,6 +586,20 @@ cxm_insert_row(Relation relation, CxmNewRow *row, int key, ItemPointer ctid)
 	ExecDropSingleTupleTableSlot(slot);
 	close_indexes(table);
 	return is_inserted;
+}
+
+/* Lock the version of a row that was read, without waiting: false when there is a later one, or somebody else has it locked */
+bool
+cxm_lock_row(Relation relation, TupleTableSlot *slot)
+{
+	ItemPointerData ctid = slot->tts_tid;
+	TM_FailureData failure;
+	bool		is_locked = table_tuple_lock(relation, &ctid, GetActiveSnapshot(), slot, GetCurrentCommandId(false),
+											 LockTupleNoKeyExclusive, LockWaitSkip, 0, &failure) == TM_Ok;
+
+	if (is_locked)
+		slot_getallattrs(slot);
+	return is_locked;
 }
 
 /* Change the version of a row that was read; false when there is a later one */

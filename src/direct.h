@@ -11,6 +11,7 @@
 #include "cxm.h"
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
+#include "nodes/primnodes.h"
 #include "utils/rel.h"
 
 /* a column, as the store makes it */
@@ -83,10 +84,13 @@ extern Relation cxm_table_open(CxmTable *table, AclMode privileges);
 extern bool cxm_table_allows(CxmTable *table, AclMode privileges);
 extern void cxm_begin_lookup(const CxmTable *table, Relation relation, int key, const Datum *values, int n,
 							 CxmLookup *lookup);
+extern void cxm_begin_lookup_from(const CxmTable *table, Relation relation, int key, int64 from, CxmLookup *lookup);
 extern bool cxm_next_row(CxmLookup *lookup);
 extern void cxm_end_lookup(CxmLookup *lookup);
+extern void cxm_read_rows(Relation relation, void (*reader) (TupleTableSlot *slot, void *state), void *state);
 extern Datum cxm_column_default(const CxmTable *table, int column, bool *is_null);
 extern bool cxm_insert_row(Relation relation, CxmNewRow *row, int key, ItemPointer ctid);
+extern bool cxm_lock_row(Relation relation, TupleTableSlot *slot);
 extern bool cxm_update_row(Relation relation, TupleTableSlot *old, const CxmNewRow *changed);
 
 static inline void
@@ -94,6 +98,13 @@ cxm_set_column(CxmNewRow *row, int column, Datum value)
 {
 	row->values[column] = value;
 	row->is_given[column] = true;
+}
+
+/* Is that node of a predicate the column? */
+static inline bool
+cxm_is_column(const Node *node, int column)
+{
+	return IsA(node, Var) && ((const Var *) node)->varattno == column + 1;
 }
 
 #endif							/* CXM_DIRECT_H */

@@ -332,11 +332,11 @@ cxm_drivers_r2(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(problem->r2);
 }
 
-/* Rows beyond those that the coefficients take up, by Kish where they are weighted */
+/* Rows beyond those that the coefficients take up, by Kish where they are weighted; of drivers that vary */
 static double
 degrees_of_freedom(const CxmComoments *c, const Problem *problem)
 {
-	double		df = cxm_comoments_effective_n(c) - 1;
+	double		df = cxm_comoments_effective_n(c, problem->variable, problem->p) - 1;
 
 	for (int i = 0; i < problem->p; i++)
 		df -= isnan(problem->answer[i]) ? 0 : 1;
@@ -360,6 +360,7 @@ cxm_drivers_fit(PG_FUNCTION_ARGS)
 	if (status == FIT_OK)
 	{
 		double		df;
+		double		n;
 		int			collinear = 0;
 
 		measure(problem, METHOD_BETA);
@@ -367,7 +368,8 @@ cxm_drivers_fit(PG_FUNCTION_ARGS)
 		for (int i = 0; i < problem->p; i++)
 			collinear += isnan(problem->answer[i]);
 		values[1] = Float8GetDatum(problem->r2);
-		values[2] = Float8GetDatum(1 - (1 - problem->r2) * (cxm_comoments_effective_n(c) - 1) / df);
+		n = cxm_comoments_effective_n(c, problem->variable, problem->p);
+		values[2] = Float8GetDatum(1 - (1 - problem->r2) * (n - 1) / df);
 		values[3] = Float8GetDatum(df);
 		values[4] = Int32GetDatum(problem->drivers - problem->p);
 		values[5] = Int32GetDatum(collinear);

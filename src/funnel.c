@@ -35,8 +35,15 @@
 /* what the version byte of a state says */
 #define STATE_VERSION		1
 
-/* room of a new state, in rows */
-#define FIRST_ROWS			4
+/*
+ * Lengths of a state: powers of two, which leave nothing of a chunk unused. Each time that a state grows the executor
+ * copies it once more, so small ones take large steps.
+ */
+#define FIRST_STATE			128
+#define SECOND_STATE		512
+
+/* so many sets of conditions are known from one group to the next */
+#define MAX_KNOWN_MASKS		256
 
 /* numbers of arguments of funnel() and funnel_times() */
 #define ARG_JOURNEY			0
@@ -803,23 +810,25 @@ static bytea *
 make_rows(const RowsHeader *header, uint64 room, const bytea *from)
 {
 	Size		row = row_size(header->nsteps);
-	uint64		size = VARHDRSZ + sizeof(RowsHeader) + room * row;
+	uint64		least = VARHDRSZ + sizeof(RowsHeader) + room * row;
+	uint64		size = least <= FIRST_STATE ? FIRST_STATE : Max(pg_nextpower2_64(least), SECOND_STATE);
 	bytea	   *state;
 
-	/* the last doubling may be less than one */
-	if (size > MaxAllocSize && VARHDRSZ + sizeof(RowsHeader) + ((uint64) header->nrows + 1) * row <= MaxAllocSize)
-		size = MaxAllocSize;
-	if (size > MaxAllocSize)
+	if (least > MaxAllocSize)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("too many rows for cxm.funnel_agg()"),
 				 errdetail("A group of rows with %u conditions may have %llu of them at most.", header->nsteps,
 						   (unsigned long long) ((MaxAllocSize - VARHDRSZ - sizeof(RowsHeader)) / row)),
 				 errhint("Leave out rows that fulfil no condition, or group by more.")));
-	state = palloc((Size) size);
+	/* the last doubling may be less than one */
+	size = Min(size, MaxAllocSize);
+	/* zeroed, since all of it is copied, and written where a hash table spills */
+	state = palloc0((Size) size);
 	SET_VARSIZE(state, (Size) size);
+	memcpy(VARDATA(state), header, sizeof(RowsHeader));
 	if (from != NULL)
-		memcpy(VARDATA(state), VARDATA(from), sizeof(RowsHeader) + header->nrows * row);
+		memcpy(rows_of(state), rows_of(from), header->nrows * row);
 	return state;
 }
 
@@ -883,6 +892,24 @@ own_state(FunctionCallInfo fcinfo, int argno)
 	return PG_GETARG_BYTEA_P_COPY(argno);
 }
 
+/* Does a mode ask for what is between steps, too? */
+static bool
+all_matter(unsigned mode)
+{
+	return (mode & (FUNNEL_STRICT | FUNNEL_STRICT_ORDER)) != 0;
+}
+
+/* Does a row fulfil any of its conditions? Nulls take no place in an array. */
+static bool
+any_true(ArrayType *conditions, int n)
+{
+	const char *values = ARR_DATA_PTR(conditions);
+
+	if (ARR_HASNULL(conditions))
+		n = (int) (VARSIZE(conditions) - (Size) (values - (char *) conditions));
+	return memchr(values, true, (Size) n) != NULL;
+}
+
 PG_FUNCTION_INFO_V1(cxm_funnel_add_row);
 PG_FUNCTION_INFO_V1(cxm_funnel_combine_rows);
 PG_FUNCTION_INFO_V1(cxm_funnel_rows_level);
@@ -923,7 +950,7 @@ cxm_funnel_add_row(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
 				 errmsg("conditions must be an array of one dimension")));
 
-	if (!read_header(state, &header))
+	if (unlikely(!read_header(state, &header)))
 	{
 		check_steps(n);
 		memset(&header, 0, sizeof(header));
@@ -931,7 +958,7 @@ cxm_funnel_add_row(PG_FUNCTION_ARGS)
 		header.mode = arguments->mode_bits;
 		header.within = arguments->within_usecs;
 		header.nsteps = (uint32) n;
-		state = make_rows(&header, FIRST_ROWS, NULL);
+		state = make_rows(&header, 1, NULL);
 	}
 	else
 	{
@@ -942,9 +969,13 @@ cxm_funnel_add_row(PG_FUNCTION_ARGS)
 					 errhint("All rows of a group need the same conditions; one that is not known may be null.")));
 		if (unlikely(header.mode != arguments->mode_bits || header.within != arguments->within_usecs))
 			report_differ();
-		if (header.nrows >= room_of(state, header.nsteps))
-			state = make_rows(&header, 2 * (uint64) header.nrows + FIRST_ROWS, state);
 	}
+
+	/* where only chains matter, so do only rows that fulfil something */
+	if (!all_matter(header.mode) && !any_true(conditions, n))
+		PG_RETURN_BYTEA_P(state);
+	if (header.nrows >= room_of(state, header.nsteps))
+		state = make_rows(&header, (uint64) header.nrows + 1, state);
 
 	row = rows_of(state) + header.nrows * row_size(header.nsteps);
 	memcpy(row, &at, sizeof(at));
@@ -982,7 +1013,7 @@ cxm_funnel_combine_rows(PG_FUNCTION_ARGS)
 		report_differ();
 	row = row_size(header.nsteps);
 	if (other.nrows > room_of(a, header.nsteps) - header.nrows)
-		a = make_rows(&header, Max((uint64) header.nrows + other.nrows, 2 * (uint64) header.nrows), a);
+		a = make_rows(&header, (uint64) header.nrows + other.nrows, a);
 	memcpy(rows_of(a) + header.nrows * row, rows_of(b), other.nrows * row);
 	header.nrows += other.nrows;
 	memcpy(VARDATA(a), &header, sizeof(header));
@@ -996,6 +1027,33 @@ typedef struct Row
 	uint32		class;
 } Row;
 
+/*
+ * What the final function keeps from group to group: rows with the same conditions are of one class, and few sets of
+ * conditions are met over and over, so the plan for those that were met is kept.
+ */
+typedef struct RowsState
+{
+	MemoryContext context;		/* of all that follows */
+	bool		is_whole;		/* no search was cut off in the middle */
+	uint32		mode;
+	int64		within;
+	uint32		nsteps;
+
+	/* the sets of conditions, one after the other, and a hash table of them: 0 or their class */
+	uint32		nmasks;
+	Size		masks_room;
+	uint8	   *masks;
+	uint32		table_mask;
+	uint32	   *table;
+
+	FunnelPlan *plan;			/* NULL while there is none for all of these */
+	FunnelWork *work;
+	Size		room;			/* rows that fit in these, and that "work" serves */
+	Row		   *sorted;
+	int64	   *at;
+	uint32	   *class;
+} RowsState;
+
 static int
 compare_rows(const void *a, const void *b)
 {
@@ -1005,6 +1063,127 @@ compare_rows(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* What is known from the groups before, if it is about the same funnel, not too much, and not cut off */
+static RowsState *
+rows_state(FunctionCallInfo fcinfo, const RowsHeader *header)
+{
+	RowsState  *state = fcinfo->flinfo->fn_extra;
+	MemoryContext context;
+
+	if (state == NULL)
+	{
+		context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "cxm funnel rows", ALLOCSET_DEFAULT_SIZES);
+		state = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(RowsState));
+		state->context = context;
+		fcinfo->flinfo->fn_extra = state;
+	}
+	if (state->is_whole && state->mode == header->mode && state->within == header->within &&
+		state->nsteps == header->nsteps && state->nmasks <= MAX_KNOWN_MASKS &&
+		(state->room <= GIANT || state->room / 16 <= header->nrows))
+		return state;
+
+	context = state->context;
+	MemoryContextReset(context);
+	memset(state, 0, sizeof(RowsState));
+	state->context = context;
+	state->mode = header->mode;
+	state->within = header->within;
+	state->nsteps = header->nsteps;
+	return state;
+}
+
+/* Places for twice the masks that are known, and for all of them again */
+static void
+enlarge_masks(RowsState *state)
+{
+	Size		mask = mask_size(state->nsteps);
+	Size		room = Max(2 * state->masks_room, 8);
+	uint8	   *masks = MemoryContextAllocHuge(state->context, room * mask);
+	uint32	   *table = MemoryContextAllocExtended(state->context, 2 * room * sizeof(uint32),
+												   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+	if (state->masks != NULL)
+	{
+		memcpy(masks, state->masks, state->nmasks * mask);
+		pfree(state->masks);
+		pfree(state->table);
+	}
+	state->masks = masks;
+	state->masks_room = room;
+	state->table = table;
+	state->table_mask = (uint32) (2 * room - 1);
+	for (uint32 i = 0; i < state->nmasks; i++)
+	{
+		uint32		place = hash_bytes(masks + i * mask, (int) mask) & state->table_mask;
+
+		while (table[place] != 0)
+			place = (place + 1) & state->table_mask;
+		table[place] = i + 1;
+	}
+}
+
+/* The class of rows with these conditions; a new one takes the plan away */
+static uint32
+class_of_mask(RowsState *state, const uint8 *bits, Size mask)
+{
+	uint32		hash = hash_bytes(bits, (int) mask);
+	uint32		place = hash & state->table_mask;
+
+	while (state->nmasks > 0 && state->table[place] != 0)
+	{
+		if (memcmp(state->masks + (Size) (state->table[place] - 1) * mask, bits, mask) == 0)
+			return state->table[place];
+		place = (place + 1) & state->table_mask;
+	}
+	if (state->nmasks == state->masks_room)
+	{
+		enlarge_masks(state);
+		place = hash & state->table_mask;
+		while (state->table[place] != 0)
+			place = (place + 1) & state->table_mask;
+	}
+	memcpy(state->masks + (Size) state->nmasks * mask, bits, mask);
+	state->table[place] = ++state->nmasks;
+	if (state->plan != NULL)
+	{
+		pfree(state->plan);
+		state->plan = NULL;
+	}
+	if (state->work != NULL)
+	{
+		pfree(state->work);
+		state->work = NULL;
+	}
+	return state->nmasks;
+}
+
+static void
+set_rows_room(RowsState *state, Size count)
+{
+	Size		room = Max(count, 64);
+
+	if (likely(count <= state->room))
+		return;
+	if (state->room > 0)
+	{
+		pfree(state->sorted);
+		pfree(state->at);
+		pfree(state->class);
+		state->room = 0;
+	}
+	if (state->work != NULL)
+	{
+		pfree(state->work);
+		state->work = NULL;
+	}
+	if (room <= GIANT)
+		room = pg_nextpower2_64(room);
+	state->sorted = MemoryContextAllocHuge(state->context, room * sizeof(Row));
+	state->at = MemoryContextAllocHuge(state->context, room * sizeof(int64));
+	state->class = MemoryContextAllocHuge(state->context, room * sizeof(uint32));
+	state->room = room;
+}
+
 /* Final function of funnel_agg(): the level that the rows reach */
 Datum
 cxm_funnel_rows_level(PG_FUNCTION_ARGS)
@@ -1012,18 +1191,7 @@ cxm_funnel_rows_level(PG_FUNCTION_ARGS)
 	bytea	   *state = PG_GETARG_BYTEA_P(0);
 	RowsHeader	header;
 	const char *rows = rows_of(state);
-	MemoryContext scratch;
-	MemoryContext old;
-	void	   *memory;
-	FunnelPlan *plan;
-	FunnelWork *work;
-	Row		   *sorted;
-	int64	   *at;
-	uint32	   *class;
-	uint32	   *table;
-	uint8	   *masks;
-	uint32		table_mask;
-	uint32		nmasks = 0;
+	RowsState  *kept;
 	uint32		n = 0;
 	Size		row;
 	Size		mask;
@@ -1031,27 +1199,22 @@ cxm_funnel_rows_level(PG_FUNCTION_ARGS)
 	bool		ascends = true;
 	int			level;
 
-	if (!read_header(state, &header))
+	if (!read_header(state, &header) || header.nrows == 0)
 		PG_RETURN_INT32(0);
 	row = row_size(header.nsteps);
 	mask = mask_size(header.nsteps);
-	all = (header.mode & (FUNNEL_STRICT | FUNNEL_STRICT_ORDER)) != 0;
+	all = all_matter(header.mode);
+	kept = rows_state(fcinfo, &header);
+	/* what an interrupt cuts off leaves memory as nobody may find it */
+	kept->is_whole = false;
+	set_rows_room(kept, header.nrows);
 
-	scratch = AllocSetContextCreate(CurrentMemoryContext, "cxm funnel rows", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(scratch);
-	sorted = MemoryContextAllocHuge(scratch, ((Size) header.nrows + 1) * sizeof(Row));
-	masks = MemoryContextAllocHuge(scratch, ((Size) header.nrows + 1) * mask);
-	table_mask = pg_nextpower2_32(Max(2 * Min(header.nrows, PG_UINT32_MAX / 4), 2)) - 1;
-	table = MemoryContextAllocExtended(scratch, ((Size) table_mask + 1) * sizeof(uint32),
-									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-
-	/* rows with the same conditions are of one class; those without any are class 0 */
+	/* rows that fulfil nothing are class 0 */
 	for (uint32 i = 0; i < header.nrows; i++)
 	{
 		const char *from = rows + i * row;
 		const uint8 *bits = (const uint8 *) from + sizeof(int64);
 		bool		is_empty = true;
-		uint32		place;
 
 		if (unlikely(i % GIANT == GIANT - 1))
 			cxm_journey_poll();
@@ -1059,39 +1222,27 @@ cxm_funnel_rows_level(PG_FUNCTION_ARGS)
 			is_empty = bits[j] == 0;
 		if (is_empty && !all)
 			continue;
-		memcpy(&sorted[n].at, from, sizeof(int64));
-		if (n > 0 && sorted[n].at < sorted[n - 1].at)
+		memcpy(&kept->sorted[n].at, from, sizeof(int64));
+		if (n > 0 && kept->sorted[n].at < kept->sorted[n - 1].at)
 			ascends = false;
-		sorted[n].class = 0;
-		if (!is_empty)
-		{
-			place = hash_bytes(bits, (int) mask) & table_mask;
-			while (table[place] != 0 && memcmp(masks + (Size) (table[place] - 1) * mask, bits, mask) != 0)
-				place = (place + 1) & table_mask;
-			if (table[place] == 0)
-			{
-				memcpy(masks + (Size) nmasks * mask, bits, mask);
-				table[place] = ++nmasks;
-			}
-			sorted[n].class = table[place];
-		}
-		n++;
+		kept->sorted[n++].class = is_empty ? 0 : class_of_mask(kept, bits, mask);
 	}
 	if (!ascends)
-		qsort(sorted, n, sizeof(Row), compare_rows);
-	at = MemoryContextAllocHuge(scratch, ((Size) n + 1) * sizeof(int64));
-	class = MemoryContextAllocHuge(scratch, ((Size) n + 1) * sizeof(uint32));
+		qsort(kept->sorted, n, sizeof(Row), compare_rows);
 	for (uint32 i = 0; i < n; i++)
 	{
-		at[i] = sorted[i].at;
-		class[i] = sorted[i].class;
+		kept->at[i] = kept->sorted[i].at;
+		kept->class[i] = kept->sorted[i].class;
 	}
 
-	memory = MemoryContextAllocHuge(scratch, cxm_funnel_plan_rows_size((int) header.nsteps, nmasks, masks, mask));
-	plan = cxm_funnel_plan_rows(memory, header.mode, header.within, (int) header.nsteps, nmasks, masks, mask);
-	work = cxm_funnel_work(MemoryContextAllocHuge(scratch, cxm_funnel_work_size(plan, n, false)), plan, n, false);
-	level = cxm_funnel_level(plan, work, n, at, class, cxm_journey_poll);
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(scratch);
+	if (kept->plan == NULL)
+		kept->plan = cxm_funnel_plan_rows(MemoryContextAllocHuge(kept->context, cxm_funnel_plan_rows_size((int) header.nsteps, kept->nmasks, kept->masks, mask)),
+										  header.mode, header.within, (int) header.nsteps, kept->nmasks, kept->masks, mask);
+	if (kept->work == NULL)
+		kept->work = cxm_funnel_work(MemoryContextAllocHuge(kept->context, cxm_funnel_work_size(kept->plan, kept->room, false)),
+									 kept->plan, kept->room, false);
+	level = cxm_funnel_level(kept->plan, kept->work, n, kept->at, kept->class, cxm_journey_poll);
+	kept->is_whole = true;
+	PG_FREE_IF_COPY(state, 0);
 	PG_RETURN_INT32(level);
 }

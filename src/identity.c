@@ -157,15 +157,14 @@ current_rules(CxmConnection *connection)
 {
 	const CxmRules *rules = cxm_rules_kept();
 
-	if (rules == NULL || IsolationUsesXactSnapshot())
-		cxm_connect(connection);
 	if (rules == NULL)
-		rules = cxm_rules();
+		rules = cxm_rules(connection);
 	if (IsolationUsesXactSnapshot())
 	{
 		uint64		seen;
 		bool		is_null;
 
+		cxm_connect(connection);
 		if (SPI_execute(rules_version_query.sql, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 			elog(ERROR, "the store has no version of its rules");
 		seen = (uint64) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));

@@ -134,7 +134,7 @@ typedef struct CxmRules
 
 #define rules_spelling(rules, i) vector_at(&(rules)->spellings, CxmSpelling, i)
 
-extern const CxmRules *cxm_rules(void);
+extern const CxmRules *cxm_rules(CxmConnection *connection);
 extern const CxmRules *cxm_rules_kept(void);
 extern const CxmRules *cxm_rules_seen(void);
 extern uint32 cxm_rules_find(const CxmRules *rules, const text *name);

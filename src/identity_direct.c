@@ -124,12 +124,6 @@ static const CxmColumn source_columns[] =
 	[SOURCE_KIND] = {"kind", TEXTOID}
 };
 
-static bool
-is_column(const Node *node, int column)
-{
-	return IsA(node, Var) && ((const Var *) node)->varattno == column + 1;
-}
-
 /* retired_at IS NULL */
 static bool
 is_not_retired(const List *predicate)
@@ -137,7 +131,7 @@ is_not_retired(const List *predicate)
 	const Node *node = list_length(predicate) == 1 ? linitial(predicate) : NULL;
 
 	return node != NULL && IsA(node, NullTest) && ((const NullTest *) node)->nulltesttype == IS_NULL
-		&& is_column((const Node *) ((const NullTest *) node)->arg, LINK_RETIRED_AT);
+		&& cxm_is_column((const Node *) ((const NullTest *) node)->arg, LINK_RETIRED_AT);
 }
 
 /* canonical_id <> profile_id */
@@ -147,8 +141,8 @@ is_merged_away(const List *predicate)
 	const Node *node = list_length(predicate) == 1 ? linitial(predicate) : NULL;
 
 	return node != NULL && IsA(node, OpExpr) && get_opcode(((const OpExpr *) node)->opno) == F_INT8NE
-		&& is_column(linitial(((const OpExpr *) node)->args), PROFILE_CANONICAL_ID)
-		&& is_column(lsecond(((const OpExpr *) node)->args), PROFILE_ID);
+		&& cxm_is_column(linitial(((const OpExpr *) node)->args), PROFILE_CANONICAL_ID)
+		&& cxm_is_column(lsecond(((const OpExpr *) node)->args), PROFILE_ID);
 }
 
 typedef enum TableNumber

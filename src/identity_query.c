@@ -13,6 +13,7 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "direct.h"
 #include "identity.h"
 #include "regex/regex.h"
 #include "storage/bufmgr.h"
@@ -20,15 +21,18 @@
 #include "tcop/dest.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/formatting.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/numeric.h"
 #include "utils/plancache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 /* in a header from 15 on */
 #ifndef MaxArraySize
@@ -435,18 +439,48 @@ cxm_refusal_name(CxmRefusal refusal)
 /*
  * Rules
  */
+/* the columns of cx.namespace and cx.blocked_value that the rules are made of, and those before them */
+typedef enum NamespaceColumn
+{
+	NAMESPACE_NAMESPACE = 1, NAMESPACE_ID, NAMESPACE_RANK, NAMESPACE_DESCRIPTION, NAMESPACE_MAX_PER_PROFILE,
+	NAMESPACE_MAX_WINDOW, NAMESPACE_IS_UNIQUE, NAMESPACE_MAX_LINKS, NAMESPACE_FORM, NAMESPACE_OPTIONS
+} NamespaceColumn;
+
+static const CxmColumn namespace_columns[] =
+{
+	{"namespace", TEXTOID}, {"namespace_id", INT2OID}, {"rank", INT4OID}, {"description", TEXTOID},
+	{"max_per_profile", INT4OID}, {"max_window", INTERVALOID}, {"is_unique", BOOLOID}, {"max_links", INT4OID},
+	{"form", TEXTOID}, {"options", JSONBOID}
+};
+
+typedef enum BlockedColumn
+{
+	BLOCKED_ID = 1, BLOCKED_NAMESPACE, BLOCKED_VALUE, BLOCKED_PATTERN
+} BlockedColumn;
+
+static const CxmColumn blocked_columns[] =
+{
+	{"blocked_value_id", INT4OID}, {"namespace", TEXTOID}, {"value", TEXTOID}, {"pattern", TEXTOID}
+};
+
+static CxmTable namespaces = {
+	.name = "namespace", .columns = namespace_columns, .ncolumns = lengthof(namespace_columns)
+};
+
+static CxmTable blocked_values = {
+	.name = "blocked_value", .columns = blocked_columns, .ncolumns = lengthof(blocked_columns)
+};
+
 static CxmQuery namespaces_query =
 {
-	.sql = "SELECT n.namespace_id, n.namespace, coalesce(n.max_per_profile, 0),"
-	" coalesce((extract(epoch FROM n.max_window) * 1000000)::bigint, 0), coalesce(n.max_links, 0), n.is_unique,"
-	" n.form, n.options, n.rank"
-	" FROM cx.namespace AS n ORDER BY n.rank",
+	.sql = "SELECT n.namespace, n.namespace_id, n.rank, n.description, n.max_per_profile, n.max_window, n.is_unique,"
+	" n.max_links, n.form, n.options FROM cx.namespace AS n",
 	.reads_all = true
 };
 
 static CxmQuery blocked_query =
 {
-	.sql = "SELECT coalesce(b.namespace, ''), b.value, '^(?:' || b.pattern || ')$' FROM cx.blocked_value AS b",
+	.sql = "SELECT b.blocked_value_id, b.namespace, b.value, b.pattern FROM cx.blocked_value AS b",
 	.reads_all = true
 };
 
@@ -456,6 +490,24 @@ form_of(const text *name)
 	return is_text(name, "text", 4) ? CXM_TEXT : is_text(name, "email", 5) ? CXM_EMAIL : CXM_OTHER;
 }
 
+/* In microseconds, months and years counted as EXTRACT (EPOCH) does */
+static int64
+length_of(Datum interval)
+{
+	Datum		seconds = DirectFunctionCall2(extract_interval, CStringGetTextDatum("epoch"), interval);
+
+	return DatumGetInt64(DirectFunctionCall1(numeric_int8,
+											 DirectFunctionCall2(numeric_mul, seconds,
+																 NumericGetDatum(int64_to_numeric(USECS_PER_SEC)))));
+}
+
+static uint32
+row_maximum(TupleTableSlot *slot, int column)
+{
+	return row_is_null(slot, column) ? 0 : (uint32) DatumGetInt32(row_value(slot, column));
+}
+
+/* One more namespace; they come in any order, and there are few */
 static void
 read_namespace(TupleTableSlot *slot, void *state)
 {
@@ -463,17 +515,27 @@ read_namespace(TupleTableSlot *slot, void *state)
 	CxmNamespace *namespace = cxm_vector_add(&rules->all);
 	CxmSpelling *spelling = cxm_vector_add(&rules->spellings);
 	MemoryContext old = MemoryContextSwitchTo(rules->all.context);
+	uint32		rank = (uint32) DatumGetInt32(row_value(slot, NAMESPACE_RANK));
 
-	spelling->id = DatumGetInt16(row_value(slot, 1));
-	spelling->name = TextDatumGetCString(row_value(slot, 2));
+	/* the strongest first */
+	for (Size i = rules->all.n - 1; i > 0 && namespace[-1].rank > rank; i--)
+	{
+		*namespace = namespace[-1];
+		*spelling = spelling[-1];
+		namespace--;
+		spelling--;
+	}
+	spelling->id = DatumGetInt16(row_value(slot, NAMESPACE_ID));
+	spelling->name = TextDatumGetCString(row_value(slot, NAMESPACE_NAMESPACE));
 	spelling->length = strlen(spelling->name);
-	spelling->form = form_of(DatumGetTextPP(row_value(slot, 7)));
-	spelling->options = (Jsonb *) PG_DETOAST_DATUM_COPY(row_value(slot, 8));
-	namespace->rank = (uint32_t) DatumGetInt32(row_value(slot, 9));
-	namespace->max_per_profile = (uint32_t) DatumGetInt32(row_value(slot, 3));
-	namespace->max_window = row_int64(slot, 4);
-	namespace->max_links = (uint32_t) DatumGetInt32(row_value(slot, 5));
-	namespace->is_unique = row_bool(slot, 6);
+	spelling->form = form_of(DatumGetTextPP(row_value(slot, NAMESPACE_FORM)));
+	spelling->options = (Jsonb *) PG_DETOAST_DATUM_COPY(row_value(slot, NAMESPACE_OPTIONS));
+	namespace->rank = rank;
+	namespace->max_per_profile = row_maximum(slot, NAMESPACE_MAX_PER_PROFILE);
+	namespace->max_window = row_is_null(slot, NAMESPACE_MAX_WINDOW) ? 0
+		: length_of(row_value(slot, NAMESPACE_MAX_WINDOW));
+	namespace->max_links = row_maximum(slot, NAMESPACE_MAX_LINKS);
+	namespace->is_unique = row_bool(slot, NAMESPACE_IS_UNIQUE);
 	rules->max_id = Max(rules->max_id, spelling->id);
 	rules->has_windows |= namespace->max_window > 0;
 	MemoryContextSwitchTo(old);
@@ -486,16 +548,53 @@ read_blocked(TupleTableSlot *slot, void *state)
 	CxmBlocked *blocked = cxm_vector_add(&rules->blocked);
 	MemoryContext old = MemoryContextSwitchTo(rules->blocked.context);
 
-	blocked->namespace = DatumGetTextPCopy(row_value(slot, 1));
-	if (!row_is_null(slot, 2))
-		blocked->value = DatumGetTextPCopy(row_value(slot, 2));
-	if (!row_is_null(slot, 3))
-		blocked->pattern = DatumGetTextPCopy(row_value(slot, 3));
+	blocked->namespace = row_is_null(slot, BLOCKED_NAMESPACE) ? cstring_to_text("")
+		: DatumGetTextPCopy(row_value(slot, BLOCKED_NAMESPACE));
+	if (!row_is_null(slot, BLOCKED_VALUE))
+		blocked->value = DatumGetTextPCopy(row_value(slot, BLOCKED_VALUE));
+	if (!row_is_null(slot, BLOCKED_PATTERN))
+		blocked->pattern = cstring_to_text(psprintf("^(?:%s)$",
+													text_to_cstring(DatumGetTextPP(row_value(slot, BLOCKED_PATTERN)))));
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * Read the rows of both tables without a statement, which at the first call
+ * of a session would be most of its time.  False where that is not possible.
+ */
+static bool
+read_tables(CxmRules *rules, bool read_only)
+{
+	Relation	relations[2] = {NULL, NULL};
+	bool		may_read;
+
+	relations[0] = cxm_table_open(&namespaces, ACL_SELECT);
+	if (relations[0] != NULL)
+		relations[1] = cxm_table_open(&blocked_values, ACL_SELECT);
+	may_read = relations[1] != NULL;
+	if (may_read)
+	{
+		if (!read_only)
+		{
+			CommandCounterIncrement();
+			PushActiveSnapshot(GetTransactionSnapshot());
+		}
+		cxm_read_rows(relations[0], read_namespace, rules);
+		cxm_read_rows(relations[1], read_blocked, rules);
+		if (!read_only)
+			PopActiveSnapshot();
+	}
+	for (Size i = 0; i < lengthof(relations); i++)
+	{
+		if (relations[i] != NULL)
+			relation_close(relations[i], NoLock);
+	}
+	return may_read;
+}
+
+/* connection: for statements; NULL when there is one */
 static CxmRules *
-read_rules(bool read_only)
+read_rules(bool read_only, CxmConnection *connection)
 {
 	CxmRules   *rules = palloc0(sizeof(CxmRules));
 	CxmNamespace *unknown;
@@ -503,8 +602,12 @@ read_rules(bool read_only)
 	cxm_vector_init(&rules->all, sizeof(CxmNamespace));
 	cxm_vector_init(&rules->spellings, sizeof(CxmSpelling));
 	cxm_vector_init(&rules->blocked, sizeof(CxmBlocked));
-	cxm_query(&namespaces_query, NULL, read_only, read_namespace, rules);
-	cxm_query(&blocked_query, NULL, read_only, read_blocked, rules);
+	if (!read_tables(rules, read_only))
+	{
+		cxm_connect(connection);
+		cxm_query(&namespaces_query, NULL, read_only, read_namespace, rules);
+		cxm_query(&blocked_query, NULL, read_only, read_blocked, rules);
+	}
 	rules->n = (uint32) rules->all.n;
 
 	/* one more, without rules, for identifiers whose namespace was deleted by hand */
@@ -584,10 +687,11 @@ cxm_rules_kept(void)
 
 /*
  * The rules as they stand, and stay till the end of the transaction: the lock
- * on cx.namespace keeps them.
+ * on cx.namespace keeps them.  connection: for statements; NULL when there is
+ * one.
  */
 const CxmRules *
-cxm_rules(void)
+cxm_rules(CxmConnection *connection)
 {
 	const CxmRules *known = cxm_rules_kept();
 	Oid			relid;
@@ -621,7 +725,7 @@ cxm_rules(void)
 	kept.relid = relid;
 	kept.read_in = GetCurrentSubTransactionId();
 	old = MemoryContextSwitchTo(kept.context);
-	rules = read_rules(false);
+	rules = read_rules(false, connection);
 	MemoryContextSwitchTo(old);
 	kept.rules = rules;
 	return rules;
@@ -631,7 +735,7 @@ cxm_rules(void)
 const CxmRules *
 cxm_rules_seen(void)
 {
-	return read_rules(true);
+	return read_rules(true, NULL);
 }
 
 PG_FUNCTION_INFO_V1(cxm_identity_rules_changed);
@@ -669,14 +773,29 @@ cxm_rules_find(const CxmRules *rules, const text *name)
 	return i;
 }
 
+/* Lower case already, whatever the locale; most values are, and to ask the locale takes longer than all else here */
+static bool
+is_plainly_lower(const char *data, Size length)
+{
+	for (Size i = 0; i < length; i++)
+	{
+		if (IS_HIGHBIT_SET(data[i]) || (data[i] >= 'A' && data[i] <= 'Z'))
+			return false;
+	}
+	return true;
+}
+
 /* Does a rule say that the identifier is nobody's? */
 bool
 cxm_rules_block(const CxmRules *rules, const text *namespace, const text *value)
 {
-	char	   *lower = str_tolower(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), DEFAULT_COLLATION_OID);
-	Size		length = strlen(lower);
+	const char *data = VARDATA_ANY(value);
+	Size		length = VARSIZE_ANY_EXHDR(value);
+	char	   *lower = is_plainly_lower(data, length) ? pnstrdup(data, length)
+		: str_tolower(data, length, DEFAULT_COLLATION_OID);
 	bool		is_blocked = false;
 
+	length = strlen(lower);
 	for (Size i = 0; i < rules->blocked.n && !is_blocked; i++)
 	{
 		const CxmBlocked *blocked = vector_at(&rules->blocked, CxmBlocked, i);
@@ -705,7 +824,7 @@ cxm_is_blocked(PG_FUNCTION_ARGS)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	is_blocked = cxm_rules_block(cxm_rules(), namespace, value);
+	is_blocked = cxm_rules_block(cxm_rules(NULL), namespace, value);
 	SPI_finish();
 	PG_RETURN_BOOL(is_blocked);
 }

@@ -213,7 +213,7 @@ open_loose(const Bytes *bytes, size_t *count)
 	if (entry > 0)
 	{
 		*count = journey_count(bytes->start);
-		if (unlikely(*count > (bytes->size - JOURNEY_HEADER) / entry))
+		if (unlikely(*count > journey_room(bytes->size, entry)))
 			report_damaged("the length does not agree with the number of events");
 	}
 	return entry;
@@ -232,7 +232,7 @@ read_loose(const Bytes *bytes, size_t entry, size_t count, JourneyBuffer *buffer
 	{
 		if (i % STRIDE == STRIDE - 1)
 			CHECK_FOR_INTERRUPTS();
-		journey_get_loose(bytes->start, entry, i, &buffer->at[i], &buffer->code[i]);
+		journey_get_loose(bytes->start, entry, count, i, &buffer->at[i], &buffer->code[i]);
 		in_order &= journey_compare_events(at_before, code_before, buffer->at[i], buffer->code[i]) <= 0;
 		at_before = buffer->at[i];
 		code_before = buffer->code[i];
@@ -524,10 +524,8 @@ loose_state(const struct varlena *state, size_t *room)
 	size_t		entry = VARATT_IS_4B_U(state) ?
 		journey_entry((const uint8_t *) VARDATA(state), VARSIZE(state) - VARHDRSZ) : 0;
 
-	if (likely(entry == JOURNEY_NARROW))
-		*room = (VARSIZE(state) - VARHDRSZ - JOURNEY_HEADER) / JOURNEY_NARROW;
-	else if (entry == JOURNEY_WIDE)
-		*room = (VARSIZE(state) - VARHDRSZ - JOURNEY_HEADER) / JOURNEY_WIDE;
+	if (likely(entry > 0))
+		*room = journey_room(VARSIZE(state) - VARHDRSZ, entry);
 	return entry;
 }
 
@@ -547,6 +545,13 @@ put_all(uint8_t *loose, size_t entry, const Bytes *bytes)
 		open_bytes(bytes, &view);
 		more = view.count;
 	}
+	if (from == entry && count == 0 && journey_load64(loose + 8) == journey_load64(bytes->start + 8))
+	{
+		/* a state that grows */
+		memcpy(loose + JOURNEY_HEADER, bytes->start + JOURNEY_HEADER, journey_places(more) * entry);
+		journey_store32(loose + 4, (uint32_t) more);
+		return;
+	}
 	for (size_t i = 0; i < more; i++)
 	{
 		if (i % STRIDE == STRIDE - 1)
@@ -557,7 +562,7 @@ put_all(uint8_t *loose, size_t entry, const Bytes *bytes)
 			code = journey_code(&view, i);
 		}
 		else
-			journey_get_loose(bytes->start, from, i, &at, &code);
+			journey_get_loose(bytes->start, from, more, i, &at, &code);
 		journey_put_loose(loose, entry, count + i, at, code);
 	}
 	journey_store32(loose + 4, (uint32_t) (count + more));
@@ -575,38 +580,41 @@ count_of(const Bytes *bytes)
 	return view.count;
 }
 
-/* Would all events of a value fit narrow entries under this header? */
+/* Would all events of a value fit entries under this header? */
 static bool
-fits_narrow(const uint8_t *header, const Bytes *bytes)
+all_fit(const uint8_t *header, size_t entry, const Bytes *bytes)
 {
 	size_t		count;
-	size_t		entry = open_loose(bytes, &count);
+	size_t		from = open_loose(bytes, &count);
 	JourneyView view;
 
-	if (entry == 0)
+	if (entry == JOURNEY_WIDE)
+		return true;
+	if (from == 0)
 	{
 		open_bytes(bytes, &view);
 		return view.count == 0 ||
-			(view.code_shift < 2 && journey_is_narrow(header, view.first, 0) &&
-			 journey_is_narrow(header, journey_at(&view, view.count - 1), 0));
+			(view.code_shift < 2 && (entry != JOURNEY_BRIEF || (view.code_shift == 0 && view.unit <= JOURNEY_SECOND)) &&
+			 journey_fits(header, entry, view.first, 0) &&
+			 journey_fits(header, entry, journey_at(&view, view.count - 1), 0));
 	}
-	if (entry == JOURNEY_WIDE)
+	if (from > entry)
 		return count == 0;
-	if (journey_load64(header + 8) == journey_load64(bytes->start + 8))
+	if (from == entry && journey_load64(header + 8) == journey_load64(bytes->start + 8))
 		return true;
 	for (size_t i = 0; i < count; i++)
 	{
 		int64_t		at;
 		int32_t		code;
 
-		journey_get_loose(bytes->start, entry, i, &at, &code);
-		if (!journey_is_narrow(header, at, code))
+		journey_get_loose(bytes->start, from, count, i, &at, &code);
+		if (!journey_fits(header, entry, at, code))
 			return false;
 	}
 	return true;
 }
 
-/* The time that narrow entries of a value would start at; false where it has no events */
+/* The time that entries of a value would start at; false where it has no events */
 static bool
 start_of(const Bytes *bytes, int64_t *start)
 {
@@ -615,17 +623,23 @@ start_of(const Bytes *bytes, int64_t *start)
 	JourneyView view;
 	int32_t		code;
 
-	if (entry == JOURNEY_NARROW)
-		*start = (int64_t) (journey_load64(bytes->start + 8) + JOURNEY_REACH_BACK);
-	else if (entry == JOURNEY_WIDE && count > 0)
-		journey_get_loose(bytes->start, entry, 0, start, &code);
-	else if (entry == 0)
+	if (entry == JOURNEY_WIDE && count > 0)
+		journey_get_loose(bytes->start, entry, count, 0, start, &code);
+	else if (entry > 0)
+		*start = (int64_t) (journey_load64(bytes->start + 8) + journey_reach_back(entry));
+	else
 	{
 		open_bytes(bytes, &view);
 		count = view.count;
 		*start = view.first;
 	}
 	return count > 0;
+}
+
+static inline size_t
+wider(size_t entry)
+{
+	return entry == JOURNEY_BRIEF ? JOURNEY_NARROW : JOURNEY_WIDE;
 }
 
 /*
@@ -637,7 +651,7 @@ static struct varlena *
 grow_state(const Bytes *state, uint64 more, size_t entry, int64_t start)
 {
 	uint64		count = (uint64) count_of(state) + more;
-	uint64		least = VARHDRSZ + JOURNEY_HEADER + count * entry;
+	uint64		least = VARHDRSZ + JOURNEY_HEADER + journey_places(count) * entry;
 	uint64		size = least <= FIRST_STATE ? FIRST_STATE : Max(pg_nextpower2_64(least), SECOND_STATE);
 	struct varlena *grown;
 	uint8_t    *loose;
@@ -701,15 +715,20 @@ cxm_journey_append(PG_FUNCTION_ARGS)
 	loose = (uint8_t *) VARDATA(state);
 	entry = loose_state(state, &room);
 	if (unlikely(entry == 0 || journey_count(loose) >= room ||
-				 (entry == JOURNEY_NARROW && !journey_is_narrow(loose, at, code))))
+				 !journey_fits(loose, entry, at, code)))
 	{
 		Bytes		bytes = bytes_of(PointerGetDatum(state));
 		int64_t		start = at;
 		uint8_t		header[JOURNEY_HEADER];
 
 		start_of(&bytes, &start);
-		journey_start_loose(header, JOURNEY_NARROW, start);
-		entry = fits_narrow(header, &bytes) && journey_is_narrow(header, at, code) ? JOURNEY_NARROW : JOURNEY_WIDE;
+		entry = at % (int64) JOURNEY_BRIEF_UNIT == 0 ? JOURNEY_BRIEF : JOURNEY_NARROW;
+		for (; entry != JOURNEY_WIDE; entry = wider(entry))
+		{
+			journey_start_loose(header, entry, start);
+			if (journey_fits(header, entry, at, code) && all_fit(header, entry, &bytes))
+				break;
+		}
 		state = grow_state(&bytes, 1, entry, start);
 		loose = (uint8_t *) VARDATA(state);
 		free_bytes(&bytes);
@@ -720,21 +739,61 @@ cxm_journey_append(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(state);
 }
 
+/* All events of two ordinary values */
+static Datum
+add_packed(Datum first, Datum second, JourneyBuffer *buffer)
+{
+	JourneyView view_a;
+	JourneyView view_b;
+	Bytes		a = packed_bytes(first, buffer, &view_a);
+	Bytes		b = packed_bytes(second, buffer, &view_b);
+	size_t		count = view_a.count + view_b.count;
+	Size		size = VARHDRSZ + cxm_journey_extended_size(&view_a, &view_b);
+	struct varlena *sum;
+
+	if (likely(size > VARHDRSZ && size <= MaxAllocSize))
+	{
+		sum = palloc(size);
+		SET_VARSIZE(sum, size);
+		cxm_journey_extend(&view_a, &view_b, (uint8_t *) VARDATA(sum));
+	}
+	else
+	{
+		set_room(buffer, count);
+		decode(&view_a, 0, view_a.count, buffer->at, buffer->code);
+		decode(&view_b, 0, view_b.count, buffer->at + view_a.count, buffer->code + view_a.count);
+		if (view_a.count > 0 && view_b.count > 0 &&
+			journey_compare_events(buffer->at[view_a.count - 1], buffer->code[view_a.count - 1],
+								   buffer->at[view_a.count], buffer->code[view_a.count]) > 0)
+			sort_buffer(buffer, count);
+		sum = (struct varlena *) DatumGetPointer(cxm_journey_make(count, buffer->at, buffer->code));
+	}
+	free_bytes(&a);
+	free_bytes(&b);
+	return PointerGetDatum(sum);
+}
+
 /* All events of both */
 Datum
 cxm_journey_add(PG_FUNCTION_ARGS)
 {
-	struct varlena *state = (struct varlena *) PG_GETARG_POINTER(0);
-	Bytes		b = bytes_of(PG_GETARG_DATUM(1));
-	bool		is_state = in_aggregate(fcinfo);
-	size_t		room = 0;
-	size_t		entry = is_state ? loose_state(state, &room) : 0;
-	size_t		more = count_of(&b);
+	struct varlena *state;
 	Bytes		a;
-	Datum		sum;
+	Bytes		b;
+	size_t		room = 0;
+	size_t		entry;
+	size_t		more;
+
+	if (!in_aggregate(fcinfo))
+		return add_packed(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), own_buffer(fcinfo));
+
+	state = (struct varlena *) PG_GETARG_POINTER(0);
+	b = bytes_of(PG_GETARG_DATUM(1));
+	entry = loose_state(state, &room);
+	more = count_of(&b);
 
 	/* the first one stays packed, for most groups of a rollup have no other */
-	if (is_state && entry == 0 && journey_entry(b.start, b.size) == 0)
+	if (entry == 0 && journey_entry(b.start, b.size) == 0)
 	{
 		a = bytes_of(PG_GETARG_DATUM(0));
 		if (count_of(&a) == 0)
@@ -743,7 +802,7 @@ cxm_journey_add(PG_FUNCTION_ARGS)
 	}
 
 	if (entry == 0 || journey_count((const uint8_t *) VARDATA(state)) + more > room ||
-		(entry == JOURNEY_NARROW && !fits_narrow((const uint8_t *) VARDATA(state), &b)))
+		!all_fit((const uint8_t *) VARDATA(state), entry, &b))
 	{
 		uint8_t		header[JOURNEY_HEADER];
 		int64_t		start = 0;
@@ -751,19 +810,18 @@ cxm_journey_add(PG_FUNCTION_ARGS)
 		a = bytes_of(PG_GETARG_DATUM(0));
 		if (!start_of(&a, &start))
 			start_of(&b, &start);
-		journey_start_loose(header, JOURNEY_NARROW, start);
-		entry = fits_narrow(header, &a) && fits_narrow(header, &b) ? JOURNEY_NARROW : JOURNEY_WIDE;
+		for (entry = JOURNEY_BRIEF; entry != JOURNEY_WIDE; entry = wider(entry))
+		{
+			journey_start_loose(header, entry, start);
+			if (all_fit(header, entry, &a) && all_fit(header, entry, &b))
+				break;
+		}
 		state = grow_state(&a, more, entry, start);
 		free_bytes(&a);
 	}
 	put_all((uint8_t *) VARDATA(state), entry, &b);
 	free_bytes(&b);
-	if (is_state)
-		PG_RETURN_POINTER(state);
-	a = bytes_of(PointerGetDatum(state));
-	sum = pack(&a, entry, count_of(&a), own_buffer(fcinfo));
-	pfree(state);
-	PG_RETURN_DATUM(sum);
+	PG_RETURN_POINTER(state);
 }
 
 /* The final function: what an aggregate has collected, packed; the state stays as it is */

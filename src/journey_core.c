@@ -278,6 +278,31 @@ put_bits(Bits *b, uint64_t value, int bits)
 	}
 }
 
+/* The rest of them, up to a whole byte */
+static void
+end_bits(Bits *b)
+{
+	for (; b->filled > 0; b->filled -= 8)
+	{
+		*b->to++ = (uint8_t) b->pending;
+		b->pending >>= 8;
+	}
+}
+
+static inline void
+put_code(uint8_t *codes, int shift, size_t i, int32_t code)
+{
+	if (shift == 0)
+		codes[i] = (uint8_t) code;
+	else if (shift == 1)
+	{
+		codes[2 * i] = (uint8_t) code;
+		codes[2 * i + 1] = (uint8_t) (code >> 8);
+	}
+	else
+		journey_store32(codes + 4 * i, (uint32_t) code);
+}
+
 /* The divisor is a constant here, too, wherever this is called */
 #define WRITE_OFFSETS(usecs) \
 	for (; i < end; i++) \
@@ -304,23 +329,8 @@ cxm_journey_write(const JourneyShape *shape, const int64_t *at, const int32_t *c
 		size_t		end = count - i < STRIDE ? count : i + STRIDE;
 
 		poll();
-		switch (shape->code_shift)
-		{
-			case 0:
-				for (size_t j = i; j < end; j++)
-					codes[j] = (uint8_t) code[j];
-				break;
-			case 1:
-				for (size_t j = i; j < end; j++)
-				{
-					codes[2 * j] = (uint8_t) code[j];
-					codes[2 * j + 1] = (uint8_t) (code[j] >> 8);
-				}
-				break;
-			default:
-				for (size_t j = i; j < end; j++)
-					journey_store32(codes + 4 * j, (uint32_t) code[j]);
-		}
+		for (size_t j = i; j < end; j++)
+			put_code(codes, shape->code_shift, j, code[j]);
 		if (shape->bits == 0)
 		{
 			i = end;
@@ -347,11 +357,56 @@ cxm_journey_write(const JourneyShape *shape, const int64_t *at, const int32_t *c
 				WRITE_OFFSETS(UINT64_C(1));
 		}
 	}
-	for (; b.filled > 0; b.filled -= 8)
+	end_bits(&b);
+}
+
+size_t
+cxm_journey_extended_size(const JourneyView *a, const JourneyView *b)
+{
+	uint64_t	count = (uint64_t) a->count + b->count;
+	uint64_t	offset = 0;
+	int64_t		before;
+	int64_t		at;
+
+	if (a->usecs == 0 || b->count == 0 || b->code_shift > a->code_shift || count > UINT32_MAX)
+		return 0;
+	before = journey_at(a, a->count - 1);
+	if (journey_compare_events(before, journey_code(a, a->count - 1), b->first, journey_code(b, 0)) > 0)
+		return 0;
+	for (size_t i = 0; i < b->count; i++, before = at)
 	{
-		*b.to++ = (uint8_t) b.pending;
-		b.pending >>= 8;
+		at = journey_at(b, i);
+		offset = (uint64_t) at - (uint64_t) a->first;
+		if (at < before || offset % a->usecs != 0)
+			return 0;
 	}
+	/* the last offset needs as many bits as the one that was the last has room for, and not more */
+	if (a->bits < 64 && offset / a->usecs >> a->bits != 0)
+		return 0;
+	return JOURNEY_HEADER + (size_t) (count << a->code_shift) + (size_t) ((count * (uint64_t) a->bits + 7) / 8);
+}
+
+void
+cxm_journey_extend(const JourneyView *a, const JourneyView *b, uint8_t *bytes)
+{
+	size_t		count = a->count + b->count;
+	size_t		codes = a->count << a->code_shift;
+	uint64_t	filled = (uint64_t) a->count * (uint64_t) a->bits;
+	uint8_t    *offsets = bytes + JOURNEY_HEADER + (count << a->code_shift);
+	Bits		bits = {.to = offsets + filled / 8, .filled = (int) (filled % 8)};
+
+	/* the header is in front of the codes */
+	memcpy(bytes, a->codes - JOURNEY_HEADER, JOURNEY_HEADER + codes);
+	journey_store32(bytes + 4, (uint32_t) count);
+	memcpy(offsets, a->offsets, (size_t) (filled / 8));
+	if (bits.filled > 0)
+		bits.pending = a->offsets[filled / 8] & ((UINT64_C(1) << bits.filled) - 1);
+	for (size_t i = 0; i < b->count; i++)
+	{
+		put_code(bytes + JOURNEY_HEADER, a->code_shift, a->count + i, journey_code(b, i));
+		put_bits(&bits, ((uint64_t) journey_at(b, i) - (uint64_t) a->first) / a->usecs, a->bits);
+	}
+	end_bits(&bits);
 }
 
 /*--------------------------------------------------------------------------------------------------------

@@ -26,11 +26,19 @@
  * largest that divides all offsets, codes are as narrow as the widest of them allows, and so are offsets.
  *
  * A loose journey is what an aggregate builds: the same header, with JOURNEY_LOOSE in the flags and the bytes of an
- * entry in the third byte, then room for entries in the order of arrival. A narrow entry is 8 bytes: the time less
- * the one in the header, shifted by 16 bits, and a code below 65536; entries sort as numbers. Where a time or a code
- * does not fit, all entries are made wide: 8 bytes of time and 4 of code. A small state is what makes an aggregate
- * over many groups fast, since each row of it waits for memory. A loose journey has no second life: the final function
- * packs it, and the functions of the type take it where a partial aggregate hands it on.
+ * entry in the third byte, then room for entries in the order of arrival. Where an event does not fit, all entries are
+ * made wider:
+ *
+ *		brief	4 bytes of whole seconds since the time in the header, and a code below 256
+ *		narrow	8 bytes: microseconds since the time in the header, shifted by 16 bits, and a code below 65536
+ *		wide	8 bytes of time and 4 of code
+ *
+ * A small state is what makes an aggregate over many groups fast, since each row of it waits for memory. For that reason
+ * the last few entries, from one that is a multiple of JOURNEY_RECENT, stand next to the header, before the others: a row
+ * touches one place, not two.
+ *
+ * A loose journey has no second life: the final function packs it, and the functions of the type take it where a
+ * partial aggregate hands it on.
  *
  * Copyright (c) 2026, cxm developers
  */
@@ -48,11 +56,19 @@
 /* bytes in front of the codes */
 #define JOURNEY_HEADER		16
 
-/* flag of a journey that is not packed, the bytes of its entries, and how far back a narrow one reaches: a year */
+/* flag of a journey that is not packed, and the bytes of its entries */
 #define JOURNEY_LOOSE		0x80
+#define JOURNEY_BRIEF		5
 #define JOURNEY_NARROW		8
 #define JOURNEY_WIDE		12
-#define JOURNEY_REACH_BACK	(UINT64_C(1) << 45)
+
+/* how many of its entries are next to the header */
+#define JOURNEY_RECENT		4
+
+/* microseconds of a step of a brief entry, and how far entries reach back: 68 years; a year */
+#define JOURNEY_BRIEF_UNIT	UINT64_C(1000000)
+#define JOURNEY_BRIEF_BACK	((UINT64_C(1) << 31) * JOURNEY_BRIEF_UNIT)
+#define JOURNEY_NARROW_BACK	(UINT64_C(1) << 45)
 
 /* the times that a timestamptz can have, the end excluded */
 #define JOURNEY_MIN_AT		INT64_C(-211813488000000000)
@@ -204,10 +220,18 @@ static inline size_t
 journey_entry(const uint8_t *bytes, size_t size)
 {
 	uint32_t	start = size < JOURNEY_HEADER ? 0 : journey_load32(bytes);
+	uint32_t	entry = start >> 16;
 
-	if (start == (JOURNEY_VERSION | JOURNEY_LOOSE << 8 | JOURNEY_NARROW << 16))
-		return JOURNEY_NARROW;
-	return start == (JOURNEY_VERSION | JOURNEY_LOOSE << 8 | JOURNEY_WIDE << 16) ? JOURNEY_WIDE : 0;
+	if ((start & 0xFFFF) != (JOURNEY_VERSION | JOURNEY_LOOSE << 8))
+		return 0;
+	return entry == JOURNEY_BRIEF || entry == JOURNEY_NARROW || entry == JOURNEY_WIDE ? entry : 0;
+}
+
+/* From the time in the header of a loose journey to that of its first event */
+static inline uint64_t
+journey_reach_back(size_t entry)
+{
+	return entry == JOURNEY_BRIEF ? JOURNEY_BRIEF_BACK : entry == JOURNEY_NARROW ? JOURNEY_NARROW_BACK : 0;
 }
 
 /* Header of a loose journey without events, the first of which is to be at this time */
@@ -216,45 +240,104 @@ journey_start_loose(uint8_t *bytes, size_t entry, int64_t at)
 {
 	journey_store32(bytes, (uint32_t) (JOURNEY_VERSION | JOURNEY_LOOSE << 8 | entry << 16));
 	journey_store32(bytes + 4, 0);
-	journey_store64(bytes + 8, entry == JOURNEY_WIDE ? 0 : (uint64_t) at - JOURNEY_REACH_BACK);
+	journey_store64(bytes + 8, entry == JOURNEY_WIDE ? 0 : (uint64_t) at - journey_reach_back(entry));
 }
 
-/* Would an event fit a narrow entry of a journey that was started at some time? */
+/* Would an event fit an entry of a journey that was started at some time? */
 static inline bool
-journey_is_narrow(const uint8_t *bytes, int64_t at, int32_t code)
+journey_fits(const uint8_t *bytes, size_t entry, int64_t at, int32_t code)
 {
-	return ((uint64_t) at - journey_load64(bytes + 8)) >> 48 == 0 && (uint32_t) code <= 0xFFFF;
+	uint64_t	since = (uint64_t) at - journey_load64(bytes + 8);
+
+	if (entry == JOURNEY_BRIEF)
+		return since / JOURNEY_BRIEF_UNIT >> 32 == 0 && since % JOURNEY_BRIEF_UNIT == 0 && (uint32_t) code <= 0xFF;
+	return entry == JOURNEY_WIDE || (since >> 48 == 0 && (uint32_t) code <= 0xFFFF);
 }
 
-/* Put an event that fits into the entry i */
+/* How many entries a loose journey has room for */
+static inline size_t
+journey_room(size_t size, size_t entry)
+{
+	size_t		places = (size - JOURNEY_HEADER) / entry;
+
+	return places - places % JOURNEY_RECENT;
+}
+
+/* How many entries a loose journey of so many events needs room for */
+static inline uint64_t
+journey_places(uint64_t count)
+{
+	return (count + JOURNEY_RECENT - 1) / JOURNEY_RECENT * JOURNEY_RECENT;
+}
+
+/* Place of the entry i of so many: that of an earlier one is behind those of the recent ones */
+static inline size_t
+journey_place(size_t entry, size_t count, size_t i)
+{
+	bool		is_recent = i >= (count - 1) / JOURNEY_RECENT * JOURNEY_RECENT;
+
+	return JOURNEY_HEADER + (is_recent ? i % JOURNEY_RECENT : JOURNEY_RECENT + i) * entry;
+}
+
+/* Make room for the entry i: once the recent places are full, what is in them moves behind the earlier entries */
+static inline uint8_t *
+journey_next_place(uint8_t *bytes, size_t entry, size_t i)
+{
+	uint8_t    *recent = bytes + JOURNEY_HEADER;
+
+	if (i % JOURNEY_RECENT == 0 && i > 0)
+		memcpy(recent + i * entry, recent, JOURNEY_RECENT * entry);
+	return recent + i % JOURNEY_RECENT * entry;
+}
+
+/* Put an event that fits behind i others */
 static inline void
 journey_put_loose(uint8_t *bytes, size_t entry, size_t i, int64_t at, int32_t code)
 {
-	uint8_t    *p = bytes + JOURNEY_HEADER + i * entry;
+	uint64_t	since = (uint64_t) at - journey_load64(bytes + 8);
+	uint8_t    *p;
 
-	if (entry == JOURNEY_NARROW)
-		journey_store64(p, ((uint64_t) at - journey_load64(bytes + 8)) << 16 | (uint32_t) code);
+	if (entry == JOURNEY_BRIEF)
+	{
+		p = journey_next_place(bytes, JOURNEY_BRIEF, i);
+		journey_store32(p, (uint32_t) (since / JOURNEY_BRIEF_UNIT));
+		p[4] = (uint8_t) code;
+	}
+	else if (entry == JOURNEY_NARROW)
+	{
+		p = journey_next_place(bytes, JOURNEY_NARROW, i);
+		journey_store64(p, since << 16 | (uint32_t) code);
+	}
 	else
 	{
+		p = journey_next_place(bytes, JOURNEY_WIDE, i);
 		journey_store64(p, (uint64_t) at);
 		journey_store32(p + 8, (uint32_t) code);
 	}
 }
 
+/* The event of the entry i of so many */
 static inline void
-journey_get_loose(const uint8_t *bytes, size_t entry, size_t i, int64_t *at, int32_t *code)
+journey_get_loose(const uint8_t *bytes, size_t entry, size_t count, size_t i, int64_t *at, int32_t *code)
 {
-	const uint8_t *p = bytes + JOURNEY_HEADER + i * entry;
-	uint64_t	x = journey_load64(p);
+	const uint8_t *p = bytes + journey_place(entry, count, i);
+	uint64_t	start = journey_load64(bytes + 8);
 
-	if (entry == JOURNEY_NARROW)
+	if (entry == JOURNEY_BRIEF)
 	{
-		*at = (int64_t) (journey_load64(bytes + 8) + (x >> 16));
+		*at = (int64_t) (start + journey_load32(p) * JOURNEY_BRIEF_UNIT);
+		*code = p[4];
+	}
+	else if (entry == JOURNEY_NARROW)
+	{
+		uint64_t	x = journey_load64(p);
+
+		*at = (int64_t) (start + (x >> 16));
 		*code = (int32_t) (x & 0xFFFF);
 	}
 	else
 	{
-		*at = (int64_t) x;
+		*at = (int64_t) journey_load64(p);
 		*code = (int32_t) journey_load32(p + 8);
 	}
 }
@@ -294,6 +377,14 @@ extern void cxm_journey_measure(size_t count, const int64_t *at, const int32_t *
 								JourneyShape *shape);
 extern void cxm_journey_write(const JourneyShape *shape, const int64_t *at, const int32_t *code, JourneyPoll poll,
 							  uint8_t *bytes);
+
+/*
+ * The events of one journey behind those of another, where they come behind and the other one's packing serves all of
+ * them, so that no event of it is decoded. The size of the sum, 0 where this is not so; and then write it. A journey that
+ * is long or damaged goes unlooked at.
+ */
+extern size_t cxm_journey_extended_size(const JourneyView *a, const JourneyView *b);
+extern void cxm_journey_extend(const JourneyView *a, const JourneyView *b, uint8_t *bytes);
 
 /* One event as text, its length without the final zero; and back, where NULL or what is wrong at *text is returned */
 extern size_t cxm_journey_format(int64_t at, int32_t code, char *text);

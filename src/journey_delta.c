@@ -28,6 +28,7 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "partition.h"
 #include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -632,6 +633,7 @@ cxm_journey_delta(PG_FUNCTION_ARGS)
 		ExecDropSingleTupleTableSlot(slot);
 	}
 	SPI_finish();
+	cxm_mark_partitions(CXM_JOURNEYS, trigger->tg_relation);
 	return PointerGetDatum(NULL);
 }
 

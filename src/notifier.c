@@ -30,6 +30,7 @@
 #include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 const struct config_enum_entry cxm_notify_modes[] = {
@@ -176,8 +177,32 @@ static const CxmColumn outbox_columns[] =
 	[OUTBOX_SENT_AT] = {"sent_at", TIMESTAMPTZOID}
 };
 
+/* sent_at IS NULL AND NOT held */
+static bool
+is_of_unsent(const List *predicate)
+{
+	bool		is_unsent = false;
+	bool		is_not_held = false;
+	ListCell   *cell;
+
+	foreach(cell, predicate)
+	{
+		const Node *node = lfirst(cell);
+
+		if (IsA(node, NullTest) && ((const NullTest *) node)->nulltesttype == IS_NULL)
+			is_unsent = cxm_is_column((const Node *) ((const NullTest *) node)->arg, OUTBOX_SENT_AT);
+		else if (IsA(node, BoolExpr) && ((const BoolExpr *) node)->boolop == NOT_EXPR)
+			is_not_held = cxm_is_column(linitial(((const BoolExpr *) node)->args), OUTBOX_HELD);
+	}
+	return list_length(predicate) == 2 && is_unsent && is_not_held;
+}
+
+#define BY_UNSENT_ID 0
+
 static CxmTable outbox = {
-	.name = "outbox", .columns = outbox_columns, .ncolumns = lengthof(outbox_columns), .is_inserted_into = true
+	.name = "outbox", .columns = outbox_columns, .ncolumns = lengthof(outbox_columns),
+	.is_inserted_into = true, .is_updated = true, .nkeys = 1,
+	.keys = {[BY_UNSENT_ID] = {1, {OUTBOX_ID}, is_of_unsent, false}}
 };
 
 /* who sends what one call posts */
@@ -306,12 +331,57 @@ static Statement any_waiting = {
 	1, {INT8OID}, NULL
 };
 
-/*
- * Mark the oldest notifications that wait, from that id on, as sent and give
- * them to NOTIFY: both happen when the transaction commits, or neither.
- */
-void
-cxm_send_batch(int64 from, int limit, CxmBatch *batch)
+static void
+give_to_listeners(CxmBatch *batch, int64 outbox_id, Datum channel, Datum payload)
+{
+	Jsonb	   *json = DatumGetJsonbP(payload);
+
+	notify(TextDatumGetCString(channel), outbox_id, JsonbToCString(NULL, &json->root, VARSIZE(json)));
+	batch->sent++;
+}
+
+/* Row by row, without a statement; false when that cannot be, and nothing was done */
+static bool
+send_by_row(int64 from, int limit, CxmBatch *batch)
+{
+	Relation	relation = cxm_table_open(&outbox, ACL_SELECT | ACL_UPDATE);
+	MemoryContext context;
+	CxmLookup	lookup;
+
+	if (relation == NULL)
+		return false;
+	context = AllocSetContextCreate(CurrentMemoryContext, "cxm notification", ALLOCSET_DEFAULT_SIZES);
+	cxm_begin_lookup_from(&outbox, relation, BY_UNSENT_ID, from, &lookup);
+	while (batch->sent < limit && cxm_next_row(&lookup))
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		CxmNewRow	row = {.table = &outbox};
+		int64		outbox_id = DatumGetInt64(lookup.slot->tts_values[OUTBOX_ID]);
+
+		CHECK_FOR_INTERRUPTS();
+		cxm_set_column(&row, OUTBOX_SENT_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+		if (cxm_lock_row(relation, lookup.slot) && cxm_update_row(relation, lookup.slot, &row))
+		{
+			give_to_listeners(batch, outbox_id, lookup.slot->tts_values[OUTBOX_CHANNEL], lookup.slot->tts_values[OUTBOX_PAYLOAD]);
+			if (!batch->are_left)
+				batch->next = outbox_id;
+		}
+		else if (!batch->are_left)
+		{
+			batch->are_left = true;
+			batch->next = outbox_id;
+		}
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
+	MemoryContextDelete(context);
+	cxm_end_lookup(&lookup);
+	relation_close(relation, NoLock);
+	return true;
+}
+
+static void
+send_by_statement(int64 from, int limit, CxmBatch *batch)
 {
 	Datum		args[2];
 	uint64		n;
@@ -321,15 +391,22 @@ cxm_send_batch(int64 from, int limit, CxmBatch *batch)
 	args[1] = Int64GetDatum(limit);
 	n = run(&send_waiting, args);
 	for (uint64 i = 0; i < n; i++)
-	{
-		Jsonb	   *payload = DatumGetJsonbP(value_of(i, 3));
-
-		batch->last = DatumGetInt64(value_of(i, 1));
-		notify(TextDatumGetCString(value_of(i, 2)), batch->last,
-			   JsonbToCString(NULL, &payload->root, VARSIZE(payload)));
-	}
-	batch->sent = (int) n;
-	batch->is_full = n == (uint64) limit;
-	batch->are_left = !batch->is_full && run(&any_waiting, args) > 0;
+		give_to_listeners(batch, DatumGetInt64(value_of(i, 1)), value_of(i, 2), value_of(i, 3));
+	batch->are_left = run(&any_waiting, args) > 0;
+	if (batch->are_left)
+		batch->next = DatumGetInt64(value_of(0, 1));
 	SPI_finish();
+}
+
+/*
+ * Mark the oldest notifications that wait, from that id on, as sent and give
+ * them to NOTIFY: both happen when the transaction commits, or neither.
+ */
+void
+cxm_send_batch(int64 from, int limit, CxmBatch *batch)
+{
+	batch->next = from;
+	if (!send_by_row(from, limit, batch))
+		send_by_statement(from, limit, batch);
+	batch->is_full = batch->sent == limit;
 }

@@ -43,9 +43,9 @@ extern void cxm_wake_notifier(void);
 typedef struct CxmBatch
 {
 	int			sent;
-	int64		last;			/* the highest outbox_id among those sent */
 	bool		is_full;		/* as many as it might be: there may be more */
-	bool		are_left;		/* unsent rows that another session has locked */
+	bool		are_left;		/* unsent rows, such as another session has locked */
+	int64		next;			/* where to go on when it is full or some are left */
 } CxmBatch;
 
 #define CXM_BATCH_SIZE 1000

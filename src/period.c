@@ -257,7 +257,8 @@ cxm_period_start(PG_FUNCTION_ARGS)
 	CxmPeriodTable table = {kind, 0, lengthof(numbers), start, numbers, 0};
 	int64_t		local;
 
-	if (number > cxm_period_of_local(kind, MIN_TIMESTAMP) && number <= cxm_period_of_local(kind, END_TIMESTAMP - 1))
+	if (number > cxm_period_of_local(kind, MIN_TIMESTAMP)
+		&& number <= cxm_period_of_local(kind, END_TIMESTAMP - 1 + USECS_PER_DAY))
 	{
 		/* local time is less than a day off, and changes by no more than a day */
 		local = cxm_period_local_start(kind, number);

@@ -80,6 +80,13 @@ cxm_period_of_local(CxmPeriodKind kind, int64_t local)
 	}
 }
 
+/* A day in microseconds, or the end of time: where the last timestamps are January, February is beyond 64 bits */
+static int64_t
+start_of_day(int64_t day)
+{
+	return day > INT64_MAX / DAY ? INT64_MAX : day * DAY;
+}
+
 /* The local time at which a period begins */
 int64_t
 cxm_period_local_start(CxmPeriodKind kind, int64_t number)
@@ -91,11 +98,11 @@ cxm_period_local_start(CxmPeriodKind kind, int64_t number)
 		case CXM_PERIOD_WEEK:
 			return (first_week(kind.week_start) + number * 7) * DAY;
 		case CXM_PERIOD_MONTH:
-			return day_of_month(number) * DAY;
+			return start_of_day(day_of_month(number));
 		case CXM_PERIOD_QUARTER:
-			return day_of_month(number * 3) * DAY;
+			return start_of_day(day_of_month(number * 3));
 		case CXM_PERIOD_YEAR:
-			return day_of_month(number * 12) * DAY;
+			return start_of_day(day_of_month(number * 12));
 		default:
 			return number * DAY;
 	}

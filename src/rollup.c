@@ -43,10 +43,12 @@
 #include "optimizer/optimizer.h"
 #include "parser/parser.h"
 #include "parser/parsetree.h"
+#include "partition.h"
 #include "ratings_core.h"
 #include "rewrite/rewriteHandler.h"
 #include "rewrite/rewriteManip.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -56,6 +58,7 @@
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/tuplestore.h"
@@ -880,6 +883,7 @@ cxm_rollup_delta(PG_FUNCTION_ARGS)
 				add_rows(&sums, trigger->tg_newtable, RelationGetDescr(trigger->tg_relation), 0);
 			write_sums(&sums);
 			MemoryContextDelete(sums.context);
+			cxm_mark_partitions(arguments.id, trigger->tg_relation);
 			ResetPerTupleExprContext(rollup->estate);
 		}
 	}
@@ -917,6 +921,93 @@ cxm_rollup_guard(PG_FUNCTION_ARGS)
 	if (!CheckRelationLockedByMe(trigger->tg_relation, ShareRowExclusiveLock, true))
 		return PointerGetDatum(NULL);
 	return PointerGetDatum(trigger->tg_trigtuple);
+}
+
+/*
+ * Who may read
+ */
+
+/* What cx.rollup says of a rollup; NULL when it says nothing */
+static char *
+read_rollup(int32 id, Oid *source, bool *is_live)
+{
+	CxmStoreScan scan;
+	HeapTuple	row;
+	char	   *name = NULL;
+
+	if (!cxm_begin_store_scan(&scan, "rollup", "rollup_pkey", "rollup_id", id, GetActiveSnapshot()))
+		return NULL;
+	row = cxm_next_store_row(&scan);
+	if (row != NULL)
+	{
+		bool		is_null;
+
+		name = TextDatumGetCString(cxm_store_column(&scan, row, "name", &is_null));
+		*source = DatumGetObjectId(cxm_store_column(&scan, row, "source", &is_null));
+		*is_live = strcmp(TextDatumGetCString(cxm_store_column(&scan, row, "state", &is_null)), "live") == 0;
+	}
+	cxm_end_store_scan(&scan);
+	return name;
+}
+
+PG_FUNCTION_INFO_V1(cxm_can_read_rollup);
+
+/* cxm.can_read_rollup(rollup_id) */
+Datum
+cxm_can_read_rollup(PG_FUNCTION_ARGS)
+{
+	int32		id = PG_GETARG_INT32(0);
+	Oid			source = InvalidOid;
+	bool		is_live = false;
+	char	   *name = read_rollup(id, &source, &is_live);
+	char	   *table = NULL;
+	CxmPartitions partitions;
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("rollup %d is not in cx.rollup", id),
+				 errhint("Its row was deleted or not restored.")));
+	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(source)))
+		table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(source)), get_rel_name(source));
+	if (table == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rollup \"%s\" has lost its source", name),
+				 errdetail("The table that it counts was dropped."),
+				 errhint("SELECT cxm.drop_rollup(%s).", quote_literal_cstr(name))));
+	if (pg_class_aclcheck(source, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for rollup \"%s\"", name),
+				 errdetail("Role \"%s\" may not read table %s, which it counts.", GetUserNameFromId(GetUserId(), false), table),
+				 errhint("GRANT SELECT ON %s.", table)));
+	if (check_enable_rls(source, InvalidOid, true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for rollup \"%s\"", name),
+				 errdetail("Row-level security hides rows of table %s from role \"%s\", and the rollup counts them all.", table, GetUserNameFromId(GetUserId(), false)),
+				 errhint("Ask the table.")));
+	if (!is_live)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rollup \"%s\" is not complete yet", name),
+				 errdetail("Rows that table %s had before are still to be counted.", table),
+				 errhint("CALL cxm.backfill_rollup(%s).", quote_literal_cstr(name))));
+	partitions = cxm_check_partitions(id, source);
+	if (partitions == CXM_PARTITIONS_CHANGED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rollup \"%s\" does not count the partitions that table %s has", name, table),
+				 errdetail("Some with rows came or went (ATTACH, DETACH, DROP), or this transaction began before that was made up for."),
+				 errhint("SELECT cxm.refresh_rollup(%s). Upkeep does it, too; cxm.drop_partition() removes a partition without this.", quote_literal_cstr(name))));
+	if (partitions == CXM_PARTITIONS_INHERIT)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rollup \"%s\" cannot be kept any longer", name),
+				 errdetail("Table %s takes part in inheritance, or has become a partition: statements on other tables reach it, or its children, without firing its triggers.", table),
+				 errhint("End that, and CALL cxm.backfill_rollup(%1$s); or SELECT cxm.drop_rollup(%1$s).", quote_literal_cstr(name))));
+	PG_RETURN_BOOL(true);
 }
 
 /*

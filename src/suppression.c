@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "cxm.h"
 #include "suppression_core.h"
 #include "utils/array.h"
@@ -14,19 +15,20 @@
 
 PG_FUNCTION_INFO_V1(cxm_suppress_groups);
 
+/* The elements of an array without NULL that has no more dimensions than that */
 static int
-elements_arg(FunctionCallInfo fcinfo, int argno, const char *name, Oid type, int length, bool by_value, char align,
-			 Datum **values)
+elements_arg(const ArrayType *array, const char *name, int most_dimensions, Oid type, int length, bool by_value,
+			 char align, Datum **values)
 {
-	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(argno);
 	bool	   *nulls;
 	int			n;
 
-	if (ARR_NDIM(array) > 1 || array_contains_nulls(array))
+	if (ARR_NDIM(array) > most_dimensions || array_contains_nulls((ArrayType *) array))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be an array of one dimension without NULL", name)));
-	deconstruct_array(array, type, length, by_value, align, values, &nulls, &n);
+				 errmsg("%s must be an array of %s without NULL", name,
+						most_dimensions == 1 ? "one dimension" : "one or two dimensions")));
+	deconstruct_array((ArrayType *) array, type, length, by_value, align, values, &nulls, &n);
 	return n;
 }
 
@@ -47,18 +49,26 @@ name_of(Suppression suppression)
 	return "shown";
 }
 
-/* cxm.suppress_groups(people bigint[], parents integer[], min_group integer) */
+/*
+ * cxm.suppress_groups(people bigint[], parents integer[], min_group integer): people has a number a group, or a row of
+ * numbers a group, of those who gave each answer
+ */
 Datum
 cxm_suppress_groups(PG_FUNCTION_ARGS)
 {
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(0);
 	Datum	   *people;
 	Datum	   *parents;
-	int			n = elements_arg(fcinfo, 0, "people", INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &people);
-	int			nparents = elements_arg(fcinfo, 1, "parents", INT4OID, sizeof(int32), true, TYPALIGN_INT, &parents);
+	int			elements = elements_arg(array, "people", 2, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &people);
+	int			nparents = elements_arg(PG_GETARG_ARRAYTYPE_P(1), "parents", 1, INT4OID, sizeof(int32), true, TYPALIGN_INT, &parents);
 	int32		least = PG_GETARG_INT32(2);
+	int			answers = ARR_NDIM(array) == 2 ? ARR_DIMS(array)[1] : 0;
+	int			n = answers > 0 ? ARR_DIMS(array)[0] : elements;
+	int			width = 1 + answers;
 	SuppressionGroup *groups = palloc(Max(n, 1) * sizeof(SuppressionGroup));
 	Suppression *result = palloc(Max(n, 1) * sizeof(Suppression));
-	int64_t    *within = palloc(Max(n, 1) * sizeof(int64_t));
+	int64	   *counts = palloc(Max(n, 1) * width * sizeof(int64));
+	SuppressionRoom room = {palloc(Max(n, 1) * width * sizeof(int64_t)), palloc(Max(n, 1) * sizeof(int32_t))};
 	Datum	   *names = palloc(Max(n, 1) * sizeof(Datum));
 	size_t		where;
 
@@ -72,17 +82,28 @@ cxm_suppress_groups(PG_FUNCTION_ARGS)
 				 errmsg("the smallest group to be shown must have at least one person: %d", least)));
 	for (int i = 0; i < n; i++)
 	{
-		groups[i].people = DatumGetInt64(people[i]);
+		int64	   *of_group = counts + (size_t) i * width;
+
+		of_group[0] = answers > 0 ? 0 : DatumGetInt64(people[i]);
+		for (int j = 1; j <= answers; j++)
+		{
+			of_group[j] = DatumGetInt64(people[(size_t) i * answers + j - 1]);
+			if (pg_add_s64_overflow(of_group[0], of_group[j], &of_group[0]))
+				ereport(ERROR,
+						(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						 errmsg("group %d has more people than can be counted", i + 1)));
+		}
+		groups[i].counts = (const int64_t *) of_group;
 		/* counted from 1 in SQL, 0 = none */
 		groups[i].parent = (int32_t) Max(DatumGetInt32(parents[i]), 0) - 1;
 	}
-	if (!suppression_is_sound(groups, (size_t) n, within, &where))
+	if (!suppression_is_sound(groups, (size_t) n, (size_t) answers, room, &where))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("group %zu of %d does not fit in with those before it", where + 1, n),
-				 errdetail("It has %lld people and parent %d.", (long long) groups[where].people, groups[where].parent + 1),
-				 errhint("The first group is that of everybody and has parent 0; every other comes after its parent, and has no more people than that has left.")));
-	suppress(groups, (size_t) n, least, within, result);
+				 errdetail("It has %lld people and parent %d.", (long long) groups[where].counts[0], groups[where].parent + 1),
+				 errhint("The first group is that of everybody and has parent 0; every other comes after its parent, and has no more people, nor more of any answer, than that has left.")));
+	suppress(groups, (size_t) n, (size_t) answers, least, room, result);
 	for (int i = 0; i < n; i++)
 		names[i] = CStringGetTextDatum(name_of(result[i]));
 	PG_RETURN_ARRAYTYPE_P(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));

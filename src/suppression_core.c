@@ -3,90 +3,97 @@
  *		Suppression of small groups, and of those that small ones could be told from.
  *
  * What is not shown of a group that is shown lies in a remainder: the groups within it that are hidden, and the people
- * in none. The smallest groups join the remainder until it is empty or large enough, and what lies within a hidden
- * group is hidden. So all people are in parts, the remainders of shown groups and the shown groups without any within
- * them, none of which is too small; and every shown group is a sum of such parts. Whatever is added up and subtracted
- * from what is shown, it is about whole parts.
+ * in none. Where the remainder tells too much, the smallest group that could be shown joins it, and what lies within a
+ * hidden group is hidden. So all people are in parts, the remainders of shown groups and the shown groups without any
+ * within them, none of which is too small or of one opinion; and every shown group is a sum of such parts. Whatever is
+ * added up and subtracted from what is shown, it is about whole parts.
  *
  * Copyright (c) 2026, cxm developers
  */
 #include "suppression_core.h"
 
+#include <string.h>
+
 /* Whether parents come first and have at least the people within them; else *where is the first that is wrong */
 bool
-suppression_is_sound(const SuppressionGroup *groups, size_t n, int64_t *within, size_t *where)
+suppression_is_sound(const SuppressionGroup *groups, size_t n, size_t answers, SuppressionRoom room, size_t *where)
 {
 	for (size_t i = 0; i < n; i++)
 	{
-		within[i] = 0;
-		*where = i;
-		if (groups[i].people < 0
-			|| (i == 0 ? groups[i].parent != -1 : groups[i].parent < 0 || (size_t) groups[i].parent >= i))
-			return false;
-		if (i > 0)
-		{
-			int64_t    *of_parent = &within[groups[i].parent];
+		int64_t    *within = room.counts + i * (1 + answers);
 
-			if (groups[i].people > groups[groups[i].parent].people - *of_parent)
+		memset(within, 0, (1 + answers) * sizeof(int64_t));
+		*where = i;
+		if (i == 0 ? groups[i].parent != -1 : groups[i].parent < 0 || (size_t) groups[i].parent >= i)
+			return false;
+		for (size_t j = 0; j <= answers; j++)
+		{
+			if (groups[i].counts[j] < 0)
 				return false;
-			*of_parent += groups[i].people;
+			if (i > 0)
+			{
+				const SuppressionGroup *parent = &groups[groups[i].parent];
+				int64_t    *of_parent = room.counts + (size_t) groups[i].parent * (1 + answers) + j;
+
+				if (groups[i].counts[j] > parent->counts[j] - *of_parent)
+					return false;
+				*of_parent += groups[i].counts[j];
+			}
 		}
 	}
 	return true;
 }
 
-/* The smallest group within a parent that is shown and has people; -1: none */
-static int64_t
-smallest_shown(const SuppressionGroup *groups, size_t n, int32_t parent, const Suppression *result)
+/* Whether these people may not be told from others: too few, or all of them say the same, and so says each */
+static bool
+tells_too_much(const int64_t *counts, size_t answers, int64_t least)
 {
-	int64_t		smallest = -1;
-
-	for (size_t i = (size_t) parent + 1; i < n; i++)
+	if (counts[0] == 0)
+		return false;
+	if (counts[0] < least)
+		return true;
+	for (size_t j = 1; j <= answers; j++)
 	{
-		if (groups[i].parent == parent && result[i] == SHOWN && groups[i].people > 0
-			&& (smallest < 0 || groups[i].people < groups[smallest].people))
-			smallest = (int64_t) i;
+		if (counts[j] == counts[0])
+			return true;
 	}
-	return smallest;
+	return false;
 }
 
-/* Decide what is shown. within[] has room for n numbers; groups must be sound */
+/* Decide what is shown; groups must be sound */
 void
-suppress(const SuppressionGroup *groups, size_t n, int64_t least, int64_t *within, Suppression *result)
+suppress(const SuppressionGroup *groups, size_t n, size_t answers, int64_t least, SuppressionRoom room,
+		 Suppression *result)
 {
-	/* remainders, to begin with the people in none of the groups */
+	size_t		width = 1 + answers;
+
+	/* remainders, to begin with the people in none of the groups; groups without people tell nothing, and are shown */
 	for (size_t i = 0; i < n; i++)
 	{
-		within[i] = groups[i].people;
-		if (i > 0)
-			within[groups[i].parent] -= groups[i].people;
+		memcpy(room.counts + i * width, groups[i].counts, width * sizeof(int64_t));
+		room.smallest[i] = -1;
+		result[i] = tells_too_much(groups[i].counts, answers, least) ? HIDDEN_SMALL : SHOWN;
 	}
-	/* groups without people tell nothing, and are shown as such */
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 1; i < n; i++)
 	{
-		result[i] = SHOWN;
-		if (groups[i].people > 0 && groups[i].people < least)
+		if (result[i] == SHOWN && groups[i].counts[0] > 0)
 		{
-			result[i] = HIDDEN_SMALL;
-			if (i > 0)
-				within[groups[i].parent] += groups[i].people;
+			int64_t    *remainder = room.counts + (size_t) groups[i].parent * width;
+			int32_t    *smallest = &room.smallest[groups[i].parent];
+
+			for (size_t j = 0; j < width; j++)
+				remainder[j] -= groups[i].counts[j];
+			if (*smallest < 0 || groups[i].counts[0] < groups[*smallest].counts[0])
+				*smallest = (int32_t) i;
 		}
 	}
 	for (size_t i = 0; i < n; i++)
 	{
-		int64_t    *remainder = &within[i];
-
-		if (i > 0 && groups[i].people > 0 && result[groups[i].parent] != SHOWN)
+		if (i > 0 && groups[i].counts[0] > 0 && result[groups[i].parent] != SHOWN)
 			result[i] = HIDDEN_WITH_PARENT;
-		while (result[i] == SHOWN && *remainder > 0 && *remainder < least)
-		{
-			int64_t		smallest = smallest_shown(groups, n, (int32_t) i, result);
 
-			/* the group itself has enough people, so this ends with all within it hidden at the latest */
-			if (smallest < 0)
-				break;
-			result[smallest] = HIDDEN_WITH_OTHERS;
-			*remainder += groups[smallest].people;
-		}
+		/* one is enough: it has enough people, who do not all say the same */
+		if (result[i] == SHOWN && tells_too_much(room.counts + i * width, answers, least) && room.smallest[i] >= 0)
+			result[room.smallest[i]] = HIDDEN_WITH_OTHERS;
 	}
 }

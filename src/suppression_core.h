@@ -16,8 +16,8 @@
 typedef enum Suppression
 {
 	SHOWN,
-	HIDDEN_SMALL,				/* too few people */
-	HIDDEN_WITH_OTHERS,			/* else a group too small could be told by subtraction */
+	HIDDEN_SMALL,				/* too few people, or all of them say the same */
+	HIDDEN_WITH_OTHERS,			/* else a part that is too small could be told by subtraction */
 	HIDDEN_WITH_PARENT			/* part of a group that is not shown */
 } Suppression;
 
@@ -27,11 +27,20 @@ typedef enum Suppression
  */
 typedef struct SuppressionGroup
 {
-	int64_t		people;
+	const int64_t *counts;		/* its people, then how many of them gave each answer, if that is known */
 	int32_t		parent;			/* its place; -1: none */
 } SuppressionGroup;
 
-extern bool suppression_is_sound(const SuppressionGroup *groups, size_t n, int64_t *within, size_t *where);
-extern void suppress(const SuppressionGroup *groups, size_t n, int64_t least, int64_t *within, Suppression *result);
+/* What the functions work in: room for a number a group and count, and for a place a group */
+typedef struct SuppressionRoom
+{
+	int64_t    *counts;
+	int32_t    *smallest;
+} SuppressionRoom;
+
+extern bool suppression_is_sound(const SuppressionGroup *groups, size_t n, size_t answers, SuppressionRoom room,
+								 size_t *where);
+extern void suppress(const SuppressionGroup *groups, size_t n, size_t answers, int64_t least, SuppressionRoom room,
+					 Suppression *result);
 
 #endif							/* SUPPRESSION_CORE_H */

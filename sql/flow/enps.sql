@@ -168,15 +168,16 @@ BEGIN
         ), answer AS MATERIALIZED (
             SELECT a.group_id, cxm.ratings_agg(a.score, v_question.lo, v_question.hi) AS ratings
             FROM cx.employee_answer AS a WHERE a.wave_id = v_wave.wave_id AND a.question = v_question.question GROUP BY a.group_id
-        ), counted AS (
+        ), of_group AS MATERIALIZED (
+            SELECT i.outer_id AS group_id, cxm.rollup(a.ratings) AS ratings FROM inside AS i JOIN answer AS a ON a.group_id = i.group_id GROUP BY i.outer_id
+        ), counted AS MATERIALIZED (
             SELECT 1 AS place, NULL::integer AS group_id, NULL::integer AS parent_id, (SELECT cxm.rollup(a.ratings) FROM answer AS a) AS ratings
             UNION ALL
             -- a group is younger than the one that it lies in, so parents come first
-            SELECT 1 + row_number() OVER (ORDER BY g.group_id), g.group_id, g.parent_id,
-                   (SELECT cxm.rollup(a.ratings) FROM inside AS i JOIN answer AS a ON a.group_id = i.group_id WHERE i.outer_id = g.group_id)
-            FROM cx.employee_group AS g
+            SELECT 1 + row_number() OVER (ORDER BY g.group_id), g.group_id, g.parent_id, o.ratings
+            FROM cx.employee_group AS g LEFT JOIN of_group AS o ON o.group_id = g.group_id
         ), suppressed AS (
-            SELECT cxm.suppress_groups(array_agg(coalesce(cxm.count(c.ratings), 0) ORDER BY c.place),
+            SELECT cxm.suppress_groups(array_agg(coalesce(nullif(cxm.counts(c.ratings), '{}'), array_fill(0::bigint, ARRAY[v_question.hi - v_question.lo + 1])) ORDER BY c.place),
                                        array_agg(CASE WHEN c.group_id IS NULL THEN 0 ELSE coalesce(p.place, 1) END::integer ORDER BY c.place), v_wave.min_group) AS suppressions
             FROM counted AS c LEFT JOIN counted AS p ON p.group_id = c.parent_id
         )
@@ -196,4 +197,4 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.publish_employee_wave(text) IS
-'Ends a wave: writes what its answers come to for everybody and each group to cx.employee_result, hides groups of fewer than min_group answers and as many others as it takes that none can be told by subtraction (cxm.suppress_groups), and deletes the answers and tickets. Returns the number of rows that are shown. It cannot be undone, and a wave is published once, so there are no two states to compare. Error P0002: no such wave, or it is published.';
+'Ends a wave: writes what its answers come to for everybody and each group to cx.employee_result, hides groups of fewer than min_group answers, or whose answers are all the same, and as many others as it takes that none can be told by subtraction (cxm.suppress_groups), and deletes the answers and tickets. Returns the number of rows that are shown. It cannot be undone, and a wave is published once, so there are no two states to compare. Error P0002: no such wave, or it is published.';

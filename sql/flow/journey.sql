@@ -40,10 +40,53 @@ $$;
 COMMENT ON FUNCTION cxm.journey_step(integer) IS
 'Full name of the step that a code in journeys stands for, such as view@shop, purchase or feedback:nps@checkout; NULL when no step has that code.';
 
+CREATE FUNCTION cxm.step_is_known(name text) RETURNS boolean
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN step_is_known.name <> '' AND EXISTS (
+        SELECT
+        FROM (
+            SELECT y.key FROM cx.event_type AS y
+            UNION ALL
+            SELECT 'event:' || y.key FROM cx.event_type AS y
+            UNION ALL
+            SELECT 'feedback:' || m.metric FROM cx.metric AS m
+            UNION ALL
+            VALUES ('purchase'), ('feedback'), ('')
+        ) AS n(name)
+        WHERE step_is_known.name = n.name
+           OR starts_with(step_is_known.name, n.name || '@')
+              AND EXISTS (SELECT FROM cx.touchpoint AS t WHERE t.key = substr(step_is_known.name, length(n.name) + 2)));
+END
+$$;
+
+COMMENT ON FUNCTION cxm.step_is_known(text) IS
+'Whether this is the name of one step, as cxm.journey_codes() has them, which need not have happened.';
+
+CREATE FUNCTION cxm.split_step(step text) RETURNS text[]
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- a key of the outside world may have a | in it, or a blank at its end
+    IF step = '' OR cxm.step_is_known(step) THEN
+        RETURN ARRAY[step];
+    END IF;
+    RETURN ARRAY(SELECT btrim(p.name) FROM string_to_table(step, '|') WITH ORDINALITY AS p(name, n) ORDER BY p.n);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.split_step(text) IS
+'The names of a step: those between |, without blanks around them; or the one name that it is as a whole.';
+
 CREATE FUNCTION cxm.codes_seen(step text) RETURNS integer[]
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_names text[] := cxm.split_step(step);
 BEGIN
     RETURN ARRAY(SELECT DISTINCT e.code
                  FROM cx.journey_code_entry AS e
@@ -52,7 +95,7 @@ BEGIN
                  CROSS JOIN LATERAL (VALUES (CASE e.kind WHEN 'event' THEN y.key ELSE e.kind END),
                                             (CASE e.kind WHEN 'event' THEN 'event:' || y.key WHEN 'feedback' THEN 'feedback:' || e.metric END),
                                             ('')) AS n(name)
-                 JOIN string_to_table(codes_seen.step, '|') AS p(name) ON btrim(p.name) <> '' AND btrim(p.name) IN (n.name, n.name || '@' || t.key)
+                 JOIN unnest(v_names) AS p(name) ON p.name <> '' AND p.name IN (n.name, n.name || '@' || t.key)
                  ORDER BY e.code);
 END
 $$;
@@ -65,40 +108,22 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_codes integer[] := coalesce(cxm.codes_seen(journey_codes.step), '{}');
+    v_name text;
 BEGIN
-    IF position('|' IN step) > 0 THEN
-        -- each has to be known
-        PERFORM cxm.journey_codes(btrim(p.name)) FROM string_to_table(step, '|') AS p(name);
-        RETURN v_codes;
-    END IF;
-
     -- what is known but has not happened has no code
-    IF v_codes = '{}' AND NOT coalesce(journey_codes.step <> '' AND EXISTS (
-        SELECT
-        FROM (
-            SELECT y.key FROM cx.event_type AS y
-            UNION ALL
-            SELECT 'event:' || y.key FROM cx.event_type AS y
-            UNION ALL
-            SELECT 'feedback:' || m.metric FROM cx.metric AS m
-            UNION ALL
-            VALUES ('purchase'), ('feedback'), ('')
-        ) AS n(name)
-        WHERE journey_codes.step = n.name
-           OR starts_with(journey_codes.step, n.name || '@')
-              AND EXISTS (SELECT FROM cx.touchpoint AS t WHERE t.key = substr(journey_codes.step, length(n.name) + 2))
-    ), false) THEN
-        RAISE undefined_object USING
-            MESSAGE = format('no step of journeys is called %s', coalesce('"' || left(journey_codes.step, 100) || '"', 'NULL')),
-            HINT = 'A step is an event type (a key of cx.event_type), purchase, feedback or feedback:METRIC, each with or without @TOUCHPOINT (a key of cx.touchpoint), or @TOUCHPOINT alone, or several with | between them. cx.journey_code has those that have happened.';
-    END IF;
-    RETURN v_codes;
+    FOREACH v_name IN ARRAY coalesce(cxm.split_step(step), ARRAY[NULL::text]) LOOP
+        IF NOT coalesce(cxm.step_is_known(v_name) OR cxm.codes_seen(v_name) <> '{}', false) THEN
+            RAISE undefined_object USING
+                MESSAGE = format('no step of journeys is called %s', coalesce('"' || left(v_name, 100) || '"', 'NULL')),
+                HINT = 'A step is an event type (a key of cx.event_type), purchase, feedback or feedback:METRIC, each with or without @TOUCHPOINT (a key of cx.touchpoint), or @TOUCHPOINT alone, or several with | between them. cx.journey_code has those that have happened.';
+        END IF;
+    END LOOP;
+    RETURN cxm.codes_seen(step);
 END
 $$;
 
 COMMENT ON FUNCTION cxm.journey_codes(text) IS
-'The codes in journeys that a step stands for, ascending: KEY of an event type (event:KEY leaves out purchases and feedback when the event type is called like them), purchase, feedback, feedback:METRIC; at any touchpoint, or with @TOUCHPOINT at that one; @TOUCHPOINT alone is anything there; several with | between them are any of these. {} for what is known and has not happened yet. Error 42704 for an unknown name and NULL.';
+'The codes in journeys that a step stands for, ascending: KEY of an event type (event:KEY leaves out purchases and feedback when the event type is called like them), purchase, feedback, feedback:METRIC; at any touchpoint, or with @TOUCHPOINT at that one; @TOUCHPOINT alone is anything there; several with | between them are any of these, but what is a name as a whole is that name. {} for what is known and has not happened yet. Error 42704 for an unknown name and NULL.';
 
 CREATE FUNCTION cxm.step_codes(step text) RETURNS integer[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -149,7 +174,39 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.add_journey_triggers(regclass) IS
-'Gives cx.event, cx.purchase, cx.feedback or a partition of one the triggers that keep journeys. Partitions that cxm makes have them; call it for one that you attach yourself, and then cxm.rebuild_journeys(), since nobody was told of the rows in it. Error 42809: not such a table.';
+'Gives cx.event, cx.purchase, cx.feedback or a partition of one the triggers that keep journeys. Partitions that cxm makes have them; those that you attach yourself are given them by cxm.fold_journeys(). Error 42809: not such a table.';
+
+CREATE FUNCTION cxm.journey_tables(OUT source regclass, OUT relation regclass, OUT is_member boolean, OUT is_triggered boolean) RETURNS SETOF record
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH member AS (
+        SELECT k.source, p.relid, CASE WHEN p.isleaf THEN 4 ELSE 3 END AS triggers
+        FROM unnest(ARRAY[to_regclass('cx.event'), to_regclass('cx.feedback'), to_regclass('cx.purchase')]) AS k(source) CROSS JOIN pg_partition_tree(k.source) AS p
+    ), triggered AS (
+        SELECT t.tgrelid, count(*) AS triggers FROM pg_trigger AS t WHERE t.tgfoid = 'cxm.journey_delta()'::regprocedure GROUP BY t.tgrelid
+    )
+    SELECT m.source, coalesce(m.relid, t.tgrelid)::regclass, m.relid IS NOT NULL, coalesce(t.triggers = coalesce(m.triggers, t.triggers), false)
+    FROM member AS m
+    FULL JOIN triggered AS t ON t.tgrelid = m.relid
+$$;
+
+COMMENT ON FUNCTION cxm.journey_tables() IS
+'The tables of records and their partitions (is_member), and tables that are none of these and carry triggers of journeys, as partitions do that were detached; is_triggered: it has all triggers of journeys.';
+
+CREATE FUNCTION cxm.know_journey_partitions() RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM cxm.know_partitions(0, t.source, array_agg(t.relation ORDER BY t.relation::oid))
+    FROM cxm.journey_tables() AS t
+    WHERE t.is_member AND t.is_triggered
+    GROUP BY t.source;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.know_journey_partitions() IS 'Notes that journeys count the partitions that carry their triggers.';
 
 ---- reading
 
@@ -212,11 +269,11 @@ AS $$
         ) AS w
         OFFSET 0
     ) AS s
-    WHERE cxm.count(s.journey) OPERATOR(pg_catalog.>) 0
+    WHERE cxm.check_journeys() AND cxm.count(s.journey) OPERATOR(pg_catalog.>) 0
 $$;
 
 COMMENT ON FUNCTION cxm.journeys(tstzrange, bigint[]) IS
-'The journeys of customers as of the caller''s snapshot: a row for each profile that stands today and has records (events, purchases, feedback; during, when given), with what all its identifiers did. Codes are those of cx.journey_code. profile_ids: only those profiles, by any id that they ever had; NULL = all. Exact and fresh: what is committed is in it, folded or not, and what was corrected or deleted is not. Error 22023 when something went that had never come, which is so when triggers were off while records were written: the next run of cxm.fold_journeys() mends that.';
+'The journeys of customers as of the caller''s snapshot: a row for each profile that stands today and has records (events, purchases, feedback; during, when given), with what all its identifiers did. Codes are those of cx.journey_code. profile_ids: only those profiles, by any id that they ever had; NULL = all. Exact and fresh: what is committed is in it, folded or not, and what was corrected or deleted is not. Error 22023 when something went that had never come, which is so when triggers were off while records were written: the next run of cxm.fold_journeys() mends that. Error 55000 when partitions with records came or went and that was not made up for.';
 
 CREATE FUNCTION cxm.journey_of(profile_id bigint, during tstzrange DEFAULT NULL) RETURNS cxm.journey
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -263,8 +320,11 @@ LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 SET work_mem = '64MB'
--- in order of the identifiers, which is that of the pages
+-- in order of the identifiers, which is that of the pages; a hash table would copy journeys
 SET enable_hashagg = off
+SET enable_hashjoin = off
+-- one identifier or all of them: how journeys are found depends on it
+SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_rows bigint;
@@ -272,29 +332,31 @@ DECLARE
 BEGIN
     PERFORM cxm.lock_journeys();
 
-    -- mostly nothing went, and then it is half the work; what goes between the two statements is left to the next run
+    -- Rows are read and deleted by one statement, in one snapshot, so the same ones; and read from the table, whose statistics
+    -- the planner knows. Mostly nothing went, and then it is half the work; what goes between the two statements is left to
+    -- the next run.
     IF EXISTS (SELECT FROM cx.journey_delta AS d WHERE d.identifier_id > after AND d.identifier_id <= upto AND d.weight < 0) THEN
-        WITH gone AS (
+        WITH net AS MATERIALIZED (
+            SELECT d.identifier_id, count(*) AS n, bool_or(d.weight < 0) AS is_less,
+                   cxm.journey_agg(d.at, d.code) FILTER (WHERE d.weight > 0) AS came,
+                   cxm.journey_agg(d.at, d.code) FILTER (WHERE d.weight < 0) AS went
+            FROM cx.journey_delta AS d
+            WHERE d.identifier_id > after AND d.identifier_id <= upto
+            GROUP BY d.identifier_id
+        ), gone AS (
             DELETE FROM cx.journey_delta AS d
             WHERE d.identifier_id > after AND d.identifier_id <= upto
-            RETURNING d.identifier_id, d.at, d.code, d.weight
-        ), net AS MATERIALIZED (
-            SELECT g.identifier_id, count(*) AS n, bool_or(g.weight < 0) AS is_less,
-                   cxm.journey_agg(g.at, g.code) FILTER (WHERE g.weight > 0) AS came,
-                   cxm.journey_agg(g.at, g.code) FILTER (WHERE g.weight < 0) AS went
-            FROM gone AS g
-            GROUP BY g.identifier_id
         ), folded AS (
             UPDATE cx.journey AS j
             SET journey = j.journey OPERATOR(cxm.+) n.came OPERATOR(cxm.-) n.went
             FROM net AS n
-            WHERE j.identifier_id = n.identifier_id
+            WHERE j.identifier_id = n.identifier_id AND j.identifier_id > after AND j.identifier_id <= upto
             RETURNING j.identifier_id
         ), added AS (
             INSERT INTO cx.journey (identifier_id, journey)
             SELECT n.identifier_id, n.came OPERATOR(cxm.-) n.went
             FROM net AS n
-            WHERE NOT EXISTS (SELECT FROM folded AS f WHERE f.identifier_id = n.identifier_id)
+            WHERE n.identifier_id NOT IN (SELECT f.identifier_id FROM folded AS f)
         )
         SELECT coalesce(sum(n.n), 0), array_agg(n.identifier_id) FILTER (WHERE n.is_less)
         INTO v_rows, v_less
@@ -302,25 +364,25 @@ BEGIN
 
         DELETE FROM cx.journey AS j WHERE j.identifier_id = ANY (v_less) AND cxm.count(j.journey) = 0;
     ELSE
-        WITH gone AS (
+        WITH net AS MATERIALIZED (
+            SELECT d.identifier_id, count(*) AS n, cxm.journey_agg(d.at, d.code) AS came
+            FROM cx.journey_delta AS d
+            WHERE d.identifier_id > after AND d.identifier_id <= upto AND d.weight > 0
+            GROUP BY d.identifier_id
+        ), gone AS (
             DELETE FROM cx.journey_delta AS d
             WHERE d.identifier_id > after AND d.identifier_id <= upto AND d.weight > 0
-            RETURNING d.identifier_id, d.at, d.code
-        ), net AS MATERIALIZED (
-            SELECT g.identifier_id, count(*) AS n, cxm.journey_agg(g.at, g.code) AS came
-            FROM gone AS g
-            GROUP BY g.identifier_id
         ), folded AS (
             UPDATE cx.journey AS j
             SET journey = j.journey OPERATOR(cxm.+) n.came
             FROM net AS n
-            WHERE j.identifier_id = n.identifier_id
+            WHERE j.identifier_id = n.identifier_id AND j.identifier_id > after AND j.identifier_id <= upto
             RETURNING j.identifier_id
         ), added AS (
             INSERT INTO cx.journey (identifier_id, journey)
             SELECT n.identifier_id, n.came
             FROM net AS n
-            WHERE NOT EXISTS (SELECT FROM folded AS f WHERE f.identifier_id = n.identifier_id)
+            WHERE n.identifier_id NOT IN (SELECT f.identifier_id FROM folded AS f)
         )
         SELECT coalesce(sum(n.n), 0) INTO v_rows FROM net AS n;
     END IF;
@@ -385,6 +447,9 @@ BEGIN
             MESSAGE = pg_catalog.format('a batch cannot have %s rows', coalesce(max_rows::pg_catalog.text, 'NULL')),
             HINT = 'Give max_rows of 1 or more.';
     END IF;
+    IF NOT cxm.check_journeys(must => false) THEN
+        CALL cxm.rebuild_journeys();
+    END IF;
     v_run := cxm.start_job('fold_journeys');
     IF v_run IS NULL THEN
         RETURN;
@@ -413,7 +478,7 @@ END
 $$;
 
 COMMENT ON PROCEDURE cxm.fold_journeys(integer) IS
-'Folds what came and went since the last run (cx.journey_delta) into the journeys of identifiers (cx.journey), max_rows changes or more at a time, and commits after each batch. Readers see the same before, meanwhile and after; no writer waits. Run by the owner of the store, outside a transaction.';
+'Folds what came and went since the last run (cx.journey_delta) into the journeys of identifiers (cx.journey), max_rows changes or more at a time, and commits after each batch. Readers see the same before, meanwhile and after; no writer waits. When partitions with records came or went, all journeys are built anew first (cxm.rebuild_journeys()). Run by the owner of the store, outside a transaction.';
 
 ---- checking and building anew
 
@@ -479,6 +544,8 @@ LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 SET work_mem = '64MB'
+-- a table that was empty when it was last looked at would be read once a journey
+SET enable_nestloop = off
 AS $$
 DECLARE
     v_rows bigint;
@@ -513,13 +580,15 @@ BEGIN
         UPDATE cx.journey AS j
         SET journey = b.journey
         FROM built AS b
-        WHERE b.identifier_id = j.identifier_id AND j.journey OPERATOR(cxm.<>) b.journey
+        WHERE b.identifier_id = j.identifier_id AND j.identifier_id > after AND j.identifier_id <= upto
+          AND j.journey OPERATOR(cxm.<>) b.journey
         RETURNING 1
     ), added AS (
         INSERT INTO cx.journey (identifier_id, journey)
         SELECT b.identifier_id, b.journey
         FROM built AS b
-        WHERE NOT EXISTS (SELECT FROM cx.journey AS j WHERE j.identifier_id = b.identifier_id)
+        WHERE NOT EXISTS (SELECT FROM cx.journey AS j
+                          WHERE j.identifier_id = b.identifier_id AND j.identifier_id > after AND j.identifier_id <= upto)
         RETURNING 1
     )
     SELECT (SELECT count(*) FROM removed) + (SELECT count(*) FROM changed) + (SELECT count(*) FROM added) INTO v_rows;
@@ -544,6 +613,47 @@ $$;
 COMMENT ON FUNCTION cxm.journey_identifier_bound(bigint, integer) IS
 'The identifier above after with max_identifiers others between them; the greatest bigint when there are fewer.';
 
+CREATE FUNCTION cxm.begin_journeys() RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_table record;
+    v_triggers text;
+BEGIN
+    IF cxm.check_journeys(must => false) AND NOT EXISTS (SELECT FROM cxm.journey_tables() AS t WHERE t.is_member <> t.is_triggered) THEN
+        RETURN;
+    END IF;
+    FOR v_table IN SELECT t.relation, t.is_member FROM cxm.journey_tables() AS t WHERE t.is_member <> t.is_triggered ORDER BY t.relation LOOP
+        PERFORM cxm.lock_rollup_source(v_table.relation);
+        IF v_table.is_member THEN
+            PERFORM cxm.add_journey_triggers(v_table.relation);
+        ELSE
+            SELECT string_agg(format('DROP TRIGGER %I ON %s', t.tgname, v_table.relation), '; ') INTO v_triggers
+            FROM pg_trigger AS t
+            WHERE t.tgrelid = v_table.relation AND t.tgfoid = 'cxm.journey_delta()'::regprocedure;
+            EXECUTE v_triggers;
+        END IF;
+    END LOOP;
+    PERFORM cxm.know_journey_partitions();
+    -- a mark that no writer leaves: nobody reads till the end, and what a writer marks meanwhile stays
+    PERFORM cxm.end_journeys();
+    INSERT INTO cx.partition_set (rollup_id, source) VALUES (0, 'cx.journey');
+END
+$$;
+
+COMMENT ON FUNCTION cxm.begin_journeys() IS
+'When partitions of the tables of records came or went, has journeys count those that there are, and refuses journeys to readers until cxm.end_journeys().';
+
+CREATE FUNCTION cxm.end_journeys() RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM cx.partition_set AS p WHERE p.rollup_id = 0 AND p.source = to_regclass('cx.journey');
+$$;
+
+COMMENT ON FUNCTION cxm.end_journeys() IS 'Notes that all journeys were built anew.';
+
 CREATE PROCEDURE cxm.rebuild_journeys(max_identifiers integer DEFAULT 20000)
 LANGUAGE plpgsql
 AS $$
@@ -564,6 +674,7 @@ BEGIN
     IF v_run IS NULL THEN
         RETURN;
     END IF;
+    PERFORM cxm.begin_journeys();
     COMMIT;
 
     WHILE v_after OPERATOR(pg_catalog.<) 9223372036854775807 LOOP
@@ -571,6 +682,9 @@ BEGIN
         v_upto := cxm.journey_identifier_bound(v_after, max_identifiers);
         v_rows := v_rows OPERATOR(pg_catalog.+) cxm.rebuild_journey_range(v_after, v_upto);
         PERFORM cxm.report_job(v_run, v_rows, pg_catalog.format(v_told, v_rows));
+        IF v_upto OPERATOR(pg_catalog.=) 9223372036854775807 THEN
+            PERFORM cxm.end_journeys();
+        END IF;
         COMMIT;
         v_after := v_upto;
         IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (v_told_at OPERATOR(pg_catalog.+) interval '2 seconds') THEN
@@ -585,14 +699,13 @@ END
 $$;
 
 COMMENT ON PROCEDURE cxm.rebuild_journeys(integer) IS
-'Builds the journeys of all identifiers from their records, max_identifiers of them or more at a time, and commits after each batch: for what cxm.journey_check() reports, under writers. Journeys that are right are left alone. Run by the owner of the store, outside a transaction.';
+'Builds the journeys of all identifiers from their records, max_identifiers of them or more at a time, and commits after each batch: for what cxm.journey_check() reports, under writers. Journeys that are right are left alone. Partitions that came or went are taken in or out; until the end, journeys are then refused to readers. Run by the owner of the store, outside a transaction.';
 
 CREATE FUNCTION cxm.restore_journeys() RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_table regclass;
     v_is_whole boolean := true;
 BEGIN
     IF to_regclass('cx.journey_delta') IS NULL THEN
@@ -606,19 +719,15 @@ BEGIN
         v_is_whole := false;
     END IF;
 
-    FOR v_table IN
-        SELECT p.relid
-        FROM unnest(ARRAY['cx.event', 'cx.feedback', 'cx.purchase']) AS k(record_table) CROSS JOIN pg_partition_tree(k.record_table::regclass) AS p
-        WHERE (SELECT count(*) FROM pg_trigger AS t WHERE t.tgrelid = p.relid AND t.tgname IN ('journey_insert', 'journey_update', 'journey_delete', 'journey_truncate'))
-              <> CASE WHEN p.isleaf THEN 4 ELSE 3 END
-    LOOP
-        PERFORM cxm.add_journey_triggers(v_table);
+    IF NOT cxm.check_journeys(must => false) OR EXISTS (SELECT FROM cxm.journey_tables() AS t WHERE t.is_member <> t.is_triggered) THEN
+        PERFORM cxm.begin_journeys();
         v_is_whole := false;
-    END LOOP;
+    END IF;
 
     IF v_is_whole THEN
         RETURN 0;
     END IF;
+    PERFORM cxm.end_journeys();
     RETURN cxm.rebuild_journey_range(-9223372036854775808, 9223372036854775807);
 END
 $$;

@@ -86,7 +86,14 @@ BEGIN
     -- snapshots of this cluster say nothing about it.
     RETURN QUERY
     SELECT o.outbox_id, o.channel, jsonb_build_object('outbox_id', o.outbox_id) || o.payload, o.created_at, o.sent_at
-    FROM cx.outbox AS o
+    FROM (
+        -- as the indexes have them
+        SELECT s.* FROM cx.outbox AS s WHERE s.sent_at IS NOT NULL
+        UNION ALL
+        SELECT w.* FROM cx.outbox AS w WHERE w.sent_at IS NULL AND NOT w.held
+        UNION ALL
+        SELECT h.* FROM cx.outbox AS h WHERE h.sent_at IS NULL AND h.held
+    ) AS o
     WHERE (after IS NULL OR o.outbox_id > after)
       AND (only_channel IS NULL OR o.channel = only_channel)
       AND (seen IS NULL

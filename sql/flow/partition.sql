@@ -8,6 +8,86 @@
 -- for those who write. Since that lock, and one on the default partition that conflicts with reading, last till the
 -- end of the transaction, the ingest functions make partitions only where that is near: outside BEGIN ... COMMIT.
 
+---- partitions that are counted
+
+CREATE FUNCTION cxm.has_known_partitions(rollup_id integer, source regclass) RETURNS boolean
+AS 'MODULE_PATHNAME', 'cxm_has_known_partitions'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION cxm.has_known_partitions(integer, regclass) IS
+'Whether a table has no partitions with rows but those that a rollup (0 = journeys) counts in the caller''s snapshot, has them all, and was not written to while that was not so. True of an ordinary table, unless it has got into inheritance or become a partition.';
+
+CREATE FUNCTION cxm.check_journeys(must boolean DEFAULT true) RETURNS boolean
+AS 'MODULE_PATHNAME', 'cxm_check_journeys'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION cxm.check_journeys(boolean) IS
+'True when journeys count the partitions that cx.event, cx.feedback and cx.purchase have, in the caller''s snapshot. If not, error 55000 when they must, otherwise false.';
+
+CREATE FUNCTION cxm.know_partitions(rollup_id integer, source regclass, partitions regclass[]) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM cx.partition_set AS p WHERE p.rollup_id = know_partitions.rollup_id AND p.source = know_partitions.source;
+    IF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = know_partitions.source) = 'p' THEN
+        INSERT INTO cx.partition_set (rollup_id, source, partitions)
+        VALUES (know_partitions.rollup_id, know_partitions.source, array_remove(know_partitions.partitions, know_partitions.source));
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.know_partitions(integer, regclass, regclass[]) IS
+'Notes that a rollup (0 = journeys) counts these partitions of a table: those that carry its triggers.';
+
+CREATE FUNCTION cxm.add_known_partition(source regclass, partition regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE cx.partition_set AS p
+    SET partitions = p.partitions || add_known_partition.partition
+    WHERE p.source = add_known_partition.source AND NOT add_known_partition.partition = ANY (p.partitions);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.add_known_partition(regclass, regclass) IS
+'Notes that all rollups of a table, and journeys, count a new partition of it, too: one whose rows were counted before or that has none.';
+
+CREATE FUNCTION cxm.drop_partition(partition regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_parent constant regclass := (SELECT i.inhparent FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhrelid = partition AND c.relispartition);
+    v_root constant regclass := pg_partition_root(partition);
+BEGIN
+    IF v_parent IS NULL THEN
+        RAISE wrong_object_type USING
+            MESSAGE = format('%s is not a partition', partition),
+            HINT = 'DROP TABLE removes an ordinary table.';
+    END IF;
+    -- as DROP would: in the order of those who read the table
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v_root);
+    IF EXISTS (SELECT FROM cx.partition_set AS p WHERE p.source = v_root AND NOT cxm.has_known_partitions(p.rollup_id, v_root)) THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('partitions of %s came or went, and were not counted yet', v_root),
+            HINT = 'CALL cxm.fold_rollups() and CALL cxm.fold_journeys(), which look after that, and try again.';
+    END IF;
+    -- its triggers take its rows out of journeys and rollups
+    EXECUTE format('TRUNCATE %s', partition);
+    UPDATE cx.partition_set AS p
+    SET partitions = ARRAY(SELECT m.member FROM unnest(p.partitions) AS m(member) EXCEPT SELECT t.relid FROM pg_partition_tree(partition) AS t ORDER BY 1)
+    WHERE p.source = v_root;
+    EXECUTE format('DROP TABLE %s', partition);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.drop_partition(regclass) IS
+'Removes a partition of a table, its rows, and what these count for in journeys and rollups, in one transaction: what is left is exact at all times, and nothing has to be counted anew. Waits for whoever reads or writes the table. Error 42809 when it is not a partition, and what DROP TABLE and TRUNCATE raise.';
+
+---- making
+
 -- Statement triggers of a partitioned table see what is written through it. What is written straight into a
 -- partition is seen by the triggers of the partition.
 CREATE FUNCTION cxm.add_partition_triggers(parent text, partition_name text) RETURNS void
@@ -17,6 +97,7 @@ AS $$
 BEGIN
     PERFORM cxm.add_journey_triggers(format('cx.%I', partition_name)::regclass);
     PERFORM cxm.add_partition_rollups(format('cx.%I', parent)::regclass, format('cx.%I', partition_name)::regclass);
+    PERFORM cxm.add_known_partition(format('cx.%I', parent)::regclass, format('cx.%I', partition_name)::regclass);
     IF parent = 'feedback' THEN
         PERFORM cxm.add_alert_triggers(format('cx.%I', partition_name)::regclass);
     END IF;
@@ -27,7 +108,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.add_partition_triggers(text, text) IS
-'Gives a new partition of cx.<parent> the statement triggers that the parent has.';
+'Gives a new partition of cx.<parent> the statement triggers that the parent has, and has it counted with the others.';
 
 -- Rows that lie before the epoch share one partition: dates such as 0001-01-01 stand for "unknown" in many
 -- systems, and a month of its own for each would be noise.

@@ -250,47 +250,11 @@ $$;
 COMMENT ON FUNCTION cxm.rollup_number(text) IS 'The rollup_id of a rollup. Error 42704 when there is none of that name.';
 
 CREATE FUNCTION cxm.can_read_rollup(rollup_id integer) RETURNS boolean
-LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_rollup record;
-    v_is_readable boolean;
-BEGIN
-    SELECT r.name, r.source, r.state INTO v_rollup FROM cx.rollup AS r WHERE r.rollup_id = can_read_rollup.rollup_id;
-    IF NOT FOUND THEN
-        RAISE undefined_object USING
-            MESSAGE = format('rollup %s is not in cx.rollup', rollup_id),
-            HINT = 'Its row was deleted or not restored.';
-    END IF;
-    v_is_readable := has_table_privilege(v_rollup.source::oid, 'SELECT');
-    IF v_is_readable IS NULL THEN
-        RAISE object_not_in_prerequisite_state USING
-            MESSAGE = format('rollup "%s" has lost its source', v_rollup.name),
-            DETAIL = 'The table that it counts was dropped.',
-            HINT = format('SELECT cxm.drop_rollup(%L).', v_rollup.name);
-    ELSIF NOT v_is_readable THEN
-        RAISE insufficient_privilege USING
-            MESSAGE = format('permission denied for rollup "%s"', v_rollup.name),
-            DETAIL = format('Role "%s" may not read table %s, which it counts.', current_user, v_rollup.source),
-            HINT = format('GRANT SELECT ON %s.', v_rollup.source);
-    ELSIF row_security_active(v_rollup.source::oid) THEN
-        RAISE insufficient_privilege USING
-            MESSAGE = format('permission denied for rollup "%s"', v_rollup.name),
-            DETAIL = format('Row-level security hides rows of table %s from role "%s", and the rollup counts them all.', v_rollup.source, current_user),
-            HINT = 'Ask the table.';
-    ELSIF v_rollup.state <> 'live' THEN
-        RAISE object_not_in_prerequisite_state USING
-            MESSAGE = format('rollup "%s" is not complete yet', v_rollup.name),
-            DETAIL = format('Rows that table %s had before are still to be counted.', v_rollup.source),
-            HINT = format('CALL cxm.backfill_rollup(%L).', v_rollup.name);
-    END IF;
-    RETURN true;
-END
-$$;
+AS 'MODULE_PATHNAME', 'cxm_can_read_rollup'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
 
 COMMENT ON FUNCTION cxm.can_read_rollup(integer) IS
-'True when whoever asks may read the source of a rollup, all rows of it, and the rollup is complete; an error that says what is missing otherwise. The views of rollups, and the policies of their tables, ask it.';
+'True when whoever asks may read the source of a rollup, all rows of it, and the rollup is complete and counts the partitions that the source has; an error that says what is missing otherwise. The views of rollups, and the policies of their tables, ask it.';
 
 CREATE FUNCTION cxm.rollup_layout(rollup_id integer, OUT source regclass, OUT name text, OUT nkeys integer, OUT kinds text, OUT keys text, OUT columns text, OUT net text, OUT counted text) RETURNS record
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -594,29 +558,38 @@ BEGIN
         v_comments := v_comments || v_more;
     END LOOP;
 
-    -- only groups of periods in which something came or went are made again
+    -- only groups of periods in which something came or went are made again. What is asked once for all rows stands alone, so
+    -- that it is not asked of each: whether one may read, and whether all is folded, as it mostly is
     EXECUTE format($sql$CREATE OR REPLACE VIEW cx.%1$I AS
         SELECT %2$s
-        FROM cx.rollup_%3$s_base AS u
-        WHERE cxm.can_read_rollup(%3$s)
-          AND (NOT EXISTS (SELECT FROM cx.rollup_%3$s_delta)
-               OR u.period IS NOT NULL AND u.period NOT IN (SELECT d.period FROM cx.rollup_%3$s_delta AS d WHERE d.period IS NOT NULL))
-        UNION ALL
-        SELECT %2$s
         FROM (
-            SELECT %4$s, %5$s
+            SELECT 0 AS part, %4$s, %6$s
+            FROM cx.rollup_%3$s_base
+            UNION ALL
+            SELECT 1, %4$s, %6$s
+            FROM cx.rollup_%3$s_base
+            UNION ALL
+            SELECT 2, g.*
             FROM (
-                SELECT 1::smallint AS weight, %4$s, %6$s
-                FROM cx.rollup_%3$s_base AS b
-                WHERE b.period IS NULL OR b.period IN (SELECT d.period FROM cx.rollup_%3$s_delta AS d WHERE d.period IS NOT NULL)
-                UNION ALL
-                SELECT weight, %4$s, %6$s
-                FROM cx.rollup_%3$s_delta
-            ) AS u
-            WHERE cxm.can_read_rollup(%3$s) AND EXISTS (SELECT FROM cx.rollup_%3$s_delta)
-            GROUP BY %4$s
-            HAVING sum(u.n * u.weight) <> 0
-        ) AS u$sql$,
+                SELECT %4$s, %5$s
+                FROM (
+                    SELECT 1::smallint AS weight, %4$s, %6$s
+                    FROM cx.rollup_%3$s_base AS b
+                    WHERE b.period IS NULL OR b.period IN (SELECT d.period FROM cx.rollup_%3$s_delta AS d WHERE d.period IS NOT NULL)
+                    UNION ALL
+                    SELECT weight, %4$s, %6$s
+                    FROM cx.rollup_%3$s_delta
+                ) AS u
+                WHERE EXISTS (SELECT FROM cx.rollup_%3$s_delta)
+                GROUP BY %4$s
+                HAVING sum(u.n * u.weight) <> 0
+            ) AS g
+        ) AS u
+        WHERE (SELECT cxm.can_read_rollup(%3$s))
+          AND (u.part = 0 AND NOT EXISTS (SELECT FROM cx.rollup_%3$s_delta)
+               OR u.part = 1 AND EXISTS (SELECT FROM cx.rollup_%3$s_delta)
+                  AND u.period IS NOT NULL AND u.period NOT IN (SELECT d.period FROM cx.rollup_%3$s_delta AS d WHERE d.period IS NOT NULL)
+               OR u.part = 2)$sql$,
         v_rollup.name || '_state', v_states, rollup_id, v_layout.keys, v_layout.net, v_layout.columns);
     EXECUTE format(E'CREATE OR REPLACE VIEW cx.%I AS\nSELECT %s\nFROM cx.%I AS s', v_rollup.name, v_columns, v_rollup.name || '_state');
     EXECUTE format('COMMENT ON VIEW cx.%I IS %L', v_rollup.name || '_state', format('Rollup "%s" in states that can be added up along dimensions and periods: counts and sums by sum(), scores by cxm.rollup().', v_rollup.name));
@@ -677,6 +650,19 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION cxm.rollup_tables(integer) IS 'The tables that carry triggers of a rollup, and how many of these are enabled: 4, or 3 on a table that is partitioned itself, when all is well.';
+
+CREATE FUNCTION cxm.know_rollup_partitions(rollup_id integer) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM cxm.know_partitions(r.rollup_id, r.source, ARRAY(SELECT t.relation FROM cxm.rollup_tables(r.rollup_id) AS t ORDER BY t.relation::oid))
+    FROM cx.rollup AS r
+    WHERE r.rollup_id = know_rollup_partitions.rollup_id;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.know_rollup_partitions(integer) IS 'Notes that a rollup counts the partitions that carry its triggers.';
 
 CREATE FUNCTION cxm.pause_rollups(relation regclass, pause boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -845,6 +831,21 @@ $$;
 COMMENT ON FUNCTION cxm.backfill_rollup_step(integer, timestamptz[], integer) IS
 'Counts the part of the source before the edge number step and from the one before it on; returns the number of rows. After the last part, which is that above all edges, the rollup is live.';
 
+CREATE FUNCTION cxm.begin_backfill(rollup_id integer) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT cxm.has_known_partitions(rollup_id, (SELECT r.source FROM cx.rollup AS r WHERE r.rollup_id = begin_backfill.rollup_id)) THEN
+        PERFORM cxm.take_partitions(rollup_id);
+        UPDATE cx.rollup AS r SET state = 'pending', backfill_from = NULL WHERE r.rollup_id = begin_backfill.rollup_id;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.begin_backfill(integer) IS
+'When partitions of the source of a rollup came or went, takes them in and out, and has all periods counted anew before the rollup can be read.';
+
 CREATE PROCEDURE cxm.backfill_rollup(name text, batch_rows bigint DEFAULT 1000000)
 LANGUAGE plpgsql
 AS $$
@@ -867,6 +868,7 @@ BEGIN
     IF v_run IS NULL THEN
         RETURN;
     END IF;
+    PERFORM cxm.begin_backfill(v_id);
     v_edges := cxm.rollup_edges(v_id, batch_rows);
     -- one that was cut off goes on where it was
     v_from := (SELECT r.backfill_from FROM cx.rollup AS r WHERE r.rollup_id OPERATOR(pg_catalog.=) v_id);
@@ -1031,6 +1033,7 @@ BEGIN
     END IF;
     PERFORM cxm.lock_rollup_source(source);
     PERFORM cxm.add_rollup_triggers(v_id, m.member) FROM cxm.table_members(source) AS m;
+    PERFORM cxm.know_rollup_partitions(v_id);
     IF v_backfill THEN
         PERFORM cxm.backfill_rollup_step(v_id, '{}', 1);
     ELSE
@@ -1091,6 +1094,7 @@ BEGIN
     EXECUTE format('DROP VIEW IF EXISTS cx.%I', name || '_state');
     EXECUTE format('DROP TABLE IF EXISTS cx.rollup_%1$s_base, cx.rollup_%1$s_delta', v_id);
     EXECUTE format('DROP VIEW IF EXISTS cx.rollup_%s_rows', v_id);
+    DELETE FROM cx.partition_set AS p WHERE p.rollup_id = v_id;
     DELETE FROM cx.rollup AS r WHERE r.rollup_id = v_id;
 END
 $$;
@@ -1099,6 +1103,24 @@ COMMENT ON FUNCTION cxm.drop_rollup(text) IS
 'Removes a rollup with its views, tables and triggers. Waits for whoever uses its source. Error when there is none of that name, and when views of yours are built on its views.';
 
 ---- folding
+
+CREATE FUNCTION cxm.check_rollup_partitions(rollup_id integer) RETURNS void
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_rollup record;
+BEGIN
+    SELECT r.name, r.source INTO v_rollup FROM cx.rollup AS r WHERE r.rollup_id = check_rollup_partitions.rollup_id;
+    IF NOT cxm.has_known_partitions(rollup_id, v_rollup.source) THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('rollup "%s" does not count the partitions that table %s has', v_rollup.name, v_rollup.source),
+            HINT = format('SELECT cxm.refresh_rollup(%L) first.', v_rollup.name);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.check_rollup_partitions(integer) IS 'Raises error 55000 when a rollup does not count the partitions that its source has.';
 
 CREATE FUNCTION cxm.fold_rollup_now(rollup_id integer) RETURNS bigint
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -1118,6 +1140,7 @@ BEGIN
         RETURN 0;
     END IF;
     v_layout := cxm.rollup_layout(rollup_id);
+    PERFORM cxm.check_rollup_partitions(rollup_id);
     v_rows := cxm.write_rollup(rollup_id, 'fold', format(
         'WITH gone AS MATERIALIZED (DELETE FROM cx.rollup_%1$s_delta RETURNING *), '
         'met AS MATERIALIZED (SELECT DISTINCT %2$s FROM gone), '
@@ -1127,13 +1150,16 @@ BEGIN
         'FROM (SELECT weight, %2$s, %5$s FROM gone UNION ALL SELECT 1::smallint, %2$s, %5$s FROM old) AS u GROUP BY %2$s HAVING sum(u.n * u.weight) <> 0) '
         'SELECT count(*) FROM gone',
         rollup_id, v_layout.keys, 'b.' || replace(v_layout.keys, ', ', ', b.'), 'g.' || replace(v_layout.keys, ', ', ', g.'), v_layout.columns, v_layout.net));
+    -- again, after the snapshot was taken: so no change is folded that was made while partitions were not known, and
+    -- refresh_rollup() finds in the delta table all periods that such changes are in
+    PERFORM cxm.check_rollup_partitions(rollup_id);
     UPDATE cx.rollup AS r SET folded_rows = v_rows WHERE r.rollup_id = fold_rollup_now.rollup_id;
     RETURN v_rows;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.fold_rollup_now(integer) IS
-'Folds what came and went in a rollup into its base table, in the caller''s transaction; returns the number of rows of the delta table that are folded. Waits while others fold it. Does nothing to a rollup that is not live.';
+'Folds what came and went in a rollup into its base table, in the caller''s transaction; returns the number of rows of the delta table that are folded. Waits while others fold it. Does nothing to a rollup that is not live. Error 55000 when partitions came or went.';
 
 CREATE PROCEDURE cxm.fold_rollup(name text)
 LANGUAGE plpgsql
@@ -1149,6 +1175,7 @@ BEGIN
     END IF;
     COMMIT;
     IF cxm.lock_job(v_job) THEN
+        PERFORM cxm.refresh_rollup(name);
         v_rows := cxm.fold_rollup_now(v_id);
         PERFORM cxm.finish_job(v_run, v_rows, pg_catalog.format('%s rows folded', v_rows));
     END IF;
@@ -1223,6 +1250,93 @@ $$;
 
 COMMENT ON FUNCTION cxm.rollup_next_period(integer, timestamptz) IS 'The start of the period of a rollup that follows the one that begins at a time; NULL after an infinite one.';
 
+CREATE FUNCTION cxm.uncovered_ranges(relation regclass, time_column text, OUT from_at timestamptz, OUT to_at timestamptz) RETURNS SETOF record
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO'
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_partitioned_table AS p JOIN pg_attribute AS a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0]
+                   WHERE p.partrelid = relation AND p.partstrat = 'r' AND p.partnatts = 1 AND a.attname = time_column AND a.atttypid = 'timestamptz'::regtype) THEN
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    WITH bound AS (
+        SELECT CASE b.ends[1] WHEN 'MINVALUE' THEN '-infinity' ELSE btrim(b.ends[1], '''') END::timestamptz AS from_at,
+               CASE b.ends[2] WHEN 'MAXVALUE' THEN 'infinity' ELSE btrim(b.ends[2], '''') END::timestamptz AS to_at
+        FROM pg_inherits AS i
+        JOIN pg_class AS c ON c.oid = i.inhrelid AND c.relispartition
+        CROSS JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), '^FOR VALUES FROM \((.*)\) TO \((.*)\)$') AS b(ends)
+        WHERE i.inhparent = relation AND b.ends IS NOT NULL
+    ), edge AS (
+        -- what lies before each, and after the last
+        SELECT lag(b.to_at, 1, '-infinity') OVER (ORDER BY b.from_at) AS from_at, b.from_at AS to_at FROM bound AS b
+        UNION ALL
+        SELECT coalesce(max(b.to_at), '-infinity'), 'infinity' FROM bound AS b
+    )
+    SELECT nullif(e.from_at, '-infinity'), nullif(e.to_at, 'infinity') FROM edge AS e WHERE e.from_at < e.to_at ORDER BY e.from_at;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.uncovered_ranges(regclass, text) IS
+'The times for which a table that is partitioned by them has no partition, or only its default one: where the rows of partitions that were dropped have been. NULL = without end; one row of NULLs for a table that is partitioned by something else.';
+
+CREATE FUNCTION cxm.take_partitions(rollup_id integer, OUT came regclass[], OUT is_less boolean) RETURNS record
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_rollup record;
+    v_change record;
+BEGIN
+    SELECT r.name, r.source INTO STRICT v_rollup FROM cx.rollup AS r WHERE r.rollup_id = take_partitions.rollup_id;
+    IF EXISTS (SELECT FROM pg_inherits AS i LEFT JOIN pg_class AS c ON c.oid = i.inhparent
+               WHERE i.inhrelid = v_rollup.source OR i.inhparent = v_rollup.source AND c.relkind = 'r') THEN
+        RAISE feature_not_supported USING
+            MESSAGE = format('table %s takes part in inheritance, or has become a partition', v_rollup.source),
+            DETAIL = format('Statements on other tables reach it, or its children, without firing the triggers of rollup "%s".', v_rollup.name),
+            HINT = format('End that, and CALL cxm.backfill_rollup(%1$L); or SELECT cxm.drop_rollup(%1$L).', v_rollup.name);
+    ELSIF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = 'partitions cannot be counted in a transaction that does not see what others have written since it began',
+            HINT = 'Do it in a transaction that is READ COMMITTED.';
+    END IF;
+
+    came := '{}';
+    FOR v_change IN
+        SELECT coalesce(m.member, t.relation)::regclass AS relation, m.member IS NULL AS is_gone
+        FROM cxm.table_members(v_rollup.source) AS m FULL JOIN cxm.rollup_tables(rollup_id) AS t ON t.relation = m.member
+        WHERE m.member IS NULL OR t.relation IS NULL
+        ORDER BY 1
+    LOOP
+        IF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = v_change.relation) = 'f' THEN
+            RAISE feature_not_supported USING
+                MESSAGE = format('table %s has foreign tables as partitions', v_rollup.source),
+                HINT = format('Detach %s.', v_change.relation);
+        END IF;
+        PERFORM cxm.lock_rollup_source(v_change.relation);
+        IF v_change.is_gone THEN
+            EXECUTE (SELECT string_agg(format('DROP TRIGGER %I ON %s', t.tgname, v_change.relation), '; ')
+                     FROM pg_trigger AS t
+                     WHERE t.tgrelid = v_change.relation AND t.tgfoid = 'cxm.rollup_delta()'::regprocedure AND t.tgname LIKE format('rollup\_%s\_%%', rollup_id));
+        ELSE
+            PERFORM cxm.add_rollup_triggers(rollup_id, v_change.relation);
+        END IF;
+        came := came || v_change.relation;
+    END LOOP;
+
+    -- what of the set can be looked at no more
+    is_less := NOT EXISTS (SELECT FROM cx.partition_set AS p WHERE p.rollup_id = take_partitions.rollup_id AND p.partitions IS NOT NULL)
+               OR EXISTS (SELECT FROM cx.partition_set AS p CROSS JOIN unnest(p.partitions) AS m(member)
+                          WHERE p.rollup_id = take_partitions.rollup_id AND NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = m.member));
+    PERFORM cxm.know_rollup_partitions(rollup_id);
+END
+$$;
+
+COMMENT ON FUNCTION cxm.take_partitions(integer) IS
+'Has a rollup count the partitions that its source has, from now on: puts triggers on new ones (came, with the rows in them not counted yet) and removes those of detached ones (came, with the rows in them counted still). is_less: others were dropped, and what they held is counted still. Error 0A000 where rows cannot be counted, 55000 in a transaction that is not READ COMMITTED.';
+
 CREATE FUNCTION cxm.refresh_rollup(name text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -1230,57 +1344,57 @@ AS $$
 DECLARE
     v_id constant integer := cxm.rollup_number(name);
     v_rollup record;
-    v_change record;
-    v_first timestamptz;
-    v_last timestamptz;
-    v_undated boolean;
+    v_taken record;
+    v_range record;
+    v_period text;
+    v_periods text;
+    v_from timestamptz;
+    v_to timestamptz;
     v_rows bigint := 0;
 BEGIN
     SELECT r.source, r.state, r.time_column, r.bucket, r.time_zone, r.week_start INTO STRICT v_rollup FROM cx.rollup AS r WHERE r.rollup_id = v_id;
-    FOR v_change IN
-        SELECT coalesce(m.member, t.relation)::regclass AS relation, m.member IS NULL AS is_gone
-        FROM (SELECT x.member FROM pg_class AS c CROSS JOIN LATERAL cxm.table_members(c.oid) AS x WHERE c.oid = v_rollup.source) AS m
-        FULL JOIN cxm.rollup_tables(v_id) AS t ON t.relation = m.member
-        WHERE m.member IS NULL OR t.relation IS NULL
-        ORDER BY 1
-    LOOP
-        IF current_setting('transaction_isolation') <> 'read committed' THEN
-            RAISE object_not_in_prerequisite_state USING
-                MESSAGE = 'partitions cannot be counted in a transaction that does not see what others have written since it began',
-                HINT = 'Do it in a transaction that is READ COMMITTED.';
-        END IF;
-        PERFORM cxm.lock_rollup_source(v_change.relation);
-        IF v_change.is_gone THEN
-            EXECUTE (SELECT string_agg(format('DROP TRIGGER %I ON %s', t.tgname, v_change.relation), '; ')
-                     FROM pg_trigger AS t
-                     WHERE t.tgrelid = v_change.relation AND t.tgfoid = 'cxm.rollup_delta()'::regprocedure AND t.tgname LIKE format('rollup\_%s\_%%', v_id));
-        ELSE
-            PERFORM cxm.add_rollup_triggers(v_id, v_change.relation);
-        END IF;
+    IF NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = v_rollup.source)
+       OR cxm.has_known_partitions(v_id, v_rollup.source)
+          AND NOT EXISTS (SELECT FROM cxm.table_members(v_rollup.source) AS m LEFT JOIN cxm.rollup_tables(v_id) AS t ON t.relation = m.member WHERE t.relation IS NULL) THEN
+        RETURN 0;
+    END IF;
+    v_taken := cxm.take_partitions(v_id);
+    IF v_rollup.state <> 'live' THEN
+        RETURN 0;
+    ELSIF cxm.rollup_time(v_id) IS NULL THEN
+        RAISE undefined_column USING
+            MESSAGE = format('column "%s" of table %s does not exist', v_rollup.time_column, v_rollup.source),
+            DETAIL = format('Rollup "%s" cuts its periods from it.', name),
+            HINT = 'If it was renamed, say so: UPDATE cx.rollup SET time_column = ....';
+    END IF;
 
-        -- the periods that its rows lie in are counted anew: whichever of them were counted before
-        IF v_rollup.state = 'live' THEN
-            IF cxm.rollup_time(v_id) IS NULL THEN
-                RAISE undefined_column USING
-                    MESSAGE = format('column "%s" of table %s does not exist', v_rollup.time_column, v_rollup.source),
-                    DETAIL = format('Rollup "%s" cuts its periods from it.', name),
-                    HINT = 'If it was renamed, say so: UPDATE cx.rollup SET time_column = ....';
-            END IF;
-            EXECUTE format('SELECT min(p.period), max(p.period), coalesce(bool_or(p.period IS NULL), false) FROM (SELECT %s AS period FROM %s AS t) AS p',
-                           cxm.rollup_period(cxm.rollup_time(v_id), v_rollup.bucket, v_rollup.time_zone, v_rollup.week_start), v_change.relation)
-            INTO v_first, v_last, v_undated;
-            IF v_undated OR v_first IS NOT NULL THEN
-                v_rows := v_rows + cxm.backfill_rollup_range(v_id, CASE WHEN NOT v_undated AND isfinite(v_first) THEN v_first END, cxm.rollup_next_period(v_id, v_last));
-                UPDATE cx.rollup AS r SET backfilled_at = clock_timestamp() WHERE r.rollup_id = v_id;
-            END IF;
+    -- counted anew are the periods of all rows in partitions that came or went; and of all changes since the last fold, for
+    -- rows that were not counted may have been changed or removed through the table
+    v_period := cxm.rollup_period(cxm.rollup_time(v_id), v_rollup.bucket, v_rollup.time_zone, v_rollup.week_start);
+    v_periods := format('SELECT d.period FROM cx.rollup_%s_delta AS d', v_id)
+                 || coalesce((SELECT string_agg(format(' UNION ALL SELECT %s FROM ONLY %s AS t', v_period, m.member), '')
+                              FROM unnest(v_taken.came) AS m(member) JOIN pg_class AS c ON c.oid = m.member AND c.relkind = 'r'), '');
+    FOR v_range IN EXECUTE format('SELECT min(p.period) AS from_at, max(p.period) AS to_at, coalesce(bool_or(p.period IS NULL), false) AS is_undated FROM (%s) AS p', v_periods) LOOP
+        IF v_range.is_undated OR v_range.from_at IS NOT NULL THEN
+            v_rows := v_rows + cxm.backfill_rollup_range(v_id, CASE WHEN NOT v_range.is_undated AND isfinite(v_range.from_at) THEN v_range.from_at END,
+                                                         cxm.rollup_next_period(v_id, v_range.to_at));
         END IF;
     END LOOP;
+    IF v_taken.is_less THEN
+        FOR v_range IN SELECT u.from_at, u.to_at FROM cxm.uncovered_ranges(v_rollup.source, v_rollup.time_column) AS u LOOP
+            EXECUTE format('SELECT %s, %s', cxm.rollup_period('$1', v_rollup.bucket, v_rollup.time_zone, v_rollup.week_start),
+                                            cxm.rollup_period('$2', v_rollup.bucket, v_rollup.time_zone, v_rollup.week_start))
+            INTO v_from, v_to USING v_range.from_at, v_range.to_at;
+            v_rows := v_rows + cxm.backfill_rollup_range(v_id, v_from, cxm.rollup_next_period(v_id, v_to));
+        END LOOP;
+    END IF;
+    UPDATE cx.rollup AS r SET backfilled_at = clock_timestamp() WHERE r.rollup_id = v_id;
     RETURN v_rows;
 END
 $$;
 
 COMMENT ON FUNCTION cxm.refresh_rollup(text) IS
-'Takes partitions that were attached to the source of a rollup into it, and those that were detached out of it, with the rows that are in them; returns the number of rows that were counted anew. In the transaction that attaches or detaches, the rollup is exact for everybody at all times. Before a partition is dropped it must be detached and the rollup refreshed; after that was forgotten, CALL cxm.backfill_rollup(). Error 55000 in a transaction that is not READ COMMITTED.';
+'Takes partitions that were attached to the source of a rollup into it, and those that were detached or dropped out of it, with the rows that are or were in them; returns the number of rows that were counted anew: those of the periods concerned, or all when a partition was dropped of a table that is not partitioned by time. Until then the rollup cannot be read; in the transaction that attaches, detaches or drops, it is exact for everybody at all times. Error 55000 in a transaction that is not READ COMMITTED.';
 
 ---- checking
 
@@ -1363,8 +1477,8 @@ BEGIN
     SELECT string_agg(coalesce(m.member, t.relation)::regclass::text, ', ' ORDER BY coalesce(m.member, t.relation)::regclass::text) INTO v_tables
     FROM cxm.table_members(v_rollup.source) AS m FULL JOIN cxm.rollup_tables(rollup_id) AS t ON t.relation = m.member
     WHERE m.member IS NULL OR t.relation IS NULL;
-    IF v_tables IS NOT NULL THEN
-        RETURN format('partitions came or went (%s): SELECT cxm.refresh_rollup(%L)', v_tables, v_rollup.name);
+    IF v_tables IS NOT NULL OR NOT cxm.has_known_partitions(rollup_id, v_rollup.source) THEN
+        RETURN format('partitions came or went%s: SELECT cxm.refresh_rollup(%L)', ' (' || v_tables || ')', v_rollup.name);
     END IF;
     SELECT string_agg(m.member::regclass::text, ', ' ORDER BY m.member::regclass::text) INTO v_tables
     FROM cxm.table_members(v_rollup.source) AS m JOIN cxm.rollup_tables(rollup_id) AS t ON t.relation = m.member
@@ -1434,8 +1548,9 @@ BEGIN
             PERFORM cxm.add_rollup_triggers(v_rollup.rollup_id, m.member) FROM cxm.table_members(v_rollup.source) AS m;
             v_is_whole := false;
         END IF;
-        IF NOT v_is_whole THEN
+        IF NOT v_is_whole OR NOT cxm.has_known_partitions(v_rollup.rollup_id, v_rollup.source) THEN
             v_mended := v_mended + 1;
+            PERFORM cxm.know_rollup_partitions(v_rollup.rollup_id);
             PERFORM cxm.backfill_rollup_step(v_rollup.rollup_id, '{}', 1);
         END IF;
     END LOOP;

@@ -62,6 +62,8 @@ ROWS 1000
 SET search_path = pg_catalog, pg_temp
 -- what to read depends on the arguments, and compiling it takes longer than most of it runs
 SET plan_cache_mode = force_custom_plan
+-- the planner takes few records for many, and compiling would take longer than the rest
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -142,6 +144,7 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -309,6 +312,7 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -382,6 +386,7 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
+SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -479,6 +484,7 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -576,6 +582,7 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -61,6 +61,7 @@ BEGIN
     PERFORM cxm.create_tables();
     PERFORM cxm.add_journey_triggers(p.relid)
     FROM unnest(ARRAY['cx.event', 'cx.feedback', 'cx.purchase']) AS k(record_table) CROSS JOIN pg_partition_tree(k.record_table::regclass) AS p;
+    PERFORM cxm.know_journey_partitions();
     INSERT INTO cx.store (version, time_zone, week_start) VALUES (cxm.version(), v_zone, week_start);
     FOREACH v_parent IN ARRAY ARRAY['event', 'feedback', 'purchase'] LOOP
         PERFORM cxm.make_early_partition(v_parent);
@@ -112,6 +113,9 @@ BEGIN
                   DETAIL = 'Store version 0.1.0 is the first.';
     END IF;
 
+    IF to_regclass('cx.partition_set') IS NULL THEN
+        PERFORM cxm.create_partition_tables();
+    END IF;
     PERFORM cxm.restore_journeys();
     PERFORM cxm.restore_rollups();
     PERFORM cxm.create_views();

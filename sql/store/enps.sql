@@ -106,10 +106,10 @@ CREATE TABLE cx.employee_result (
     CONSTRAINT employee_result_group_id_fkey FOREIGN KEY (group_id) REFERENCES cx.employee_group (group_id)
 );
 
-COMMENT ON TABLE cx.employee_result IS 'What a wave came to, for each group that is large enough. Whatever is added up and subtracted from these rows is about min_group people at least (cxm.suppress_groups).';
+COMMENT ON TABLE cx.employee_result IS 'What a wave came to, for each group that is large enough. Whatever is added up and subtracted from these rows is about min_group people at least, who did not all say the same (cxm.suppress_groups).';
 COMMENT ON COLUMN cx.employee_result.wave_id IS 'The wave.';
 COMMENT ON COLUMN cx.employee_result.question IS 'The question.';
 COMMENT ON COLUMN cx.employee_result.group_id IS 'The group; NULL = everybody.';
-COMMENT ON COLUMN cx.employee_result.suppression IS 'shown, or why it is not: small (too few answers), with others (so that a small one cannot be told by subtraction), with parent (within a group that is not shown).';
+COMMENT ON COLUMN cx.employee_result.suppression IS 'shown, or why it is not: small (too few answers, or all of them the same), with others (so that a small one cannot be told by subtraction), with parent (within a group that is not shown).';
 COMMENT ON COLUMN cx.employee_result.lowest_score IS 'Lowest score of the scale; NULL where it is not shown.';
 COMMENT ON COLUMN cx.employee_result.counts IS 'Answers of the group and the groups within it, by score from the lowest up; NULL where it is not shown. Plain numbers, since no answers are left to count again if the extension is dropped with its types.';

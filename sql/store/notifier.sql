@@ -17,7 +17,8 @@ CREATE TABLE cx.outbox (
 -- what waits, for the worker and for cxm.send_outbox(); a row is in one of them at most, and in none once it is sent
 CREATE INDEX outbox_unsent_idx ON cx.outbox (outbox_id) WHERE sent_at IS NULL AND NOT held;
 CREATE INDEX outbox_held_idx ON cx.outbox (outbox_id) WHERE sent_at IS NULL AND held;
-CREATE INDEX outbox_posted_xid_idx ON cx.outbox (posted_xid);
+-- made when it is sent, which is not in the writer's time
+CREATE INDEX outbox_posted_xid_idx ON cx.outbox (posted_xid) WHERE sent_at IS NOT NULL;
 
 COMMENT ON TABLE cx.outbox IS 'Notifications for listeners, written by cxm.post_notifications() in the transaction that they are about. Ids only, never what a customer wrote: any role may LISTEN.';
 COMMENT ON COLUMN cx.outbox.outbox_id IS 'Key of the notification; listeners find it in the payload.';

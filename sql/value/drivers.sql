@@ -161,7 +161,8 @@ BEGIN
         v_summary.rows,
         v_summary.least_n,
         coalesce(v_note,
-                 CASE WHEN NOT v.stddev > 0 THEN 'does not vary'
+                 CASE WHEN v.n = 0 THEN 'no row has it'
+                      WHEN (v.stddev > 0) IS NOT TRUE THEN 'does not vary'
                       WHEN c.beta IS NULL THEN 'a sum of drivers before it: no coefficient of its own'
                       WHEN NOT v_fit.df > 0 THEN 'as many coefficients as rows: r2 means nothing'
                       WHEN b.answered < replicates THEN format('%s of %s replicates had an answer', b.answered, replicates) END)

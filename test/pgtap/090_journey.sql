@@ -1,6 +1,6 @@
 -- Journeys in the store: what cxm.journeys() shows is what a plain look at the records gives, whatever became of them
 BEGIN;
-SELECT plan(75);
+SELECT plan(92);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = error;
 
@@ -75,6 +75,18 @@ SELECT throws_ok($$SELECT cxm.journey_codes('veiw')$$, '42704', 'no step of jour
 SELECT throws_ok($$SELECT cxm.journey_codes('view@shpo')$$, '42704', NULL, 'also in the touchpoint');
 SELECT throws_ok($$SELECT cxm.journey_codes('@')$$, '42704', NULL, 'no touchpoint');
 SELECT throws_ok($$SELECT cxm.journey_codes('')$$, '42704', NULL, 'no name');
+-- keys come from outside, and may be anything: the name that a step is shown with finds it again, alone or beside another
+SAVEPOINT names;
+SELECT count(cxm.track(e, '{"user_id": "odd"}', touchpoint => t)) FROM (VALUES ('Page | Home', NULL), ('Page', NULL), ('Home', NULL), (' Home ', 'a|b'), ('view@shop', NULL), ('view|', 'shop@'), ('purchase', 'x'), ('event:Page', NULL), ('@shop', NULL), ('"', '''')) AS v (e, t);
+SELECT is_empty($$SELECT s.step FROM cx.journey_code AS c, LATERAL (SELECT cxm.journey_step(c.code) AS step) AS s WHERE NOT c.code = ANY (cxm.journey_codes(s.step))$$, 'every step is found by its name');
+SELECT is((SELECT array_agg(cxm.journey_step(c)) FROM unnest(cxm.journey_codes('Page | Home')) AS c), '{"Page | Home"}', 'a name with a bar in it is one name');
+SELECT is((SELECT array_agg(cxm.journey_step(c) ORDER BY c) FROM unnest(cxm.journey_codes('Home |Page')) AS c), '{Page,Home}', 'two names with a bar between them are two');
+SELECT is((SELECT array_agg(cxm.journey_step(c)) FROM unnest(cxm.journey_codes(' Home ')) AS c), '{" Home @a|b"}', 'a blank at the end is a part of a name that has it');
+SELECT is(cxm.journey_codes(' Page '), cxm.journey_codes('Page'), 'and of no other');
+INSERT INTO cx.event_type (key) VALUES ('Home|Page');
+SELECT is(cxm.journey_codes('Home|Page'), '{}', 'also where it has not happened');
+SELECT throws_ok($$SELECT cxm.journey_codes('Page | Hoem')$$, '42704', 'no step of journeys is called "Hoem"', 'the part that is not known is named');
+ROLLBACK TO names;
 SELECT throws_ok($$SELECT cxm.journey_codes(NULL)$$, '42704', NULL, 'NULL');
 SELECT is(cxm.journey_step(-1), NULL, 'no such code');
 -- names that look like others
@@ -153,9 +165,29 @@ SELECT pg_temp.is_right('rows that are written straight into a partition');
 DROP TABLE cx.event_1991_01;
 SELECT isnt_empty('SELECT * FROM cxm.journey_check()', 'what nobody was told of, the check finds');
 SELECT is((SELECT c.row_count FROM cxm.store_check() AS c WHERE c.table_name = 'cx.journey'), (SELECT count(*) FROM cxm.journey_check()), 'and the check of the store');
-SELECT cxm.rebuild_journey_range(-9223372036854775808, 9223372036854775807) > 0 AS mended \gset
+SELECT throws_ok('SELECT count(*) FROM cxm.journeys()', '55000', NULL, 'nor does anybody read it');
+SELECT throws_ok(format('SELECT cxm.journey_of(%s)', :ann), '55000', NULL, 'of one customer neither');
+SELECT cxm.restore_journeys() > 0 AS mended \gset
 SELECT pg_temp.is_right('building anew mends it');
 SELECT is_empty('SELECT * FROM cxm.journey_check()', 'for good');
+CREATE TABLE cx.event_mine PARTITION OF cx.event FOR VALUES FROM ('1992-01-01Z') TO ('1992-02-01Z');
+SELECT pg_temp.is_right('a partition without rows is in nobody''s way');
+SELECT cxm.make_partition('event', '1993-01-01') >= 0 AS made \gset
+INSERT INTO cx.event (occurred_at, event_type_id, identifier_id) SELECT '1993-01-05', min(event_type_id), :ann FROM cx.event_type;
+SELECT cxm.drop_partition('cx.event_1993_01');
+SELECT pg_temp.is_right('one that is removed as told takes its steps along');
+INSERT INTO cx.event_mine (event_id, occurred_at, event_type_id, identifier_id) SELECT 900001, '1992-01-05', min(event_type_id), :ann FROM cx.event_type;
+SELECT throws_ok('SELECT count(*) FROM cxm.journeys()', '55000', NULL, 'one of somebody''s that was written to is');
+SELECT throws_ok($$SELECT cxm.drop_partition('cx.event_mine')$$, '55000', NULL, 'and is not removed before it is known');
+SELECT cxm.restore_journeys() > 0 AS mended \gset
+SELECT pg_temp.is_right('till it is taken in');
+UPDATE cx.event_mine SET occurred_at = '1992-01-06' WHERE event_id = 900001;
+SELECT pg_temp.is_right('and then seen by triggers of its own');
+ALTER TABLE cx.event DETACH PARTITION cx.event_mine;
+SELECT cxm.restore_journeys() > 0 AS mended \gset
+DELETE FROM cx.event_mine;
+SELECT pg_temp.is_right('what is detached is no concern of journeys');
+SELECT throws_ok($$SELECT cxm.drop_partition('cx.event_mine')$$, '42809', NULL, 'nor is it a partition');
 
 ---- what went and had never come
 

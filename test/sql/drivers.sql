@@ -61,6 +61,15 @@ FROM (SELECT cxm.comoments_agg(sin(i) + cos(i * 3), (SELECT array_agg(sin(i * k 
 SELECT pg_temp.near(cxm.drivers_lmg(a), cxm.drivers_lmg(b)) AS lmg, pg_temp.near(cxm.drivers_johnson(a), cxm.drivers_johnson(b)) AS johnson, pg_temp.near(cxm.drivers_betas(a), cxm.drivers_betas(b)) AS betas
 FROM (SELECT cxm.comoments_agg(y, x) AS a, cxm.comoments_agg(y, x, 'pairwise') AS b FROM made) AS s;
 
+-- a driver that nobody rated, and one that few did, all alike, are as if they were not there
+SELECT t.name, t.n, (t.coefficient, t.coefficient_lower, t.coefficient_upper, t.share) IS NOT DISTINCT FROM (f.coefficient, f.coefficient_lower, f.coefficient_upper, f.share) AS as_without, t.note
+FROM cxm.drivers_table(ARRAY[(SELECT cxm.comoments_agg(y, x || ARRAY[NULL, CASE WHEN i < 4 THEN 2.0 END], 'pairwise') FROM made)], NULL) AS t
+LEFT JOIN cxm.drivers_table(ARRAY[(SELECT cxm.comoments_agg(y, x, 'pairwise') FROM made)], NULL) AS f USING (driver)
+ORDER BY t.driver;
+SELECT a.df = b.df AND a.adjusted_r2 = b.adjusted_r2 AS fit_as_without
+FROM cxm.drivers_fit((SELECT cxm.comoments_agg(y, x || ARRAY[NULL, CASE WHEN i < 4 THEN 2.0 END], 'pairwise') FROM made)) AS a,
+     cxm.drivers_fit((SELECT cxm.comoments_agg(y, x, 'pairwise') FROM made)) AS b;
+
 -- few rows, gaps, constants, drivers that depend on each other: whatever has an answer adds up
 DO $$
 DECLARE

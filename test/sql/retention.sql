@@ -92,6 +92,10 @@ SELECT cxm.retention_periods('{2011-12-30T09:59:59Z 1,2011-12-30T10:00:00Z 1}', 
 SELECT cxm.retention_periods(j, '{1}', '{1}', period, 'Europe/Berlin')
 FROM (SELECT cxm.journey_agg(at, 1) FROM (VALUES (timestamptz '4713-12-01 00:00+00 BC'), ('0044-03-15 12:00+00 BC'), ('2026-03-29 00:59+00'), ('294276-12-31 12:00+00')) AS v (at)) AS v (j),
      (VALUES ('day'), ('week'), ('month'), ('quarter'), ('year')) AS p (period);
+-- where the last hours of time are in the next year already
+SELECT p, z, cxm.retention_periods('{294276-12-30T23:21:11Z 1,294276-12-31T23:21:26Z 1}', NULL, NULL, p, z), cxm.active_periods('{294276-12-31T23:21:26Z 1}', NULL, p, z),
+       cxm.period_start(cxm.period_number('294276-12-31 23:21:26+00', p, z), p, z) AS starts_at
+FROM unnest(ARRAY['day', 'week', 'month', 'quarter', 'year']) AS p, unnest(ARRAY['Asia/Kolkata', 'Pacific/Kiritimati', 'Pacific/Honolulu']) AS z ORDER BY p, z;
 
 ---- Lifecycle and stickiness
 

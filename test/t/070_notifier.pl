@@ -291,6 +291,12 @@ post(74);
 is($listener->heard_up_to(74), '74', 'nor do rows that it could send');
 $locker->say('ROLLBACK;');
 is($listener->heard_up_to(72), '71 72', 'they are sent when they are free, without anybody calling');
+ask(q{SET cxm.notify_mode = off; SELECT cxm.post_notifications('told', ARRAY['{"n": 75}']::jsonb[])});
+$locker->say('UPDATE cx.outbox SET held = false WHERE sent_at IS NULL; BEGIN; SELECT FROM cx.outbox WHERE sent_at IS NULL FOR UPDATE;');
+ask(q{SELECT cxm.wake_notifier(), cxm.post_notifications('told', ARRAY(SELECT jsonb_build_object('n', 20000 + i) FROM generate_series(1, 2500) AS i))});
+is($listener->heard_up_to(22500), join(' ', 20001 .. 22500), 'nor do they when there is more than a batch behind them');
+$locker->say('ROLLBACK;');
+is($listener->heard_up_to(75), '75', 'and they are not forgotten over it');
 $locker->end;
 
 # ---- what goes wrong is said once, and overcome

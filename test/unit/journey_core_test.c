@@ -189,6 +189,58 @@ test_packing(void)
 	check(cuts == runs, "parts and cuts are those of the array");
 }
 
+/* What is put behind a journey that is packed gives the packed form of all of it, or is refused */
+static void
+test_extending(void)
+{
+	static JourneyEvent events[MOST];
+	static int64_t at[MOST];
+	static int32_t code[MOST];
+	int			good = 0;
+	int			extended = 0;
+	int			wanted = 0;
+	int			runs = 3000;
+
+	for (int run = 0; run < runs; run++)
+	{
+		size_t		count = make_events(events);
+		size_t		cut = count == 0 ? 0 : count - next_random() % (count < 4 ? count : 4);
+		size_t		sizes[4];
+		size_t		size;
+		uint8_t    *bytes[4];
+		JourneyView a;
+		JourneyView b;
+		int			ok = 1;
+
+		qsort(events, count, sizeof(JourneyEvent), compare);
+		split(events, count, at, code);
+		bytes[0] = pack(at, code, cut, &sizes[0]);
+		bytes[1] = pack(at + cut, code + cut, count - cut, &sizes[1]);
+		bytes[2] = pack(at, code, count, &sizes[2]);
+		ok &= cxm_journey_open(bytes[0], sizes[0], &a) == NULL && cxm_journey_open(bytes[1], sizes[1], &b) == NULL;
+		size = cxm_journey_extended_size(&a, &b);
+		/* the same unit, width of times and width of codes: only then */
+		wanted = cut > 0 && cut < count && a.usecs > 0 && bytes[0][1] == bytes[2][1] && bytes[0][2] == bytes[2][2];
+		ok &= (size > 0) == wanted;
+		if (size > 0)
+		{
+			extended++;
+			bytes[3] = malloc(size);
+			cxm_journey_extend(&a, &b, bytes[3]);
+			ok &= size == sizes[2] && memcmp(bytes[2], bytes[3], size) == 0;
+			free(bytes[3]);
+		}
+		/* the other way round there is order only where all is equal */
+		if (count > cut && cut > 0 && compare(&events[0], &events[count - 1]) != 0)
+			ok &= cxm_journey_extended_size(&b, &a) == 0;
+		good += ok;
+		for (int i = 0; i < 3; i++)
+			free(bytes[i]);
+	}
+	check(good == runs, "what is put behind a journey gives what packing all of it gives");
+	check(extended > runs / 10 && extended < runs, "some can be extended and some cannot");
+}
+
 /* Whatever bytes pass the check are the one packed form of their events; none is read beyond its end */
 static int
 is_refused_or_packed(const uint8_t *bytes, size_t size, int *refused)
@@ -371,35 +423,57 @@ test_refusals(void)
 static void
 test_loose(void)
 {
-	uint8_t		bytes[JOURNEY_HEADER + 8 * JOURNEY_WIDE];
+	static uint8_t bytes[JOURNEY_HEADER + 100 * JOURNEY_WIDE];
+	static const size_t entries[] = {JOURNEY_BRIEF, JOURNEY_NARROW, JOURNEY_WIDE};
+	static const char *const names[] = {"brief entries", "narrow entries", "wide entries"};
+	int64_t		year = 365 * DAY;
+	int64_t		times[3][5] = {
+		{5 * year, 5 * year - (int64_t) JOURNEY_BRIEF_BACK, 73 * year, 0, 1000000},
+		{5 * year, 5 * year - (int64_t) JOURNEY_NARROW_BACK, 12 * year, 5 * year + 1, 6 * year - 1},
+		{5 * year, JOURNEY_MIN_AT, JOURNEY_END_AT - 1, 0, -1}
+	};
+	int32_t		codes[3][5] = {{255, 0, 7, 8, 9}, {65535, 0, 7, 8, 9}, {65536, -1, INT32_MIN, INT32_MAX, 0}};
 	int64_t		at;
 	int32_t		code;
-	int64_t		year = 365 * DAY;
 
-	for (int wide = 0; wide <= 1; wide++)
+	for (int kind = 0; kind < 3; kind++)
 	{
-		size_t		entry = wide ? JOURNEY_WIDE : JOURNEY_NARROW;
-		int64_t		times[] = {5 * year, 5 * year - (int64_t) JOURNEY_REACH_BACK, 12 * year, JOURNEY_MIN_AT, JOURNEY_END_AT - 1};
-		int32_t		codes[] = {65535, 0, 7, -1, INT32_MIN};
+		size_t		entry = entries[kind];
+		size_t		room = journey_room(sizeof(bytes), entry);
 		int			ok = 1;
 
-		journey_start_loose(bytes, entry, times[0]);
+		ok &= room >= 96 && journey_room(JOURNEY_HEADER, entry) == 0;
+		journey_start_loose(bytes, entry, times[kind][0]);
 		ok &= journey_entry(bytes, sizeof(bytes)) == entry && journey_count(bytes) == 0;
-		for (size_t i = 0; i < (wide ? 5 : 3); i++)
-			journey_put_loose(bytes, entry, i, times[i], codes[i]);
-		for (size_t i = 0; i < (wide ? 5 : 3); i++)
+		/* each number of entries that there is room for, all of them read */
+		for (size_t count = 1; count <= room; count++)
 		{
-			journey_get_loose(bytes, entry, i, &at, &code);
-			ok &= at == times[i] && code == codes[i];
-			ok &= wide || journey_is_narrow(bytes, at, code);
+			ok &= journey_fits(bytes, entry, times[kind][(count - 1) % 5], codes[kind][(count - 1) % 5]);
+			journey_put_loose(bytes, entry, count - 1, times[kind][(count - 1) % 5], codes[kind][(count - 1) % 5]);
+			for (size_t i = 0; i < count; i++)
+			{
+				journey_get_loose(bytes, entry, count, i, &at, &code);
+				ok &= at == times[kind][i % 5] && code == codes[kind][i % 5];
+				ok &= journey_place(entry, count, i) + entry <= sizeof(bytes);
+			}
 		}
-		check(ok, wide ? "wide entries" : "narrow entries");
+		check(ok, names[kind]);
 	}
+	journey_start_loose(bytes, JOURNEY_BRIEF, 500);
+	check(!journey_fits(bytes, JOURNEY_BRIEF, 500, -1) && !journey_fits(bytes, JOURNEY_BRIEF, 500, 256) &&
+		  journey_fits(bytes, JOURNEY_BRIEF, 500, 255) && !journey_fits(bytes, JOURNEY_BRIEF, 501, 0) &&
+		  !journey_fits(bytes, JOURNEY_BRIEF, 0, 0) && journey_fits(bytes, JOURNEY_BRIEF, 68 * year + 500, 0) &&
+		  !journey_fits(bytes, JOURNEY_BRIEF, 69 * year + 500, 0) && journey_fits(bytes, JOURNEY_BRIEF, 500 - 68 * year, 0) &&
+		  !journey_fits(bytes, JOURNEY_BRIEF, 500 - 69 * year, 0) && !journey_fits(bytes, JOURNEY_BRIEF, JOURNEY_MIN_AT, 0) &&
+		  !journey_fits(bytes, JOURNEY_BRIEF, JOURNEY_END_AT - 1, 0),
+		  "what fits a brief entry");
 	journey_start_loose(bytes, JOURNEY_NARROW, 0);
-	check(!journey_is_narrow(bytes, 0, -1) && !journey_is_narrow(bytes, 0, 65536) && journey_is_narrow(bytes, 0, 65535) &&
-		  journey_is_narrow(bytes, 7 * year, 0) && !journey_is_narrow(bytes, 9 * year, 0) &&
-		  journey_is_narrow(bytes, -year, 0) && !journey_is_narrow(bytes, -2 * year, 0) &&
-		  !journey_is_narrow(bytes, JOURNEY_MIN_AT, 0) && !journey_is_narrow(bytes, JOURNEY_END_AT - 1, 0),
+	check(!journey_fits(bytes, JOURNEY_NARROW, 0, -1) && !journey_fits(bytes, JOURNEY_NARROW, 0, 65536) &&
+		  journey_fits(bytes, JOURNEY_NARROW, 0, 65535) && journey_fits(bytes, JOURNEY_NARROW, 7 * year, 0) &&
+		  !journey_fits(bytes, JOURNEY_NARROW, 9 * year, 0) && journey_fits(bytes, JOURNEY_NARROW, -year, 0) &&
+		  !journey_fits(bytes, JOURNEY_NARROW, -2 * year, 0) && !journey_fits(bytes, JOURNEY_NARROW, JOURNEY_MIN_AT, 0) &&
+		  !journey_fits(bytes, JOURNEY_NARROW, JOURNEY_END_AT - 1, 0) &&
+		  journey_fits(bytes, JOURNEY_WIDE, JOURNEY_MIN_AT, INT32_MIN),
 		  "what fits a narrow entry");
 	check(journey_entry(bytes, JOURNEY_HEADER - 1) == 0, "a cut header is not loose");
 }
@@ -680,6 +754,7 @@ main(int argc, char **argv)
 		return 0;
 	}
 	test_packing();
+	test_extending();
 	test_hostile_bytes();
 	test_refusals();
 	test_loose();

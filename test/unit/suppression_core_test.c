@@ -34,9 +34,22 @@ next_random(uint32_t bound)
 }
 
 #define MAX_GROUPS 9
+#define MAX_ANSWERS 3
+#define WIDTH (1 + MAX_ANSWERS)
 
-/* people whom the groups tell apart no further: those of a group who are in none within it */
-static int64_t atoms[MAX_GROUPS];
+/* people whom the groups tell apart no further, those of a group who are in none within it; then by answer */
+static int64_t atoms[MAX_GROUPS][WIDTH];
+
+/* Whether these people may not be told apart */
+static int
+is_too_telling(const int64_t *counts, size_t answers, int64_t least)
+{
+	int			different = 0;
+
+	for (size_t j = 1; j <= answers; j++)
+		different += counts[j] > 0;
+	return counts[0] > 0 && (counts[0] < least || (answers > 0 && different < 2));
+}
 
 static int
 is_within(const SuppressionGroup *groups, int group, int outer)
@@ -47,11 +60,12 @@ is_within(const SuppressionGroup *groups, int group, int outer)
 }
 
 /*
- * Every sum of shown groups with factors -1, 0 and 1 that is a set of people is of nobody or of enough people. That is
- * all there is: the groups are nested, so any combination that is a set can be had with those factors.
+ * Every sum of shown groups with factors -1, 0 and 1 that is a set of people is of nobody or of enough people, who do
+ * not all say the same. That is all there is: the groups are nested, so any combination that is a set can be had with
+ * those factors.
  */
 static int
-is_safe(const SuppressionGroup *groups, int n, const Suppression *result, int64_t least)
+is_safe(const SuppressionGroup *groups, int n, size_t answers, const Suppression *result, int64_t least)
 {
 	int			shown[MAX_GROUPS];
 	int			nshown = 0;
@@ -69,7 +83,7 @@ is_safe(const SuppressionGroup *groups, int n, const Suppression *result, int64_
 	{
 		long		rest = way;
 		int			factor[MAX_GROUPS] = {0};
-		int64_t		people = 0;
+		int64_t		counts[WIDTH] = {0};
 		int			is_set = 1;
 
 		for (int i = 0; i < nshown; i++, rest /= 3)
@@ -78,7 +92,7 @@ is_safe(const SuppressionGroup *groups, int n, const Suppression *result, int64_
 		{
 			int			times = 0;
 
-			if (atoms[atom] == 0)
+			if (atoms[atom][0] == 0)
 				continue;
 			for (int i = 0; i < nshown; i++)
 			{
@@ -86,9 +100,10 @@ is_safe(const SuppressionGroup *groups, int n, const Suppression *result, int64_
 					times += factor[i];
 			}
 			is_set = times == 0 || times == 1;
-			people += times == 1 ? atoms[atom] : 0;
+			for (size_t j = 0; j <= answers; j++)
+				counts[j] += times == 1 ? atoms[atom][j] : 0;
 		}
-		if (is_set && people > 0 && people < least)
+		if (is_set && is_too_telling(counts, answers, least))
 			return 0;
 	}
 	return 1;
@@ -99,72 +114,101 @@ one_tree(void)
 {
 	SuppressionGroup groups[MAX_GROUPS];
 	Suppression result[MAX_GROUPS];
-	int64_t		within[MAX_GROUPS];
+	int64_t		counts[MAX_GROUPS][WIDTH];
+	int64_t		work[MAX_GROUPS * WIDTH];
+	int32_t		places[MAX_GROUPS];
+	SuppressionRoom room = {work, places};
 	int			n = 1 + (int) next_random(MAX_GROUPS);
+	size_t		answers = next_random(2) * MAX_ANSWERS;
 	int64_t		least = 1 + next_random(8);
 	uint32_t	most = 1 + next_random(12);
+	uint32_t	opinions = 1 + next_random(MAX_ANSWERS);
 	size_t		where;
 
-	memset(groups, 0, sizeof(groups));
+	memset(counts, 0, sizeof(counts));
+	memset(atoms, 0, sizeof(atoms));
 	for (int i = 0; i < n; i++)
 	{
+		groups[i].counts = counts[i];
 		groups[i].parent = i == 0 ? -1 : (int32_t) next_random((uint32_t) i);
-		atoms[i] = next_random(3) == 0 ? 0 : next_random(most);
-	}
-	for (int i = 0; i < n; i++)
-	{
+		atoms[i][0] = next_random(3) == 0 ? 0 : next_random(most);
+		for (int64_t person = 0; person < atoms[i][0]; person++)
+			atoms[i][1 + next_random(opinions)]++;
 		for (int outer = 0; outer <= i; outer++)
-			groups[outer].people += is_within(groups, i, outer) ? atoms[i] : 0;
+		{
+			for (size_t j = 0; j < WIDTH; j++)
+				counts[outer][j] += is_within(groups, i, outer) ? atoms[i][j] : 0;
+		}
 	}
-	check(suppression_is_sound(groups, (size_t) n, within, &where), "a tree of people is sound");
-	suppress(groups, (size_t) n, least, within, result);
-	check(is_safe(groups, n, result, least), "nothing about a small group can be told");
+	check(suppression_is_sound(groups, (size_t) n, answers, room, &where), "a tree of people is sound");
+	suppress(groups, (size_t) n, answers, least, room, result);
+	check(is_safe(groups, n, answers, result, least), "nothing about a small group can be told");
 	for (int i = 0; i < n; i++)
 	{
 		int			parent_is_shown = i == 0 || result[groups[i].parent] == SHOWN;
+		int			is_telling = is_too_telling(counts[i], answers, least);
 
-		check(result[i] == SHOWN || groups[i].people > 0, "a group without people is shown");
-		check((result[i] == HIDDEN_SMALL) <= (groups[i].people < least), "only small groups are small");
-		check((groups[i].people > 0 && groups[i].people < least) <= (result[i] != SHOWN), "no small group is shown");
+		check(result[i] == SHOWN || counts[i][0] > 0, "a group without people is shown");
+		check((result[i] == HIDDEN_SMALL) <= is_telling, "only small groups are small");
+		check(is_telling <= (result[i] != SHOWN), "no small group is shown");
 		check((result[i] == HIDDEN_WITH_PARENT) <= !parent_is_shown, "hidden with a parent that is hidden");
-		check((!parent_is_shown && groups[i].people > 0) <= (result[i] != SHOWN), "nothing is shown within what is hidden");
+		check((!parent_is_shown && counts[i][0] > 0) <= (result[i] != SHOWN), "nothing is shown within what is hidden");
 
-		/* no group is hidden with others where showing it alone would still be safe */
+		/* a group is hidden with others where the rest without it would tell too much, and only there */
 		if (result[i] == HIDDEN_WITH_OTHERS)
 		{
-			int			others = 0;
+			int64_t		rest[WIDTH];
 
-			for (int j = 0; j < n; j++)
-				others |= j != i && groups[j].parent == groups[i].parent && result[j] != SHOWN;
-			others |= atoms[groups[i].parent] > 0;
-			check(others, "with others there are others");
+			memcpy(rest, counts[groups[i].parent], sizeof(rest));
+			for (int j = 1; j < n; j++)
+			{
+				int			is_told = j == i || (groups[j].parent == groups[i].parent && result[j] == SHOWN);
+
+				for (size_t k = 0; k < WIDTH; k++)
+					rest[k] -= is_told ? counts[j][k] : 0;
+			}
+			check(is_too_telling(rest, answers, least), "hidden with others that need it");
 		}
 	}
+}
+
+/* What is done with groups of so many people, answers not known; -1: they are not sound, at *where */
+static int
+decide(int n, const int64_t *people, const int32_t *parents, int64_t least, Suppression *result, size_t *where)
+{
+	SuppressionGroup groups[MAX_GROUPS];
+	int64_t		work[MAX_GROUPS];
+	int32_t		places[MAX_GROUPS];
+	SuppressionRoom room = {work, places};
+
+	for (int i = 0; i < n; i++)
+	{
+		groups[i].counts = people + i;
+		groups[i].parent = parents[i];
+	}
+	if (!suppression_is_sound(groups, (size_t) n, 0, room, where))
+		return -1;
+	suppress(groups, (size_t) n, 0, least, room, result);
+	return 0;
 }
 
 static void
 examples(void)
 {
-	SuppressionGroup groups[4] = {{30, -1}, {20, 0}, {7, 0}, {3, 0}};
-	SuppressionGroup direct[3] = {{12, -1}, {5, 0}, {5, 0}};
-	SuppressionGroup single[2] = {{6, -1}, {6, 0}};
-	SuppressionGroup bad[2] = {{6, -1}, {7, 0}};
-	SuppressionGroup later[2] = {{6, -1}, {3, 1}};
-	Suppression result[4];
-	int64_t		within[4];
+	Suppression result[MAX_GROUPS];
 	size_t		where;
 
-	suppress(groups, 4, 5, within, result);
+	decide(4, (int64_t[]) {30, 20, 7, 3}, (int32_t[]) {-1, 0, 0, 0}, 5, result, &where);
 	check(result[0] == SHOWN && result[1] == SHOWN && result[2] == HIDDEN_WITH_OTHERS && result[3] == HIDDEN_SMALL,
 		  "the next smallest is hidden with a small one");
-	suppress(direct, 3, 5, within, result);
+	decide(3, (int64_t[]) {12, 5, 5}, (int32_t[]) {-1, 0, 0}, 5, result, &where);
 	check(result[0] == SHOWN && result[1] == HIDDEN_WITH_OTHERS && result[2] == SHOWN, "two people in no group are a small one, too");
-	suppress(single, 2, 5, within, result);
+	decide(2, (int64_t[]) {6, 6}, (int32_t[]) {-1, 0}, 5, result, &where);
 	check(result[0] == SHOWN && result[1] == SHOWN, "one group that is all there is");
-	suppress(single, 2, 7, within, result);
+	decide(2, (int64_t[]) {6, 6}, (int32_t[]) {-1, 0}, 7, result, &where);
 	check(result[0] == HIDDEN_SMALL && result[1] != SHOWN, "too few altogether");
-	check(!suppression_is_sound(bad, 2, within, &where) && where == 1, "more people within than there are");
-	check(!suppression_is_sound(later, 2, within, &where) && where == 1, "a parent that comes later");
+	check(decide(2, (int64_t[]) {6, 7}, (int32_t[]) {-1, 0}, 5, result, &where) < 0 && where == 1, "more people within than there are");
+	check(decide(2, (int64_t[]) {6, 3}, (int32_t[]) {-1, 1}, 5, result, &where) < 0 && where == 1, "a parent that comes later");
 }
 
 int
