@@ -3,14 +3,16 @@
 #
 # NPS and CSAT by location and month: cxm.scorecard() with its intervals, changes and tests beside a plain GROUP BY that
 # has the two scores and their counts alone; rolling windows of twelve months beside single months; the plain way to
-# windows of twelve months (sums of counts over a frame); and every counted measure at the smallest size, by itself.
+# windows of twelve months (sums of counts over a frame); and some of the counted measures, each by itself.
 # At three sizes; ways take turns; what is compared are medians of times. One process reads, and in parallel as well.
 #
 # Needs a running server with cxm installed (PGHOST, PGPORT, PGUSER as usual). Makes a database of its own and drops it.
-# RUNS (5) of each way; SIZES (300000 1000000 3000000) answers over two years, fifty locations.
+# RUNS (5) of each way; SIZES (300000 1000000 3000000) answers over two years, fifty locations; COUNTED=no leaves the
+# counted measures out.
 set -eu
 RUNS=${RUNS:-5}
 SIZES=${SIZES:-300000 1000000 3000000}
+COUNTED=${COUNTED:-yes}
 DB=cxm_bench_scorecard_$$
 
 psql -XqAt -d "${PGDATABASE:-postgres}" -c "CREATE DATABASE $DB"
@@ -73,6 +75,7 @@ for size in $SIZES; do
 		ours=$(median "$TEMP/t.ours") plain=$(median "$TEMP/t.plain") rolling=$(median "$TEMP/t.rolling") plain_rolling=$(median "$TEMP/t.plain_rolling")
 		echo "$size answers, $WORKERS workers: scorecard $ours ms, plain SQL $plain ms, ratio $(ratio "$ours" "$plain"); rolling 12 $rolling ms, to single months $(ratio "$rolling" "$ours"), to plain SQL over a frame ($plain_rolling ms) $(ratio "$rolling" "$plain_rolling")"
 	done
+	[ "$COUNTED" = yes ] || continue
 	for rolling in 1 12; do
 		for measure in retention_rate repeat_purchase_rate complaint_rate clv; do
 			echo "$size answers, half as many purchases: $measure by month, $rolling together: $(milliseconds "SELECT count(value) FROM cxm.scorecard('month', rolling => $rolling, measures => '{$measure}');") ms"

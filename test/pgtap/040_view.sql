@@ -85,7 +85,7 @@ RESET ROLE;
 SELECT cxm.grant_store('cxm_test_reader');
 SET LOCAL ROLE cxm_test_reader;
 SELECT lives_ok(
-    'SELECT (SELECT count(*) FROM cx.metric_score), (SELECT count(*) FROM cx.nps_by_touchpoint), (SELECT count(*) FROM cx.nps_trend),
+    'SELECT (SELECT count(*) FROM cx.metric_score), (SELECT count(*) FROM cx.scorecard AS s WHERE s.dimension = ''all''), (SELECT count(*) FROM cx.nps_by_touchpoint), (SELECT count(*) FROM cx.nps_trend),
             (SELECT count(*) FROM cx.csat_by_product), (SELECT count(*) FROM cx.detractor_queue), (SELECT count(identifiers) FROM cx.customer_360)',
     'a reader of the store reads every view');
 RESET ROLE;
