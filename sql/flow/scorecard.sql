@@ -165,7 +165,7 @@ BEGIN
                 SELECT p.canonical_id AS customer, CASE dimension WHEN 'touchpoint' THEN b.touchpoint_id WHEN 'location' THEN b.location_id WHEN 'product' THEN b.product_id WHEN 'employee' THEN b.employee_id END AS id,
                        cxm.period_number(b.occurred_at, bucket, zone, week_start) AS number, b.amount > 0 AS bought,
                        CASE WHEN v_repeat THEN coalesce('order ' || b.order_id || ' ' || b.source_id, 'order ' || b.order_id, 'line ' || b.purchase_id) COLLATE "C" END AS order_key,
-                       min(b.occurred_at) AS at
+                       b.occurred_at AS at
                 FROM cx.purchase AS b
                 JOIN cx.identifier AS i ON i.identifier_id = b.identifier_id
                 JOIN cx.profile AS p ON p.profile_id = i.profile_id
@@ -173,7 +173,6 @@ BEGIN
                   AND (v_active OR b.amount > 0)
                   AND b.occurred_at >= CASE WHEN v_repeat THEN '-infinity' ELSE v_from END AND b.occurred_at < read_to
                   AND CASE dimension WHEN 'touchpoint' THEN b.touchpoint_id IS NOT NULL WHEN 'location' THEN b.location_id IS NOT NULL WHEN 'product' THEN b.product_id IS NOT NULL WHEN 'employee' THEN b.employee_id IS NOT NULL ELSE true END
-                GROUP BY 1, 2, 3, 4, 5
             ) AS l
             UNION ALL
             SELECT p.canonical_id, CASE dimension WHEN 'touchpoint' THEN e.touchpoint_id WHEN 'location' THEN e.location_id WHEN 'product' THEN e.product_id WHEN 'employee' THEN e.employee_id END, cxm.period_number(e.occurred_at, bucket, zone, week_start), false, e.event_type_id = ANY (v_complaints), false, false

@@ -1,6 +1,6 @@
 -- The scorecard against plain restatements, over random records, periods, zones, dimensions and windows
 BEGIN;
-SELECT plan(83);
+SELECT plan(85);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 -- what workers read is not counted
@@ -356,6 +356,8 @@ SELECT throws_ok($$SELECT * FROM cxm.scorecard(week_start => 8)$$, '22023', NULL
 SELECT throws_ok($$SELECT * FROM cxm.scorecard(measures => '{nps,happiness}')$$, '42704', 'measure "happiness" does not exist', 'an unknown measure');
 SELECT throws_ok($$SELECT * FROM cxm.scorecard(measures => '{nps,NULL}')$$, '42704', 'measure NULL does not exist', 'none');
 SELECT throws_ok($$SELECT cxm.add_metric('clv', 'rating', 1, 5)$$, '23514', NULL, 'a metric with the name of a counted measure');
+SELECT is_empty($$SELECT k.measure FROM cxm.scorecard_measures() AS k WHERE pg_get_constraintdef((SELECT c.oid FROM pg_constraint AS c WHERE c.conrelid = 'cx.metric'::regclass AND c.conname = 'metric_counted_check')) !~ quote_literal(k.measure)$$, 'or of any of them');
+SELECT is_empty($$SELECT k.measure FROM cxm.scorecard_measures() AS k, pg_constraint AS c WHERE c.conname IN ('goal_currency_check', 'benchmark_currency_check') AND (pg_get_constraintdef(c.oid) ~ quote_literal(k.measure)) <> (k.unit IS NULL)$$, 'a currency is for those in money');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -115,8 +115,8 @@ ranks(void)
 		size_t		na = 1 + next_random(5);
 		size_t		nb = 1 + next_random(5);
 		size_t		n = na + nb;
-		double		pool[10];
-		double		rank[10];
+		double		pool[10] = {0};
+		double		rank[10] = {0};
 		double		a[5];
 		double		b[5];
 		double		sum = 0;
