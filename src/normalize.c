@@ -622,7 +622,10 @@ has_plain_letters(void)
 	return is_plain;
 }
 
-/* What lower() gives in the collation of the database, ended by a zero byte; ASCII does without the locale, which is slow */
+/*
+ * What lower() gives in the collation of the database, ended by a zero byte.
+ * ASCII does without the locale, which takes several times as long.
+ */
 char *
 cxm_lower(const char *bytes, int length)
 {
