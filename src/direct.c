@@ -289,7 +289,9 @@ forget_table(Datum arg, Oid relid)
 			table->is_known = false;
 			table->user = InvalidOid;
 		}
-		for (int i = 0; table->is_known && table->is_plain && table->info != NULL && i < table->info->ri_NumIndices; i++)
+		if (table->info == NULL || !table->is_plain)
+			continue;
+		for (int i = 0; table->is_known && i < table->info->ri_NumIndices; i++)
 		{
 			if (table->indexes[i] == relid)
 				table->is_known = false;

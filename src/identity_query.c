@@ -15,6 +15,7 @@
 #include "commands/trigger.h"
 #include "direct.h"
 #include "identity.h"
+#include "normalize.h"
 #include "regex/regex.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
@@ -22,7 +23,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/formatting.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -773,29 +773,14 @@ cxm_rules_find(const CxmRules *rules, const text *name)
 	return i;
 }
 
-/* Lower case already, whatever the locale; most values are, and to ask the locale takes longer than all else here */
-static bool
-is_plainly_lower(const char *data, Size length)
-{
-	for (Size i = 0; i < length; i++)
-	{
-		if (IS_HIGHBIT_SET(data[i]) || (data[i] >= 'A' && data[i] <= 'Z'))
-			return false;
-	}
-	return true;
-}
-
 /* Does a rule say that the identifier is nobody's? */
 bool
 cxm_rules_block(const CxmRules *rules, const text *namespace, const text *value)
 {
-	const char *data = VARDATA_ANY(value);
-	Size		length = VARSIZE_ANY_EXHDR(value);
-	char	   *lower = is_plainly_lower(data, length) ? pnstrdup(data, length)
-		: str_tolower(data, length, DEFAULT_COLLATION_OID);
+	char	   *lower = cxm_lower(VARDATA_ANY(value), (int) VARSIZE_ANY_EXHDR(value));
+	Size		length = strlen(lower);
 	bool		is_blocked = false;
 
-	length = strlen(lower);
 	for (Size i = 0; i < rules->blocked.n && !is_blocked; i++)
 	{
 		const CxmBlocked *blocked = vector_at(&rules->blocked, CxmBlocked, i);

@@ -15,7 +15,6 @@
 
 #include <math.h>
 
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "common/shortest_dec.h"
@@ -25,13 +24,13 @@
 #include "linkage.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "normalize.h"
 #include "rows.h"
 #include "parser/scansup.h"
 #include "similarity.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
-#include "utils/formatting.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -286,7 +285,7 @@ intern_set(Linkage *l, int column, ArrayType *array)
 static char *
 clean_text(const char *text)
 {
-	char	   *lower = str_tolower(text, strlen(text), DEFAULT_COLLATION_OID);
+	char	   *lower = cxm_lower(text, (int) strlen(text));
 	char	   *to = lower;
 
 	for (const char *from = lower; *from; from++)

@@ -145,6 +145,17 @@ hash_bytes(const char *bytes, uint32_t nbytes)
 	return mix(hash + UINT64_C(0x9E3779B97F4A7C15));
 }
 
+/*
+ * What a slot holds: a number, which is below that of the slots, and in the
+ * bits that it leaves some of the hash.  So other values with the same slot
+ * are passed by without a look at them, which would be a miss of the cache.
+ */
+static uint32_t
+tag_of(const CxmDictionary *d, uint64_t hash)
+{
+	return (uint32_t) (hash >> 32) & ~(uint32_t) (d->nslots - 1);
+}
+
 static void
 grow_dictionary(CxmLinkage *l, CxmDictionary *d)
 {
@@ -165,11 +176,12 @@ grow_dictionary(CxmLinkage *l, CxmDictionary *d)
 	memset(d->slots, 0, nslots * sizeof(*d->slots));
 	for (uint32_t id = 1; id <= d->n; id++)
 	{
-		size_t		slot = hash_bytes(d->keys[id], d->lengths[id]) & (nslots - 1);
+		uint64_t	hash = hash_bytes(d->keys[id], d->lengths[id]);
+		size_t		slot = hash & (nslots - 1);
 
 		while (d->slots[slot] != 0)
 			slot = (slot + 1) & (nslots - 1);
-		d->slots[slot] = id;
+		d->slots[slot] = tag_of(d, hash) | id;
 	}
 }
 
@@ -177,15 +189,18 @@ grow_dictionary(CxmLinkage *l, CxmDictionary *d)
 static uint32_t
 look_up(CxmLinkage *l, CxmDictionary *d, const char *bytes, uint32_t nbytes, bool *is_new)
 {
+	uint64_t	hash = hash_bytes(bytes, nbytes);
+	uint32_t	tag;
 	size_t		slot;
 
 	grow_dictionary(l, d);
-	slot = hash_bytes(bytes, nbytes) & (d->nslots - 1);
+	tag = tag_of(d, hash);
+	slot = hash & (d->nslots - 1);
 	while (d->slots[slot] != 0)
 	{
-		uint32_t	id = d->slots[slot];
+		uint32_t	id = d->slots[slot] ^ tag;
 
-		if (d->lengths[id] == nbytes && memcmp(d->keys[id], bytes, nbytes) == 0)
+		if (id < d->nslots && d->lengths[id] == nbytes && memcmp(d->keys[id], bytes, nbytes) == 0)
 		{
 			*is_new = false;
 			return id;
@@ -195,7 +210,7 @@ look_up(CxmLinkage *l, CxmDictionary *d, const char *bytes, uint32_t nbytes, boo
 	d->n++;
 	d->keys[d->n] = keep(l, bytes, nbytes);
 	d->lengths[d->n] = nbytes;
-	d->slots[slot] = d->n;
+	d->slots[slot] = tag | d->n;
 	*is_new = true;
 	return d->n;
 }

@@ -606,6 +606,40 @@ apply_provider(char *address, int *length, const EmailOptions *options)
 	return result;
 }
 
+/* Does the locale take A to Z for what they are in ASCII? Some do not with I; it is asked once, for it never changes */
+static bool
+has_plain_letters(void)
+{
+	static const char upper[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	static bool is_known = false;
+	static bool is_plain;
+
+	if (!is_known)
+	{
+		is_plain = strcmp(str_tolower(upper, strlen(upper), DEFAULT_COLLATION_OID), "abcdefghijklmnopqrstuvwxyz") == 0;
+		is_known = true;
+	}
+	return is_plain;
+}
+
+/*
+ * What lower() gives in the collation of the database, ended by a zero byte.
+ * ASCII does without the locale, which takes several times as long.
+ */
+char *
+cxm_lower(const char *bytes, int length)
+{
+	char	   *lower;
+
+	if (!is_ascii(bytes, length) || !has_plain_letters())
+		return str_tolower(bytes, length, DEFAULT_COLLATION_OID);
+	lower = palloc(length + 1);
+	for (int i = 0; i < length; i++)
+		lower[i] = (char) pg_ascii_tolower((unsigned char) bytes[i]);
+	lower[length] = '\0';
+	return lower;
+}
+
 /* An e-mail address in its form, NULL when it is none */
 text *
 cxm_normalized_email(text *value, Jsonb *given)

@@ -9,6 +9,7 @@
 
 #include "utils/jsonb.h"
 
+extern char *cxm_lower(const char *bytes, int length);
 extern text *cxm_trimmed(text *value);
 extern text *cxm_normalized_email(text *value, Jsonb *given);
 

@@ -1,6 +1,6 @@
 -- Single rows of the identity tables are written without a statement; whatever a user has made of the tables holds all the same
 BEGIN;
-SELECT plan(33);
+SELECT plan(37);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -129,6 +129,24 @@ RESET ROLE;
 SELECT is(:'may'::text, 'done', 'row security lets some through');
 SELECT is(:'may_not'::text, '42501', 'and others not');
 ALTER TABLE cx.identifier DISABLE ROW LEVEL SECURITY;
+-- the rules are read so, too
+ALTER TABLE cx.namespace ENABLE ROW LEVEL SECURITY;
+CREATE POLICY d_some ON cx.namespace TO cxm_test_direct USING (namespace <> 'phone');
+SET LOCAL ROLE cxm_test_direct;
+SELECT pg_temp.try($$SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd18')$$) AS may, pg_temp.try($$SELECT cxm.link('email', 'd1@x.org', 'phone', '+4930123459')$$) AS may_not \gset
+RESET ROLE;
+ALTER TABLE cx.namespace DISABLE ROW LEVEL SECURITY;
+SELECT is(:'may'::text, 'done', 'a namespace that the writer sees');
+SELECT is(:'may_not'::text, '42704', 'and one that is hidden from them');
+REVOKE USAGE ON SCHEMA cx FROM cxm_test_direct;
+SET LOCAL ROLE cxm_test_direct;
+SELECT pg_temp.try($$SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd19')$$) AS answer \gset
+RESET ROLE;
+SELECT is(:'answer'::text, '42501', 'who may not use the schema');
+INSERT INTO cx.blocked_value (namespace, pattern) VALUES ('anonymous_id', lower('ÄRGER|kiosk|I+'));
+SELECT cxm.link('email', 'd20@x.org', 'anonymous_id', v) FROM unnest(ARRAY['KIOSK', 'Ärger', 'IIi', 'kiosks']) AS v;
+SELECT is((SELECT string_agg(format('%s %s', value, quarantined), ', ' ORDER BY value COLLATE "C") FROM cx.identifier WHERE value IN ('KIOSK', 'Ärger', 'IIi', 'kiosks')),
+          'IIi blocked, KIOSK blocked, kiosks , Ärger blocked', 'patterns are for the whole value in lower case');
 
 SELECT is(cxm.identity_differences(), 0::bigint, 'in the end people are who the links say');
 SELECT is_empty('SELECT * FROM cxm.store_check()', 'and the store is sound');

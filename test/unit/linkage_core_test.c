@@ -595,6 +595,38 @@ em_tells_relations(void)
 	check(em.r[0][1] == u[0], "what is personal stays as it was");
 }
 
+/* Values keep their numbers while more and more come, and no two share one */
+static void
+many_values(void)
+{
+	enum
+	{
+		N = 50000
+	};
+	CxmLinkage	l;
+	uint32_t	characters[8] = {0};
+	int			wrong = 0;
+
+	make_linkage(&l, 0);
+	for (int pass = 0; pass < 3; pass++)
+	{
+		uint32_t	first = 0;
+
+		for (int i = 0; i < N; i++)
+		{
+			char		text[32];
+			int			length = snprintf(text, sizeof(text), "value no %d", i);
+			uint32_t	id = cxm_intern_text(&l, 0, text, (uint32_t) length, characters, 8, 0);
+
+			if (i == 0)
+				first = id;
+			wrong += id != first + (uint32_t) i;
+		}
+	}
+	check(wrong == 0, "numbers of many values");
+	free(l.similarity.scratch);
+}
+
 int
 main(void)
 {
@@ -614,6 +646,7 @@ main(void)
 	em_returns();
 	em_tells_relations();
 	many_bins();
+	many_values();
 	check(polls > 10, "it can be interrupted");
 	check(cxm_probability(0) == 0.5 && fabs(cxm_probability(1) - 2.0 / 3) < 1e-15 && fabs(cxm_probability(-2) - 0.2) < 1e-15 &&
 		  cxm_probability(5000) == 1 && cxm_probability(-5000) == 0, "probabilities");
