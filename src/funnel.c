@@ -42,8 +42,8 @@
 #define FIRST_STATE			128
 #define SECOND_STATE		512
 
-/* so many sets of conditions are known from one group to the next */
-#define MAX_KNOWN_MASKS		256
+/* what is known from one group to the next has no more conditions, over all sets of them */
+#define MAX_KNOWN			4096
 
 /* numbers of arguments of funnel() and funnel_times() */
 #define ARG_JOURNEY			0
@@ -907,7 +907,7 @@ any_true(ArrayType *conditions, int n)
 
 	if (ARR_HASNULL(conditions))
 		n = (int) (VARSIZE(conditions) - (Size) (values - (char *) conditions));
-	return memchr(values, true, (Size) n) != NULL;
+	return memchr(values, 1, (Size) n) != NULL;
 }
 
 PG_FUNCTION_INFO_V1(cxm_funnel_add_row);
@@ -1078,7 +1078,7 @@ rows_state(FunctionCallInfo fcinfo, const RowsHeader *header)
 		fcinfo->flinfo->fn_extra = state;
 	}
 	if (state->is_whole && state->mode == header->mode && state->within == header->within &&
-		state->nsteps == header->nsteps && state->nmasks <= MAX_KNOWN_MASKS &&
+		state->nsteps == header->nsteps && (uint64) state->nmasks * state->nsteps <= MAX_KNOWN &&
 		(state->room <= GIANT || state->room / 16 <= header->nrows))
 		return state;
 
@@ -1184,6 +1184,27 @@ set_rows_room(RowsState *state, Size count)
 	state->room = room;
 }
 
+/* A plan for all sets of conditions that are known, and memory for a search of as many rows as there is room for */
+static void
+set_rows_plan(RowsState *state)
+{
+	Size		mask = mask_size(state->nsteps);
+	int			nsteps = (int) state->nsteps;
+	Size		size;
+
+	if (state->plan == NULL)
+	{
+		size = cxm_funnel_plan_rows_size(nsteps, state->nmasks, state->masks, mask);
+		state->plan = cxm_funnel_plan_rows(MemoryContextAllocHuge(state->context, size), state->mode, state->within,
+										   nsteps, state->nmasks, state->masks, mask);
+	}
+	if (state->work == NULL)
+	{
+		size = cxm_funnel_work_size(state->plan, state->room, false);
+		state->work = cxm_funnel_work(MemoryContextAllocHuge(state->context, size), state->plan, state->room, false);
+	}
+}
+
 /* Final function of funnel_agg(): the level that the rows reach */
 Datum
 cxm_funnel_rows_level(PG_FUNCTION_ARGS)
@@ -1235,12 +1256,7 @@ cxm_funnel_rows_level(PG_FUNCTION_ARGS)
 		kept->class[i] = kept->sorted[i].class;
 	}
 
-	if (kept->plan == NULL)
-		kept->plan = cxm_funnel_plan_rows(MemoryContextAllocHuge(kept->context, cxm_funnel_plan_rows_size((int) header.nsteps, kept->nmasks, kept->masks, mask)),
-										  header.mode, header.within, (int) header.nsteps, kept->nmasks, kept->masks, mask);
-	if (kept->work == NULL)
-		kept->work = cxm_funnel_work(MemoryContextAllocHuge(kept->context, cxm_funnel_work_size(kept->plan, kept->room, false)),
-									 kept->plan, kept->room, false);
+	set_rows_plan(kept);
 	level = cxm_funnel_level(kept->plan, kept->work, n, kept->at, kept->class, cxm_journey_poll);
 	kept->is_whole = true;
 	PG_FREE_IF_COPY(state, 0);

@@ -33,9 +33,9 @@
  *		narrow	8 bytes: microseconds since the time in the header, shifted by 16 bits, and a code below 65536
  *		wide	8 bytes of time and 4 of code
  *
- * A small state is what makes an aggregate over many groups fast, since each row of it waits for memory. For that reason
- * the last few entries, from one that is a multiple of JOURNEY_RECENT, stand next to the header, before the others: a row
- * touches one place, not two.
+ * A small state is what makes an aggregate over many groups fast, since each row of it waits for memory. For that
+ * reason the last few entries, from one that is a multiple of JOURNEY_RECENT, stand next to the header, before the
+ * others: a row touches one place, not two.
  *
  * A loose journey has no second life: the final function packs it, and the functions of the type take it where a
  * partial aggregate hands it on.
@@ -379,9 +379,8 @@ extern void cxm_journey_write(const JourneyShape *shape, const int64_t *at, cons
 							  uint8_t *bytes);
 
 /*
- * The events of one journey behind those of another, where they come behind and the other one's packing serves all of
- * them, so that no event of it is decoded. The size of the sum, 0 where this is not so; and then write it. A journey that
- * is long or damaged goes unlooked at.
+ * The events of b behind those of a, where they come behind and the packing of a serves all of them, so that no event
+ * of a is decoded: the size of the sum, 0 where this is not so; and then write it.
  */
 extern size_t cxm_journey_extended_size(const JourneyView *a, const JourneyView *b);
 extern void cxm_journey_extend(const JourneyView *a, const JourneyView *b, uint8_t *bytes);

@@ -332,59 +332,36 @@ DECLARE
 BEGIN
     PERFORM cxm.lock_journeys();
 
-    -- Rows are read and deleted by one statement, in one snapshot, so the same ones; and read from the table, whose statistics
-    -- the planner knows. Mostly nothing went, and then it is half the work; what goes between the two statements is left to
-    -- the next run.
-    IF EXISTS (SELECT FROM cx.journey_delta AS d WHERE d.identifier_id > after AND d.identifier_id <= upto AND d.weight < 0) THEN
-        WITH net AS MATERIALIZED (
-            SELECT d.identifier_id, count(*) AS n, bool_or(d.weight < 0) AS is_less,
-                   cxm.journey_agg(d.at, d.code) FILTER (WHERE d.weight > 0) AS came,
-                   cxm.journey_agg(d.at, d.code) FILTER (WHERE d.weight < 0) AS went
-            FROM cx.journey_delta AS d
-            WHERE d.identifier_id > after AND d.identifier_id <= upto
-            GROUP BY d.identifier_id
-        ), gone AS (
-            DELETE FROM cx.journey_delta AS d
-            WHERE d.identifier_id > after AND d.identifier_id <= upto
-        ), folded AS (
-            UPDATE cx.journey AS j
-            SET journey = j.journey OPERATOR(cxm.+) n.came OPERATOR(cxm.-) n.went
-            FROM net AS n
-            WHERE j.identifier_id = n.identifier_id AND j.identifier_id > after AND j.identifier_id <= upto
-            RETURNING j.identifier_id
-        ), added AS (
-            INSERT INTO cx.journey (identifier_id, journey)
-            SELECT n.identifier_id, n.came OPERATOR(cxm.-) n.went
-            FROM net AS n
-            WHERE n.identifier_id NOT IN (SELECT f.identifier_id FROM folded AS f)
-        )
-        SELECT coalesce(sum(n.n), 0), array_agg(n.identifier_id) FILTER (WHERE n.is_less)
-        INTO v_rows, v_less
-        FROM net AS n;
+    -- rows are read and deleted by one statement, in one snapshot, so the same ones; and read from the table, whose statistics
+    -- the planner knows
+    WITH net AS MATERIALIZED (
+        SELECT d.identifier_id, count(*) AS n, bool_or(d.weight < 0) AS is_less,
+               cxm.journey_agg(d.at, d.code) FILTER (WHERE d.weight > 0) AS came,
+               cxm.journey_agg(d.at, d.code) FILTER (WHERE d.weight < 0) AS went
+        FROM cx.journey_delta AS d
+        WHERE d.identifier_id > after AND d.identifier_id <= upto
+        GROUP BY d.identifier_id
+    ), gone AS (
+        DELETE FROM cx.journey_delta AS d
+        WHERE d.identifier_id > after AND d.identifier_id <= upto
+    ), folded AS (
+        UPDATE cx.journey AS j
+        SET journey = CASE WHEN n.is_less THEN j.journey OPERATOR(cxm.+) n.came OPERATOR(cxm.-) n.went ELSE j.journey OPERATOR(cxm.+) n.came END
+        FROM net AS n
+        WHERE j.identifier_id = n.identifier_id AND j.identifier_id > after AND j.identifier_id <= upto
+        RETURNING j.identifier_id
+    ), added AS (
+        INSERT INTO cx.journey (identifier_id, journey)
+        SELECT n.identifier_id, n.came OPERATOR(cxm.-) n.went
+        FROM net AS n
+        WHERE n.identifier_id NOT IN (SELECT f.identifier_id FROM folded AS f)
+    )
+    SELECT coalesce(sum(n.n), 0), array_agg(n.identifier_id) FILTER (WHERE n.is_less)
+    INTO v_rows, v_less
+    FROM net AS n;
 
+    IF v_less IS NOT NULL THEN
         DELETE FROM cx.journey AS j WHERE j.identifier_id = ANY (v_less) AND cxm.count(j.journey) = 0;
-    ELSE
-        WITH net AS MATERIALIZED (
-            SELECT d.identifier_id, count(*) AS n, cxm.journey_agg(d.at, d.code) AS came
-            FROM cx.journey_delta AS d
-            WHERE d.identifier_id > after AND d.identifier_id <= upto AND d.weight > 0
-            GROUP BY d.identifier_id
-        ), gone AS (
-            DELETE FROM cx.journey_delta AS d
-            WHERE d.identifier_id > after AND d.identifier_id <= upto AND d.weight > 0
-        ), folded AS (
-            UPDATE cx.journey AS j
-            SET journey = j.journey OPERATOR(cxm.+) n.came
-            FROM net AS n
-            WHERE j.identifier_id = n.identifier_id AND j.identifier_id > after AND j.identifier_id <= upto
-            RETURNING j.identifier_id
-        ), added AS (
-            INSERT INTO cx.journey (identifier_id, journey)
-            SELECT n.identifier_id, n.came
-            FROM net AS n
-            WHERE n.identifier_id NOT IN (SELECT f.identifier_id FROM folded AS f)
-        )
-        SELECT coalesce(sum(n.n), 0) INTO v_rows FROM net AS n;
     END IF;
     RETURN v_rows;
 EXCEPTION

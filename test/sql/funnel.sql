@@ -292,6 +292,23 @@ JOIN (SELECT mode, c, cxm.funnel(journey, '[1, [2, 3], 3, 4]'::jsonb, '15 minute
       FROM (SELECT c, cxm.journey_agg(at, code) AS journey FROM event GROUP BY c) AS j, unnest(ARRAY['default', 'strict_once', 'strict_order', 'strict', 'any_order']) AS mode) AS w USING (mode, c)
 GROUP BY mode ORDER BY mode COLLATE "C";
 
+---- What the final function knows from the groups before changes no answer
+
+CREATE TABLE crowd AS
+SELECT g, at(i) AS at, ARRAY(SELECT (hashint4(7919 * g + 31 * i + s) & 3) = 0 FROM generate_series(1, 20) AS s ORDER BY s) AS conditions
+FROM generate_series(1, 200) AS g, generate_series(1, 30) AS i;
+CREATE FUNCTION alone(one integer, mode text) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    level integer;
+BEGIN
+    EXECUTE 'SELECT cxm.funnel_agg(at, conditions, ''1 day'', $2) FROM crowd WHERE g = $1' INTO level USING one, mode;
+    RETURN level;
+END $$;
+SELECT mode, count(*) FILTER (WHERE level = alone(g, mode)) AS same, count(DISTINCT level) > 1 AS differ
+FROM unnest(ARRAY['default', 'strict', 'strict_order', 'strict_once', 'any_order']) AS m (mode),
+     LATERAL (SELECT g, cxm.funnel_agg(at, conditions, '1 day', mode) AS level FROM crowd GROUP BY g) AS l
+GROUP BY mode ORDER BY mode;
+
 ---- Parallel plans, with the same answers
 
 SET parallel_setup_cost = 0;

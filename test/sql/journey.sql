@@ -239,6 +239,19 @@ BEGIN
     END LOOP;
 END $$;
 
+-- states are as small as their events allow: whole seconds and small codes, and then, at any place, one that is not like it
+SELECT odd.name, count(*) AS tried, count(*) FILTER (WHERE b.built::text = b.wanted AND b.backwards OPERATOR(cxm.=) b.built AND b.summed OPERATOR(cxm.=) b.built) AS right
+FROM (VALUES ('a microsecond', interval '1 us', 3), ('a code of two bytes', '0', 256), ('a code of four bytes', '0', 65536), ('a negative code', '0', -1),
+             ('in eight years', '9 years', 3), ('years before', '-2 years', 3), ('in a century', '100 years', 3), ('a century before', '-100 years', 3),
+             ('all of it', '-100 years 1 us', -1)) AS odd (name, away, code),
+     unnest('{1,2,3,4,5,8,9,20,21,22,96,97,98,200}'::integer[]) AS place,
+     LATERAL (SELECT cxm.journey_agg(e.at, e.code ORDER BY e.i) AS built, cxm.journey_agg(e.at, e.code ORDER BY e.i DESC) AS backwards,
+                     cxm.journey_agg(e.at, e.code ORDER BY e.i) FILTER (WHERE e.i < place) OPERATOR(cxm.+) cxm.journey_agg(e.at, e.code ORDER BY e.i) FILTER (WHERE e.i >= place) AS summed,
+                     pg_temp.print(array_agg(e.at), array_agg(e.code)) AS wanted
+              FROM (SELECT i, '2026-01-01'::timestamptz + i * interval '7 s' + CASE WHEN i = place THEN odd.away ELSE '0' END AS at, CASE WHEN i = place THEN odd.code ELSE i % 256 END AS code
+                    FROM generate_series(1, 200) AS i) AS e) AS b
+GROUP BY odd.name ORDER BY odd.name;
+
 ---- Plans
 
 CREATE TABLE journey_event (id integer, customer integer, at timestamptz, code integer);
