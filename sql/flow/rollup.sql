@@ -851,22 +851,12 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     v_id integer := cxm.rollup_number(name);
-    v_job text := 'backfill_rollup ' OPERATOR(pg_catalog.||) name;
-    v_run bigint;
     v_edges timestamptz[];
-    v_step integer := 1;
-    v_steps integer;
-    v_rows bigint := 0;
-    v_detail text;
     v_from timestamptz;
-    v_told_at timestamptz := pg_catalog.clock_timestamp();
+    v_step bigint := 0;
 BEGIN
     IF (batch_rows OPERATOR(pg_catalog.>) 0) IS NOT TRUE THEN
         PERFORM cxm.rollup_error(pg_catalog.format('a batch cannot have %s rows', coalesce(batch_rows::pg_catalog.text, 'NULL')), 'Give batch_rows of 1 or more.');
-    END IF;
-    v_run := cxm.start_job(v_job);
-    IF v_run IS NULL THEN
-        RETURN;
     END IF;
     PERFORM cxm.begin_backfill(v_id);
     v_edges := cxm.rollup_edges(v_id, batch_rows);
@@ -874,26 +864,13 @@ BEGIN
     v_from := (SELECT r.backfill_from FROM cx.rollup AS r WHERE r.rollup_id OPERATOR(pg_catalog.=) v_id);
     IF v_from IS NOT NULL THEN
         v_edges := v_from OPERATOR(pg_catalog.||) ARRAY(SELECT e FROM pg_catalog.unnest(v_edges) AS e WHERE e OPERATOR(pg_catalog.>) v_from ORDER BY e);
-        v_step := 2;
+        v_step := 1;
     END IF;
-    v_steps := pg_catalog.cardinality(v_edges) OPERATOR(pg_catalog.+) 1;
     COMMIT;
-
-    WHILE v_step OPERATOR(pg_catalog.<=) v_steps LOOP
-        EXIT WHEN NOT cxm.lock_job(v_job);
-        v_rows := v_rows OPERATOR(pg_catalog.+) cxm.backfill_rollup_step(v_id, v_edges, v_step);
-        v_detail := pg_catalog.format('%s rows counted, %s of %s parts', v_rows, v_step, v_steps);
-        PERFORM cxm.report_job(v_run, v_rows, v_detail);
-        COMMIT;
-        v_step := v_step OPERATOR(pg_catalog.+) 1;
-        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (v_told_at OPERATOR(pg_catalog.+) interval '2 seconds') THEN
-            RAISE NOTICE 'rollup %: %', name, v_detail;
-            v_told_at := pg_catalog.clock_timestamp();
-        END IF;
-    END LOOP;
-
-    PERFORM cxm.finish_job(v_run, v_rows, v_detail);
-    COMMIT;
+    CALL cxm.run_range_job('backfill_rollup ' OPERATOR(pg_catalog.||) name,
+                           pg_catalog.format('CASE WHEN $1 OPERATOR(pg_catalog.<=) %s THEN $1 OPERATOR(pg_catalog.+) 1 END', pg_catalog.cardinality(v_edges)),
+                           pg_catalog.format('cxm.backfill_rollup_step(%s, %L, $2::pg_catalog.int4)', v_id, v_edges),
+                           pg_catalog.format('%%s rows counted, %%s of %s parts', pg_catalog.cardinality(v_edges) OPERATOR(pg_catalog.+) 1), v_step);
 END
 $$;
 
