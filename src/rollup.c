@@ -47,6 +47,7 @@
 #include "ratings_core.h"
 #include "rewrite/rewriteHandler.h"
 #include "rewrite/rewriteManip.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -752,6 +753,93 @@ add_rows(Sums *sums, Tuplestorestate *store, TupleDesc desc, int side)
 	ExecDropSingleTupleTableSlot(slot);
 }
 
+/* What cx.rollup says of a rollup; NULL when it says nothing */
+static char *
+read_rollup(int32 id, Snapshot snapshot, Oid *source, bool *is_live)
+{
+	CxmStoreScan scan;
+	HeapTuple	row;
+	char	   *name = NULL;
+
+	if (!cxm_begin_store_scan(&scan, "rollup", "rollup_pkey", "rollup_id", id, snapshot))
+		return NULL;
+	row = cxm_next_store_row(&scan);
+	if (row != NULL)
+	{
+		bool		is_null;
+
+		name = TextDatumGetCString(cxm_store_column(&scan, row, "name", &is_null));
+		*source = DatumGetObjectId(cxm_store_column(&scan, row, "source", &is_null));
+		*is_live = strcmp(TextDatumGetCString(cxm_store_column(&scan, row, "state", &is_null)), "live") == 0;
+	}
+	cxm_end_store_scan(&scan);
+	return name;
+}
+
+/* Append what stands in a table of the rollup, base or delta, to the delta table with its sign turned */
+static void
+append_reversed(Relation delta, Relation table, Snapshot snapshot)
+{
+	int			first = table == delta ? 0 : 1; /* the base table has no weights */
+	int			ncolumns = RelationGetDescr(delta)->natts - first;
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	TupleTableSlot *reversed = MakeSingleTupleTableSlot(RelationGetDescr(delta), &TTSOpsVirtual);
+	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
+		ExecClearTuple(reversed);
+		memcpy(&reversed->tts_values[first], slot->tts_values, ncolumns * sizeof(Datum));
+		memcpy(&reversed->tts_isnull[first], slot->tts_isnull, ncolumns * sizeof(bool));
+		reversed->tts_values[DELTA_WEIGHT] = Int16GetDatum(first == 0 ? -DatumGetInt16(slot->tts_values[DELTA_WEIGHT]) : -1);
+		reversed->tts_isnull[DELTA_WEIGHT] = false;
+		ExecStoreVirtualTuple(reversed);
+		table_tuple_insert(delta, reversed, GetCurrentCommandId(true), 0, NULL);
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(reversed);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/*
+ * When the source itself is emptied, and all that was in it is counted, what
+ * is counted goes, and no row needs to be read.  Nothing is deleted, so
+ * neither a fold nor a reader with an older snapshot is disturbed.  False when
+ * the rows are to be read, also when that is not much more: a table that is
+ * emptied time and again between two folds would double the delta table.
+ */
+static bool
+take_away_counted(const Rollup *rollup, const Arguments *arguments, Relation relation)
+{
+	Snapshot	snapshot;
+	Oid			source;
+	bool		is_live = false;
+
+	if (RelationGetRelid(relation) != rollup->source || relation->rd_rel->relhassubclass || relation->rd_rel->relispartition)
+		return false;
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	if (read_rollup(arguments->id, snapshot, &source, &is_live) != NULL && is_live)
+	{
+		Relation	delta = table_open(rollup->delta, RowExclusiveLock);
+		Relation	base = table_open(find_table(arguments, "base"), AccessShareLock);
+
+		check_delta(delta, rollup, arguments->name);
+		is_live = RelationGetDescr(base)->natts == RelationGetDescr(delta)->natts - 1
+			&& RelationGetNumberOfBlocks(base) + RelationGetNumberOfBlocks(delta) < RelationGetNumberOfBlocks(relation) / 8;
+		if (is_live)
+		{
+			append_reversed(delta, base, snapshot);
+			append_reversed(delta, delta, snapshot);
+		}
+		table_close(base, NoLock);
+		table_close(delta, NoLock);
+	}
+	UnregisterSnapshot(snapshot);
+	return is_live;
+}
+
 /* All rows of a table that is about to be emptied go, also those that an old snapshot does not show */
 static void
 take_away_all(Sums *sums, Relation relation)
@@ -875,7 +963,8 @@ cxm_rollup_delta(PG_FUNCTION_ARGS)
 			Sums		sums;
 
 			begin_sums(&sums, rollup, arguments.name);
-			if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+			if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)
+				&& !take_away_counted(rollup, &arguments, trigger->tg_relation))
 				take_away_all(&sums, trigger->tg_relation);
 			if (has_rows(trigger->tg_oldtable))
 				add_rows(&sums, trigger->tg_oldtable, RelationGetDescr(trigger->tg_relation), 1);
@@ -927,29 +1016,6 @@ cxm_rollup_guard(PG_FUNCTION_ARGS)
  * Who may read
  */
 
-/* What cx.rollup says of a rollup; NULL when it says nothing */
-static char *
-read_rollup(int32 id, Oid *source, bool *is_live)
-{
-	CxmStoreScan scan;
-	HeapTuple	row;
-	char	   *name = NULL;
-
-	if (!cxm_begin_store_scan(&scan, "rollup", "rollup_pkey", "rollup_id", id, GetActiveSnapshot()))
-		return NULL;
-	row = cxm_next_store_row(&scan);
-	if (row != NULL)
-	{
-		bool		is_null;
-
-		name = TextDatumGetCString(cxm_store_column(&scan, row, "name", &is_null));
-		*source = DatumGetObjectId(cxm_store_column(&scan, row, "source", &is_null));
-		*is_live = strcmp(TextDatumGetCString(cxm_store_column(&scan, row, "state", &is_null)), "live") == 0;
-	}
-	cxm_end_store_scan(&scan);
-	return name;
-}
-
 PG_FUNCTION_INFO_V1(cxm_can_read_rollup);
 
 /* cxm.can_read_rollup(rollup_id) */
@@ -959,7 +1025,7 @@ cxm_can_read_rollup(PG_FUNCTION_ARGS)
 	int32		id = PG_GETARG_INT32(0);
 	Oid			source = InvalidOid;
 	bool		is_live = false;
-	char	   *name = read_rollup(id, &source, &is_live);
+	char	   *name = read_rollup(id, GetActiveSnapshot(), &source, &is_live);
 	char	   *table = NULL;
 	CxmPartitions partitions;
 

@@ -92,3 +92,44 @@ $$;
 
 COMMENT ON PROCEDURE cxm.run_job(text, text, text) IS
 'Runs a job batch by batch: batch is an expression that does one and gives the number of rows done, until that is 0; told says what they are, such as %s invitations sent. Commits after each, with the progress in cx.job_run and, every two seconds, in a NOTICE. Nothing is done when another run is at it. Run outside a transaction.';
+
+CREATE PROCEDURE cxm.run_range_job(job text, bound text, batch text, told text, after bigint DEFAULT -9223372036854775808)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_run bigint := cxm.start_job(job);
+    v_after bigint := after;
+    v_upto bigint;
+    v_batch bigint;
+    v_rows bigint := 0;
+    v_detail text;
+    v_told_at timestamptz := pg_catalog.clock_timestamp();
+BEGIN
+    IF v_run IS NULL THEN
+        RETURN;
+    END IF;
+    COMMIT;
+
+    LOOP
+        EXIT WHEN NOT cxm.lock_job(job);
+        EXECUTE 'SELECT ' OPERATOR(pg_catalog.||) bound INTO v_upto USING v_after;
+        EXIT WHEN v_upto IS NULL;
+        EXECUTE 'SELECT ' OPERATOR(pg_catalog.||) batch INTO v_batch USING v_after, v_upto;
+        v_rows := v_rows OPERATOR(pg_catalog.+) v_batch;
+        v_detail := pg_catalog.format(told, v_rows, v_upto);
+        PERFORM cxm.report_job(v_run, v_rows, v_detail);
+        COMMIT;
+        v_after := v_upto;
+        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (v_told_at OPERATOR(pg_catalog.+) interval '2 seconds') THEN
+            RAISE NOTICE '%', v_detail;
+            v_told_at := pg_catalog.clock_timestamp();
+        END IF;
+    END LOOP;
+
+    PERFORM cxm.finish_job(v_run, v_rows, coalesce(v_detail, pg_catalog.format(told, 0, after)));
+    COMMIT;
+END
+$$;
+
+COMMENT ON PROCEDURE cxm.run_range_job(text, text, text, text, bigint) IS
+'As cxm.run_job(), through a range of numbers: bound is an expression for where a batch that begins above $1 ends, NULL at the end of the range; batch is one that does what is above $1 up to $2. told is given the rows done, and the number up to which.';

@@ -408,49 +408,35 @@ $$;
 COMMENT ON FUNCTION cxm.forget_code_entries() IS
 'Deletes rows of cx.journey_code_entry whose code stands there once more; returns how many.';
 
+CREATE FUNCTION cxm.check_batch(n integer, what text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (n > 0) IS NOT TRUE THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('a batch cannot have %s %s', coalesce(n::text, 'NULL'), what),
+            HINT = format('Give max_%s of 1 or more.', what);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.check_batch(integer, text) IS 'Raises invalid_parameter_value when a batch would have no rows or whatever else it has.';
+
 CREATE PROCEDURE cxm.fold_journeys(max_rows integer DEFAULT 200000)
 LANGUAGE plpgsql
 AS $$
-DECLARE
-    v_run bigint;
-    v_after bigint := -9223372036854775808;
-    v_upto bigint;
-    v_rows bigint := 0;
-    v_told text := '%s changes folded into journeys';
-    v_told_at timestamptz := pg_catalog.clock_timestamp();
 BEGIN
-    IF (max_rows OPERATOR(pg_catalog.>) 0) IS NOT TRUE THEN
-        RAISE invalid_parameter_value USING
-            MESSAGE = pg_catalog.format('a batch cannot have %s rows', coalesce(max_rows::pg_catalog.text, 'NULL')),
-            HINT = 'Give max_rows of 1 or more.';
-    END IF;
+    PERFORM cxm.check_batch(max_rows, 'rows');
     IF NOT cxm.check_journeys(must => false) THEN
         CALL cxm.rebuild_journeys();
     END IF;
-    v_run := cxm.start_job('fold_journeys');
-    IF v_run IS NULL THEN
-        RETURN;
+    IF cxm.lock_job('fold_journeys') THEN
+        PERFORM cxm.forget_code_entries();
     END IF;
-    PERFORM cxm.forget_code_entries();
     COMMIT;
-
     -- one way through the identifiers: what comes meanwhile behind is for the next run, so this one ends
-    LOOP
-        EXIT WHEN NOT cxm.lock_job('fold_journeys');
-        v_upto := cxm.journey_delta_bound(v_after, max_rows);
-        EXIT WHEN v_upto IS NULL;
-        v_rows := v_rows OPERATOR(pg_catalog.+) cxm.fold_journey_range(v_after, v_upto);
-        PERFORM cxm.report_job(v_run, v_rows, pg_catalog.format(v_told, v_rows));
-        COMMIT;
-        v_after := v_upto;
-        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (v_told_at OPERATOR(pg_catalog.+) interval '2 seconds') THEN
-            RAISE NOTICE '%', pg_catalog.format(v_told, v_rows);
-            v_told_at := pg_catalog.clock_timestamp();
-        END IF;
-    END LOOP;
-
-    PERFORM cxm.finish_job(v_run, v_rows, pg_catalog.format(v_told, v_rows));
-    COMMIT;
+    CALL cxm.run_range_job('fold_journeys', pg_catalog.format('cxm.journey_delta_bound($1, %s)', max_rows), 'cxm.fold_journey_range($1, $2)', '%s changes folded into journeys');
 END
 $$;
 
@@ -631,47 +617,34 @@ $$;
 
 COMMENT ON FUNCTION cxm.end_journeys() IS 'Notes that all journeys were built anew.';
 
+CREATE FUNCTION cxm.rebuild_journeys_batch(after bigint, upto bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_rows bigint;
+BEGIN
+    IF after = -9223372036854775808 THEN
+        PERFORM cxm.begin_journeys();
+    END IF;
+    v_rows := cxm.rebuild_journey_range(after, upto);
+    IF upto = 9223372036854775807 THEN
+        PERFORM cxm.end_journeys();
+    END IF;
+    RETURN v_rows;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.rebuild_journeys_batch(bigint, bigint) IS
+'Builds the journeys of the identifiers above after up to upto, as one batch of cxm.rebuild_journeys(), which go from the smallest bigint to the greatest; returns the number of rows of cx.journey that this changed.';
+
 CREATE PROCEDURE cxm.rebuild_journeys(max_identifiers integer DEFAULT 20000)
 LANGUAGE plpgsql
 AS $$
-DECLARE
-    v_run bigint;
-    v_after bigint := -9223372036854775808;
-    v_upto bigint;
-    v_rows bigint := 0;
-    v_told text := '%s journeys were not as recorded and are now';
-    v_told_at timestamptz := pg_catalog.clock_timestamp();
 BEGIN
-    IF (max_identifiers OPERATOR(pg_catalog.>) 0) IS NOT TRUE THEN
-        RAISE invalid_parameter_value USING
-            MESSAGE = pg_catalog.format('a batch cannot have %s identifiers', coalesce(max_identifiers::text, 'NULL')),
-            HINT = 'Give max_identifiers of 1 or more.';
-    END IF;
-    v_run := cxm.start_job('rebuild_journeys');
-    IF v_run IS NULL THEN
-        RETURN;
-    END IF;
-    PERFORM cxm.begin_journeys();
-    COMMIT;
-
-    WHILE v_after OPERATOR(pg_catalog.<) 9223372036854775807 LOOP
-        EXIT WHEN NOT cxm.lock_job('rebuild_journeys');
-        v_upto := cxm.journey_identifier_bound(v_after, max_identifiers);
-        v_rows := v_rows OPERATOR(pg_catalog.+) cxm.rebuild_journey_range(v_after, v_upto);
-        PERFORM cxm.report_job(v_run, v_rows, pg_catalog.format(v_told, v_rows));
-        IF v_upto OPERATOR(pg_catalog.=) 9223372036854775807 THEN
-            PERFORM cxm.end_journeys();
-        END IF;
-        COMMIT;
-        v_after := v_upto;
-        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (v_told_at OPERATOR(pg_catalog.+) interval '2 seconds') THEN
-            RAISE NOTICE '%', pg_catalog.format(v_told, v_rows);
-            v_told_at := pg_catalog.clock_timestamp();
-        END IF;
-    END LOOP;
-
-    PERFORM cxm.finish_job(v_run, v_rows, pg_catalog.format(v_told, v_rows));
-    COMMIT;
+    PERFORM cxm.check_batch(max_identifiers, 'identifiers');
+    CALL cxm.run_range_job('rebuild_journeys', pg_catalog.format('CASE WHEN $1 OPERATOR(pg_catalog.<) 9223372036854775807 THEN cxm.journey_identifier_bound($1, %s) END', max_identifiers),
+                           'cxm.rebuild_journeys_batch($1, $2)', '%s journeys were not as recorded and are now');
 END
 $$;
 

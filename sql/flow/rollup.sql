@@ -851,22 +851,12 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     v_id integer := cxm.rollup_number(name);
-    v_job text := 'backfill_rollup ' OPERATOR(pg_catalog.||) name;
-    v_run bigint;
     v_edges timestamptz[];
-    v_step integer := 1;
-    v_steps integer;
-    v_rows bigint := 0;
-    v_detail text;
     v_from timestamptz;
-    v_told_at timestamptz := pg_catalog.clock_timestamp();
+    v_step bigint := 0;
 BEGIN
     IF (batch_rows OPERATOR(pg_catalog.>) 0) IS NOT TRUE THEN
         PERFORM cxm.rollup_error(pg_catalog.format('a batch cannot have %s rows', coalesce(batch_rows::pg_catalog.text, 'NULL')), 'Give batch_rows of 1 or more.');
-    END IF;
-    v_run := cxm.start_job(v_job);
-    IF v_run IS NULL THEN
-        RETURN;
     END IF;
     PERFORM cxm.begin_backfill(v_id);
     v_edges := cxm.rollup_edges(v_id, batch_rows);
@@ -874,26 +864,13 @@ BEGIN
     v_from := (SELECT r.backfill_from FROM cx.rollup AS r WHERE r.rollup_id OPERATOR(pg_catalog.=) v_id);
     IF v_from IS NOT NULL THEN
         v_edges := v_from OPERATOR(pg_catalog.||) ARRAY(SELECT e FROM pg_catalog.unnest(v_edges) AS e WHERE e OPERATOR(pg_catalog.>) v_from ORDER BY e);
-        v_step := 2;
+        v_step := 1;
     END IF;
-    v_steps := pg_catalog.cardinality(v_edges) OPERATOR(pg_catalog.+) 1;
     COMMIT;
-
-    WHILE v_step OPERATOR(pg_catalog.<=) v_steps LOOP
-        EXIT WHEN NOT cxm.lock_job(v_job);
-        v_rows := v_rows OPERATOR(pg_catalog.+) cxm.backfill_rollup_step(v_id, v_edges, v_step);
-        v_detail := pg_catalog.format('%s rows counted, %s of %s parts', v_rows, v_step, v_steps);
-        PERFORM cxm.report_job(v_run, v_rows, v_detail);
-        COMMIT;
-        v_step := v_step OPERATOR(pg_catalog.+) 1;
-        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (v_told_at OPERATOR(pg_catalog.+) interval '2 seconds') THEN
-            RAISE NOTICE 'rollup %: %', name, v_detail;
-            v_told_at := pg_catalog.clock_timestamp();
-        END IF;
-    END LOOP;
-
-    PERFORM cxm.finish_job(v_run, v_rows, v_detail);
-    COMMIT;
+    CALL cxm.run_range_job('backfill_rollup ' OPERATOR(pg_catalog.||) name,
+                           pg_catalog.format('CASE WHEN $1 OPERATOR(pg_catalog.<=) %s THEN $1 OPERATOR(pg_catalog.+) 1 END', pg_catalog.cardinality(v_edges)),
+                           pg_catalog.format('cxm.backfill_rollup_step(%s, %L, $2::pg_catalog.int4)', v_id, v_edges),
+                           pg_catalog.format('%%s rows counted, %%s of %s parts', pg_catalog.cardinality(v_edges) OPERATOR(pg_catalog.+) 1), v_step);
 END
 $$;
 
@@ -924,7 +901,7 @@ BEGIN
             MESSAGE = format('table %s is a partition', source),
             DETAIL = 'Statements on the partitioned table reach it without firing its triggers.',
             HINT = format('Name %s, and give the rollup a filter.', pg_partition_root(source));
-    ELSIF v_class.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits AS i WHERE source IN (i.inhrelid, i.inhparent)) THEN
+    ELSIF cxm.is_inherited(source) THEN
         RAISE feature_not_supported USING
             MESSAGE = format('table %s takes part in inheritance', source),
             DETAIL = 'Statements reach children without firing their triggers.',
@@ -1282,6 +1259,17 @@ $$;
 COMMENT ON FUNCTION cxm.uncovered_ranges(regclass, text) IS
 'The times for which a table that is partitioned by them has no partition, or only its default one: where the rows of partitions that were dropped have been. NULL = without end; one row of NULLs for a table that is partitioned by something else.';
 
+CREATE FUNCTION cxm.is_inherited(relation regclass) RETURNS boolean
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhparent WHERE i.inhrelid = relation OR i.inhparent = relation AND c.relkind = 'r');
+END
+$$;
+
+COMMENT ON FUNCTION cxm.is_inherited(regclass) IS 'Whether a table takes part in inheritance, or is a partition: statements on other tables may reach it, or its children.';
+
 CREATE FUNCTION cxm.take_partitions(rollup_id integer, OUT came regclass[], OUT is_less boolean) RETURNS record
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -1291,8 +1279,7 @@ DECLARE
     v_change record;
 BEGIN
     SELECT r.name, r.source INTO STRICT v_rollup FROM cx.rollup AS r WHERE r.rollup_id = take_partitions.rollup_id;
-    IF EXISTS (SELECT FROM pg_inherits AS i LEFT JOIN pg_class AS c ON c.oid = i.inhparent
-               WHERE i.inhrelid = v_rollup.source OR i.inhparent = v_rollup.source AND c.relkind = 'r') THEN
+    IF cxm.is_inherited(v_rollup.source) THEN
         RAISE feature_not_supported USING
             MESSAGE = format('table %s takes part in inheritance, or has become a partition', v_rollup.source),
             DETAIL = format('Statements on other tables reach it, or its children, without firing the triggers of rollup "%s".', v_rollup.name),
@@ -1356,6 +1343,13 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = v_rollup.source)
        OR cxm.has_known_partitions(v_id, v_rollup.source)
           AND NOT EXISTS (SELECT FROM cxm.table_members(v_rollup.source) AS m LEFT JOIN cxm.rollup_tables(v_id) AS t ON t.relation = m.member WHERE t.relation IS NULL) THEN
+        RETURN 0;
+    END IF;
+    IF cxm.is_inherited(v_rollup.source) THEN
+        -- for as long as it is one nobody sees all that changes
+        RAISE WARNING 'rollup % cannot be kept: table % takes part in inheritance, or has become a partition', name, v_rollup.source
+            USING HINT = format('End that, and CALL cxm.backfill_rollup(%1$L); or SELECT cxm.drop_rollup(%1$L).', name);
+        UPDATE cx.rollup AS r SET state = 'pending', backfill_from = NULL WHERE r.rollup_id = v_id AND r.state = 'live';
         RETURN 0;
     END IF;
     v_taken := cxm.take_partitions(v_id);
@@ -1477,7 +1471,9 @@ BEGIN
     SELECT string_agg(coalesce(m.member, t.relation)::regclass::text, ', ' ORDER BY coalesce(m.member, t.relation)::regclass::text) INTO v_tables
     FROM cxm.table_members(v_rollup.source) AS m FULL JOIN cxm.rollup_tables(rollup_id) AS t ON t.relation = m.member
     WHERE m.member IS NULL OR t.relation IS NULL;
-    IF v_tables IS NOT NULL OR NOT cxm.has_known_partitions(rollup_id, v_rollup.source) THEN
+    IF cxm.is_inherited(v_rollup.source) THEN
+        RETURN format('its source takes part in inheritance, or has become a partition: end that and CALL cxm.backfill_rollup(%L)', v_rollup.name);
+    ELSIF v_tables IS NOT NULL OR NOT cxm.has_known_partitions(rollup_id, v_rollup.source) THEN
         RETURN format('partitions came or went%s: SELECT cxm.refresh_rollup(%L)', ' (' || v_tables || ')', v_rollup.name);
     END IF;
     SELECT string_agg(m.member::regclass::text, ', ' ORDER BY m.member::regclass::text) INTO v_tables

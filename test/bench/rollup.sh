@@ -18,41 +18,9 @@ SECONDS_EACH=${SECONDS_EACH:-4}
 DB=cxm_bench_rollup_$$
 here=$(cd "$(dirname "$0")" && pwd -P)
 
-psql -XqAt -d "${PGDATABASE:-postgres}" -c "CREATE DATABASE $DB"
-TEMP=$(mktemp -d)
-peer=
-cleanup()
-{
-	if [ -n "$peer" ]; then
-		exec 3>&-
-		wait "$peer" || :
-		peer=
-	fi
-	rm -rf "$TEMP"
-	psql -XqAt -d "${PGDATABASE:-postgres}" -c "DROP DATABASE IF EXISTS $DB WITH (FORCE)"
-}
-trap cleanup EXIT
-trap 'exit 1' HUP INT TERM
-
-run()
-{
-	PGOPTIONS='-c client_min_messages=error -c jit=off' psql -XqAt -v ON_ERROR_STOP=1 -d "$DB" "$@"
-}
-
-duckdb=no
-if ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then
-	echo "without DuckDB: there is no node or no npm"
-elif ! (cd "$TEMP" && npm install --loglevel error --no-audit --no-fund --cache "$TEMP/npm" @duckdb/node-api@1.5.6-r.1 >"$TEMP/npm.log" 2>&1 </dev/null); then
-	echo "without DuckDB: npm cannot install @duckdb/node-api ($(tail -n 1 "$TEMP/npm.log"))"
-else
-	duckdb=yes
-fi
-
-# median FILE: of its first column
-median()
-{
-	awk '{ print $1 }' "$1" | sort -n | awk '{ x[NR] = $1 } END { print x[int((NR + 1) / 2)] }'
-}
+PEERS=duckdb
+# shellcheck source=test/bench/peers
+. "$here/peers"
 
 # report NAME OURS THEIRS at-most|at-least GOAL
 report()
@@ -103,10 +71,10 @@ compare()
 	: >"$TEMP/theirs"
 	for _ in $(seq "$RUNS"); do
 		ours >>"$TEMP/ours"
-		[ $duckdb = no ] || theirs >>"$TEMP/theirs"
+		[ "$duckdb" = no ] || theirs >>"$TEMP/theirs"
 	done
-	report "$1" "$(median "$TEMP/ours")" "$(median "$TEMP/theirs")" at-most "$2"
-	if [ $duckdb = yes ] && [ "$3" = same ] && [ "$(awk '{ print $2 }' "$TEMP/ours" "$TEMP/theirs" | sort -u | wc -l)" -ne 1 ]; then
+	report "$1" "$(median 1 "$TEMP/ours")" "$(median 1 "$TEMP/theirs")" at-most "$2"
+	if [ "$duckdb" != no ] && [ "$3" = same ] && [ "$(awk '{ print $2 }' "$TEMP/ours" "$TEMP/theirs" | sort -u | wc -l)" -ne 1 ]; then
 		echo "the two disagree: $(awk '{ print $2 }' "$TEMP/ours" "$TEMP/theirs" | sort -u | tr '\n' ' ') MISS" | tee -a "$TEMP/out"
 	fi
 }
@@ -137,7 +105,7 @@ for clients in 1 16; do
 		write $clients rolled >>"$TEMP/ours"
 		write $clients plain >>"$TEMP/theirs"
 	done
-	report "$clients clients, single rows, one group" "$(median "$TEMP/ours")" "$(median "$TEMP/theirs")" at-least 0.75
+	report "$clients clients, single rows, one group" "$(median 1 "$TEMP/ours")" "$(median 1 "$TEMP/theirs")" at-least 0.75
 done
 differences=$(run -c "SELECT (SELECT count(*) FROM cxm.rollup_check('by_day')) + (SELECT count(*) FROM cxm.rollup_check('by_month'))")
 [ "$differences" -eq 0 ] || echo "$differences groups differ MISS" | tee -a "$TEMP/out"
@@ -157,10 +125,10 @@ for rows in $SIZES; do
 		SELECT format('# %s rows counted in %s s', :rows, round(extract(epoch FROM clock_timestamp() - :'started'::timestamptz)::numeric, 1));
 		SELECT format('VACUUM (ANALYZE) cx.rollup_%s_base', r.rollup_id) FROM cx.rollup AS r WHERE r.name = 'store_nps' \gexec
 	SQL
-	if [ $duckdb = yes ]; then
+	if [ "$duckdb" != no ]; then
 		rm -f "$TEMP/ask" "$TEMP/answer"
 		mkfifo "$TEMP/ask" "$TEMP/answer"
-		node "$here/rollup.mjs" "$TEMP" "$rows" <"$TEMP/ask" >"$TEMP/answer" &
+		node "$here/rollup.mjs" "$duckdb" "$rows" <"$TEMP/ask" >"$TEMP/answer" &
 		peer=$!
 		exec 3>"$TEMP/ask" 4<"$TEMP/answer"
 		read -r ready <&4

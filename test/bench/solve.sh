@@ -20,35 +20,14 @@ RUNS=${RUNS:-3}
 DB=cxm_bench_solve_$$
 here=$(cd "$(dirname "$0")" && pwd -P)
 
-psql -XqAt -d "${PGDATABASE:-postgres}" -c "CREATE DATABASE $DB"
-TEMP=$(mktemp -d)
-peer=
-cleanup()
-{
-	if [ -n "$peer" ]; then
-		exec 3>&-
-		wait "$peer" || :
-		peer=
-	fi
-	rm -rf "$TEMP"
-	psql -XqAt -d "${PGDATABASE:-postgres}" -c "DROP DATABASE IF EXISTS $DB WITH (FORCE)"
-}
-trap cleanup EXIT
-trap 'exit 1' HUP INT TERM
+PEERS=duckdb
+# shellcheck source=test/bench/peers
+. "$here/peers"
 
 run()
 {
 	PGOPTIONS='-c client_min_messages=error -c jit=off -c max_parallel_workers_per_gather=0' psql -XqAt -v ON_ERROR_STOP=1 -d "$DB" "$@"
 }
-
-duckdb=no
-if ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then
-	echo "without DuckDB: there is no node or no npm"
-elif ! (cd "$TEMP" && npm install --loglevel error --no-audit --no-fund --cache "$TEMP/npm" @duckdb/node-api@1.5.6-r.1 >"$TEMP/npm.log" 2>&1 </dev/null); then
-	echo "without DuckDB: npm cannot install @duckdb/node-api ($(tail -n 1 "$TEMP/npm.log"))"
-else
-	duckdb=yes
-fi
 
 make_graph()
 {
@@ -154,12 +133,6 @@ propagate()
 	SQL
 }
 
-# column N FILE: the median of a column of a file
-median()
-{
-	awk -v n="$1" '{ print $n }' "$2" | sort -n | awk '{ x[NR] = $1 } END { print x[int((NR + 1) / 2)] }'
-}
-
 # compare NAME OURS THEIRS GOAL SAME: both in turn, in files
 compare()
 {
@@ -169,7 +142,7 @@ compare()
 		ours "$2" >>"$TEMP/ours"
 		if [ "$3" = propagate ]; then
 			propagate >>"$TEMP/theirs"
-		elif [ $duckdb = yes ]; then
+		elif [ "$duckdb" != no ]; then
 			theirs "$3" >>"$TEMP/theirs"
 		fi
 	done
@@ -190,11 +163,11 @@ first=yes
 for nodes in $SIZES; do
 	make_graph "$nodes"
 	links=$(run -c "SELECT count(*) FROM link")
-	if [ $duckdb = yes ]; then
+	if [ "$duckdb" != no ]; then
 		run -c "\copy (SELECT a, b FROM link) TO '$TEMP/link.csv' CSV"
 		rm -f "$TEMP/ask" "$TEMP/answer"
 		mkfifo "$TEMP/ask" "$TEMP/answer"
-		node "$here/solve.mjs" "$TEMP" "$TEMP/link.csv" <"$TEMP/ask" >"$TEMP/answer" &
+		node "$here/solve.mjs" "$duckdb" "$TEMP/link.csv" <"$TEMP/ask" >"$TEMP/answer" &
 		peer=$!
 		exec 3>"$TEMP/ask" 4<"$TEMP/answer"
 		read -r ready <&4
