@@ -16,6 +16,7 @@
 #include "alert.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "common/int.h"
 #include "direct.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
@@ -739,6 +740,29 @@ static const AlertColumn columns_of_match[N_ALERT] =
 	[P_OWNER] = ALERT_OWNER
 };
 
+/* Write the alert of a match, suppressed under that limit or (NULL) open */
+static int64
+insert_alert(const Evaluation *e, Relation relation, const Match *match, const text *limit_key)
+{
+	Datum		values[N_ALERT];
+	bool		nulls[N_ALERT];
+	CxmNewRow	row = {.table = &alerts};
+
+	alert_values(e, match, values, nulls);
+	for (int param = 0; param < N_ALERT; param++)
+	{
+		cxm_set_column(&row, columns_of_match[param], values[param]);
+		row.nulls[columns_of_match[param]] = nulls[param];
+	}
+	if (limit_key != NULL)
+	{
+		cxm_set_column(&row, ALERT_STATE, CStringGetTextDatum("suppressed"));
+		cxm_set_column(&row, ALERT_LIMIT_KEY, PointerGetDatum(limit_key));
+	}
+	(void) cxm_insert_row(relation, &row, CXM_NO_KEY, NULL);
+	return DatumGetInt64(row.values[ALERT_ID]);
+}
+
 /*
  * Write alerts one by one, without a statement; false when that cannot be.
  * An answer that has an alert already makes it fail, and then all is written
@@ -755,23 +779,132 @@ write_single(Evaluation *e, const Matches *plain)
 	if (relation == NULL)
 		return false;
 	for (Size i = 0; i < plain->n; i++)
-	{
-		Datum		values[N_ALERT];
-		bool		nulls[N_ALERT];
-		CxmNewRow	row = {.table = &alerts};
-
-		alert_values(e, &plain->all[i], values, nulls);
-		for (int param = 0; param < N_ALERT; param++)
-		{
-			cxm_set_column(&row, columns_of_match[param], values[param]);
-			row.nulls[columns_of_match[param]] = nulls[param];
-		}
-		(void) cxm_insert_row(relation, &row, CXM_NO_KEY, NULL);
-		note_alert(e, DatumGetInt64(row.values[ALERT_ID]), &plain->all[i]);
-	}
+		note_alert(e, insert_alert(e, relation, &plain->all[i], NULL), &plain->all[i]);
 	relation_close(relation, NoLock);
 	CommandCounterIncrement();
 	return true;
+}
+
+/* cx.alert_limit as the store makes it */
+typedef enum LimitColumn
+{
+	LIMIT_RULE_ID, LIMIT_KEY, LIMIT_STARTED_AT, LIMIT_COUNT
+} LimitColumn;
+
+static const CxmColumn limit_columns[] =
+{
+	[LIMIT_RULE_ID] = {"rule_id", INT4OID},
+	[LIMIT_KEY] = {"key", TEXTOID},
+	[LIMIT_STARTED_AT] = {"started_at", TIMESTAMPTZOID},
+	[LIMIT_COUNT] = {"count", INT4OID}
+};
+
+static CxmTable limits = {
+	.name = "alert_limit", .columns = limit_columns, .ncolumns = lengthof(limit_columns), .nkeys = 1,
+	.keys = {{2, {LIMIT_RULE_ID, LIMIT_KEY}, NULL, true}}
+};
+
+static text *
+key_of_place(const char *kind, CxmAlertId place)
+{
+	return cstring_to_text(place.is_known ? psprintf("%s %d", kind, place.id) : kind);
+}
+
+/* The key in cx.alert_limit of what the throttle of a match is for, as cxm.alert_verdicts() writes it; NULL: none */
+static text *
+throttle_key(const CxmAlertRule *rule, const Match *match)
+{
+	switch (rule->throttle_by)
+	{
+		case CXM_THROTTLE_CUSTOMER:
+			if (match->has_identifier)
+				return cstring_to_text(psprintf("identifier " INT64_FORMAT, match->identifier_id));
+			break;
+		case CXM_THROTTLE_TOUCHPOINT:
+			return key_of_place("touchpoint", match->touchpoint);
+		case CXM_THROTTLE_LOCATION:
+			return key_of_place("location", match->location);
+		case CXM_THROTTLE_PRODUCT:
+			return key_of_place("product", match->product);
+		case CXM_THROTTLE_RULE:
+			return cstring_to_text("rule");
+		case CXM_THROTTLE_NONE:
+			break;
+	}
+	return NULL;
+}
+
+/* Whether an alert has been raised under that key so shortly before that the match is suppressed */
+static bool
+is_throttled(Relation relation, const CxmAlertRule *rule, const Match *match, const text *key)
+{
+	Datum		values[2] = {Int32GetDatum(rule->rule_id), PointerGetDatum(key)};
+	CxmLookup	lookup;
+	bool		is_suppressed = false;
+
+	cxm_begin_lookup(&limits, relation, 0, values, 2, &lookup);
+	if (cxm_next_row(&lookup))
+	{
+		TimestampTz last = DatumGetTimestampTz(lookup.slot->tts_values[LIMIT_STARTED_AT]);
+		int64		end;
+
+		is_suppressed = !TIMESTAMP_NOT_FINITE(last) && !pg_add_s64_overflow(last, rule->throttle, &end)
+			&& match->received_at < end;
+	}
+	cxm_end_lookup(&lookup);
+	return is_suppressed;
+}
+
+/*
+ * Write those that are throttled, by what can be read here, as suppressed, in
+ * the same way, and take them out.  What is suppressed as the limits stood
+ * when the statement began stays so: their times only grow.  Of a customer
+ * who has other identifiers, which may have been throttled in place of this
+ * one, cxm.raise_alerts() sees all.
+ */
+static void
+write_throttled(Evaluation *e, Matches *guarded)
+{
+	const text *keys[MAX_SINGLE];
+	Relation	relation;
+	Size		nkeys = 0;
+	Size		kept = 0;
+
+	if (e->by_statement || guarded->n > MAX_SINGLE)
+		return;
+	for (Size i = 0; i < guarded->n; i++)
+	{
+		const CxmAlertRule *rule = &e->rules->rules[guarded->all[i].rule];
+
+		/* whether the customer meets it comes first */
+		keys[i] = rule->asks_customer ? NULL : throttle_key(rule, &guarded->all[i]);
+		nkeys += keys[i] != NULL;
+	}
+	relation = nkeys > 0 ? cxm_table_open(&limits, ACL_SELECT) : NULL;
+	if (relation == NULL)
+		return;
+	for (Size i = 0; i < guarded->n; i++)
+	{
+		if (keys[i] != NULL && !is_throttled(relation, &e->rules->rules[guarded->all[i].rule], &guarded->all[i], keys[i]))
+		{
+			keys[i] = NULL;
+			nkeys--;
+		}
+	}
+	relation_close(relation, NoLock);
+	relation = nkeys > 0 ? cxm_table_open(&alerts, ACL_INSERT | ACL_SELECT) : NULL;
+	if (relation == NULL)
+		return;
+	for (Size i = 0; i < guarded->n; i++)
+	{
+		if (keys[i] != NULL)
+			(void) insert_alert(e, relation, &guarded->all[i], keys[i]);
+		else
+			guarded->all[kept++] = guarded->all[i];
+	}
+	guarded->n = kept;
+	relation_close(relation, NoLock);
+	CommandCounterIncrement();
 }
 
 /* Alerts of rules that nothing else has a say in */
@@ -805,10 +938,12 @@ write_plain(Evaluation *e, const Matches *plain)
 
 /* Alerts that depend on the customer, a limit, the hour or a route */
 static void
-write_guarded(Evaluation *e, const Matches *guarded)
+write_guarded(Evaluation *e, Matches *guarded)
 {
 	static SPIPlanPtr plan = NULL;
 
+	if (guarded->n > 0)
+		write_throttled(e, guarded);
 	if (guarded->n == 0)
 		return;
 	run_with_arrays(e, &plan, "SELECT a.alert_id, a.follow_up, a.payload FROM cxm.raise_alerts(" CANDIDATES ") AS a"
@@ -877,6 +1012,9 @@ evaluate(Evaluation *e)
 			const CxmAlertRule *rule = &e->rules->rules[list->rules[i]];
 
 			if ((e->only >= 0 && e->only != list->rules[i]) || !cxm_alert_holds(&rule->condition, &answer))
+				continue;
+			/* nothing is known of a customer who is not */
+			if (rule->asks_customer && is_null(e, IDENTIFIER_ID))
 				continue;
 			begin_subtransaction(e);
 			if (comment_holds(e, rule))
