@@ -121,8 +121,8 @@ typedef struct Evaluation
 	TupleTableSlot *slot;
 	AttrNumber	columns[NCOLUMNS];
 	MemoryContext outer;		/* of the statement */
-	MemoryContext row;			/* of a row that is being looked at */
-	MemoryContext batch;		/* of matches that are not written yet */
+	MemoryContext row;			/* of a row that is being looked at; NULL before the first match */
+	MemoryContext batch;		/* of matches that are not written yet; likewise */
 
 	/* of one attempt */
 	int64		only;			/* rule to try, or -1 for all of them together */
@@ -250,6 +250,11 @@ begin_subtransaction(Evaluation *e)
 
 	if (e->in_subtransaction)
 		return;
+	if (e->batch == NULL)
+	{
+		e->row = AllocSetContextCreate(e->outer, "cxm alert row", ALLOCSET_SMALL_SIZES);
+		e->batch = AllocSetContextCreate(e->outer, "cxm alert matches", ALLOCSET_DEFAULT_SIZES);
+	}
 	BeginInternalSubTransaction(NULL);
 	e->in_subtransaction = true;
 	MemoryContextSwitchTo(old);
@@ -973,26 +978,25 @@ write_matches(Evaluation *e)
 	Matches    *found = &e->found;
 	Size		kept = 0;
 
-	if (found->n > 0)
+	if (found->n == 0)
+		return;
+	if (found->n > 1)
+		qsort(found->all, found->n, sizeof(Match), compare_matches);
+	if (e->old_rows != NULL)
+		look_at_old_rows(e);
+	guarded.all = MemoryContextAllocHuge(e->batch, found->n * sizeof(Match));
+	for (Size i = 0; i < found->n; i++)
 	{
-		if (found->n > 1)
-			qsort(found->all, found->n, sizeof(Match), compare_matches);
-		if (e->old_rows != NULL)
-			look_at_old_rows(e);
-		guarded.all = MemoryContextAllocHuge(e->batch, found->n * sizeof(Match));
-		for (Size i = 0; i < found->n; i++)
-		{
-			if (found->all[i].met_before)
-				continue;
-			if (e->rules->rules[found->all[i].rule].is_guarded)
-				guarded.all[guarded.n++] = found->all[i];
-			else
-				found->all[kept++] = found->all[i];
-		}
-		found->n = kept;
-		write_plain(e, found);
-		write_guarded(e, &guarded);
+		if (found->all[i].met_before)
+			continue;
+		if (e->rules->rules[found->all[i].rule].is_guarded)
+			guarded.all[guarded.n++] = found->all[i];
+		else
+			found->all[kept++] = found->all[i];
 	}
+	found->n = kept;
+	write_plain(e, found);
+	write_guarded(e, &guarded);
 	MemoryContextReset(e->batch);
 	memset(found, 0, sizeof(Matches));
 }
@@ -1071,8 +1075,11 @@ try_rules(Evaluation *e, int64 only, bool by_statement)
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;
-	MemoryContextReset(e->batch);
-	MemoryContextReset(e->row);
+	if (e->batch != NULL)
+	{
+		MemoryContextReset(e->batch);
+		MemoryContextReset(e->row);
+	}
 	return error;
 }
 
@@ -1274,8 +1281,6 @@ cxm_feedback_alert(PG_FUNCTION_ARGS)
 	desc = RelationGetDescr(trigger->tg_relation);
 	find_columns(&e, desc);
 	e.outer = CurrentMemoryContext;
-	e.row = AllocSetContextCreate(e.outer, "cxm alert row", ALLOCSET_SMALL_SIZES);
-	e.batch = AllocSetContextCreate(e.outer, "cxm alert matches", ALLOCSET_DEFAULT_SIZES);
 	e.slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	e.new_rows = trigger->tg_newtable;
 	e.new_pointer = tuplestore_alloc_read_pointer(e.new_rows, EXEC_FLAG_REWIND);

@@ -60,11 +60,11 @@ forget_rules_of_catalog(Datum arg, int cache, uint32 hash)
 	kept.is_current = false;
 }
 
-/* Text search configurations are compiled in, and privileges were looked at when the rules were read */
+/* Text search configurations are compiled in; names and privileges were looked at when the rules were read */
 static void
 register_callbacks(void)
 {
-	static const int caches[] = {TSCONFIGOID, TSCONFIGMAP, TSDICTOID, AUTHOID, AUTHMEMROLEMEM};
+	static const int caches[] = {TSCONFIGOID, TSCONFIGMAP, TSDICTOID, NAMESPACEOID, AUTHOID, AUTHMEMROLEMEM};
 
 	CacheRegisterRelcacheCallback(forget_rules_of_relation, (Datum) 0);
 	for (size_t i = 0; i < lengthof(caches); i++)
@@ -357,11 +357,11 @@ cxm_alert_rules(bool use_subtransaction, ErrorData **error)
 	CxmAlertRules *rules;
 
 	AcceptInvalidationMessages();
-	schema = get_namespace_oid("cx", true);
-	relid = OidIsValid(schema) ? get_relname_relid("alert_rule", schema) : InvalidOid;
-	if (kept.is_current && kept.relid == relid && kept.user == GetUserId())
+	if (kept.is_current && kept.user == GetUserId())
 		return kept.rules;
 
+	schema = get_namespace_oid("cx", true);
+	relid = OidIsValid(schema) ? get_relname_relid("alert_rule", schema) : InvalidOid;
 	if (!kept.is_registered)
 		register_callbacks();
 	/* a caller further up may be going by the old ones still */
