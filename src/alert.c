@@ -14,6 +14,7 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "alert.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "common/int.h"
@@ -726,8 +727,21 @@ static const CxmColumn alert_columns[] =
 	[ALERT_NOTE] = {"note", TEXTOID}
 };
 
+/* key IS NOT NULL */
+static bool
+is_of_keys(const List *predicate)
+{
+	const Node *node = list_length(predicate) == 1 ? linitial(predicate) : NULL;
+
+	return node != NULL && IsA(node, NullTest) && ((const NullTest *) node)->nulltesttype == IS_NOT_NULL
+		&& cxm_is_column((const Node *) ((const NullTest *) node)->arg, ALERT_KEY);
+}
+
+#define BY_RULE_KEY 0
+
 static CxmTable alerts = {
-	.name = "alert", .columns = alert_columns, .ncolumns = lengthof(alert_columns), .is_inserted_into = true
+	.name = "alert", .columns = alert_columns, .ncolumns = lengthof(alert_columns), .is_inserted_into = true,
+	.nkeys = 1, .keys = {[BY_RULE_KEY] = {2, {ALERT_RULE_ID, ALERT_KEY}, is_of_keys, true}}
 };
 
 /* the columns that the values of a match go to */
@@ -839,76 +853,118 @@ throttle_key(const CxmAlertRule *rule, const Match *match)
 	return NULL;
 }
 
-/* Whether an alert has been raised under that key so shortly before that the match is suppressed */
+/* Whether a limit runs since it last began, that long, when the match comes; count: of its alerts */
 static bool
-is_throttled(Relation relation, const CxmAlertRule *rule, const Match *match, const text *key)
+is_running(Relation relation, const Match *match, int32 rule_id, const text *key, int64 length, TimestampTz *begun_at, int32 *count)
 {
-	Datum		values[2] = {Int32GetDatum(rule->rule_id), PointerGetDatum(key)};
+	Datum		values[2] = {Int32GetDatum(rule_id), PointerGetDatum(key)};
 	CxmLookup	lookup;
-	bool		is_suppressed = false;
+	bool		runs = false;
 
 	cxm_begin_lookup(&limits, relation, 0, values, 2, &lookup);
 	if (cxm_next_row(&lookup))
 	{
-		TimestampTz last = DatumGetTimestampTz(lookup.slot->tts_values[LIMIT_STARTED_AT]);
 		int64		end;
 
-		is_suppressed = !TIMESTAMP_NOT_FINITE(last) && !pg_add_s64_overflow(last, rule->throttle, &end)
-			&& match->received_at < end;
+		*begun_at = DatumGetTimestampTz(lookup.slot->tts_values[LIMIT_STARTED_AT]);
+		*count = DatumGetInt32(lookup.slot->tts_values[LIMIT_COUNT]);
+		runs = !TIMESTAMP_NOT_FINITE(*begun_at) && !pg_add_s64_overflow(*begun_at, length, &end) && match->received_at < end;
 	}
 	cxm_end_lookup(&lookup);
-	return is_suppressed;
+	return runs;
+}
+
+/* The key of the alert that stands for a storm, as cxm.raise_alerts() writes it */
+static text *
+storm_key(TimestampTz begun_at)
+{
+	Datum		time = DirectFunctionCall2Coll(timestamp_to_char, C_COLLATION_OID, TimestampGetDatum(begun_at),
+											   CStringGetTextDatum("YYYY-MM-DD\"T\"HH24:MI:SS.US"));
+
+	return cstring_to_text(psprintf("storm %s", TextDatumGetCString(time)));
+}
+
+/* Whether there is an alert of the rule with that key */
+static bool
+has_key(Relation relation, int32 rule_id, const text *key)
+{
+	Datum		values[2] = {Int32GetDatum(rule_id), PointerGetDatum(key)};
+	CxmLookup	lookup;
+	bool		is_found;
+
+	cxm_begin_lookup(&alerts, relation, BY_RULE_KEY, values, 2, &lookup);
+	is_found = cxm_next_row(&lookup);
+	cxm_end_lookup(&lookup);
+	return is_found;
 }
 
 /*
- * Write those that are throttled, by what can be read here, as suppressed, in
- * the same way, and take them out.  What is suppressed as the limits stood
- * when the statement began stays so: their times only grow.  Of a customer
- * who has other identifiers, which may have been throttled in place of this
- * one, cxm.raise_alerts() sees all.
+ * The limit that suppresses a match as limits stand, as far as that can be
+ * said here; otherwise NULL.
+ */
+static const text *
+suppressed_by(Relation limit, Relation alert, const CxmAlertRule *rule, const Match *match)
+{
+	TimestampTz begun_at;
+	int32		count;
+	const text *key;
+
+	/* whether the customer meets it comes first */
+	if (rule->asks_customer)
+		return NULL;
+	key = throttle_key(rule, match);
+	if (key != NULL)
+	{
+		if (is_running(limit, match, rule->rule_id, key, rule->throttle, &begun_at, &count))
+			return key;
+		/* the customer's other identifiers may be throttled */
+		if (rule->throttle_by == CXM_THROTTLE_CUSTOMER)
+			return NULL;
+	}
+	if (rule->storm_cap > 0
+		&& is_running(limit, match, rule->rule_id, cstring_to_text("storm"), rule->storm_window, &begun_at, &count)
+		&& count >= rule->storm_cap)
+	{
+		key = storm_key(begun_at);
+		if (has_key(alert, rule->rule_id, key))
+			return key;
+	}
+	return NULL;
+}
+
+/*
+ * Write those that a limit suppresses in the same way, and take them out.
+ * What is suppressed as the limits stood when the statement began stays so.
  */
 static void
-write_throttled(Evaluation *e, Matches *guarded)
+write_suppressed(Evaluation *e, Matches *guarded)
 {
+	Relation	limit;
+	Relation	alert;
 	const text *keys[MAX_SINGLE];
-	Relation	relation;
-	Size		nkeys = 0;
 	Size		kept = 0;
 
 	if (e->by_statement || guarded->n > MAX_SINGLE)
 		return;
-	for (Size i = 0; i < guarded->n; i++)
-	{
-		const CxmAlertRule *rule = &e->rules->rules[guarded->all[i].rule];
-
-		/* whether the customer meets it comes first */
-		keys[i] = rule->asks_customer ? NULL : throttle_key(rule, &guarded->all[i]);
-		nkeys += keys[i] != NULL;
-	}
-	relation = nkeys > 0 ? cxm_table_open(&limits, ACL_SELECT) : NULL;
-	if (relation == NULL)
+	limit = cxm_table_open(&limits, ACL_SELECT);
+	if (limit == NULL)
 		return;
-	for (Size i = 0; i < guarded->n; i++)
-	{
-		if (keys[i] != NULL && !is_throttled(relation, &e->rules->rules[guarded->all[i].rule], &guarded->all[i], keys[i]))
-		{
-			keys[i] = NULL;
-			nkeys--;
-		}
-	}
-	relation_close(relation, NoLock);
-	relation = nkeys > 0 ? cxm_table_open(&alerts, ACL_INSERT | ACL_SELECT) : NULL;
-	if (relation == NULL)
+	alert = cxm_table_open(&alerts, ACL_INSERT | ACL_SELECT);
+	/* all are looked at before any is written */
+	for (Size i = 0; alert != NULL && i < guarded->n; i++)
+		keys[i] = suppressed_by(limit, alert, &e->rules->rules[guarded->all[i].rule], &guarded->all[i]);
+	relation_close(limit, NoLock);
+	if (alert == NULL)
 		return;
 	for (Size i = 0; i < guarded->n; i++)
 	{
 		if (keys[i] != NULL)
-			(void) insert_alert(e, relation, &guarded->all[i], keys[i]);
+			(void) insert_alert(e, alert, &guarded->all[i], keys[i]);
 		else
 			guarded->all[kept++] = guarded->all[i];
 	}
 	guarded->n = kept;
-	relation_close(relation, NoLock);
+	relation_close(alert, NoLock);
 	CommandCounterIncrement();
 }
 
@@ -948,7 +1004,7 @@ write_guarded(Evaluation *e, Matches *guarded)
 	static SPIPlanPtr plan = NULL;
 
 	if (guarded->n > 0)
-		write_throttled(e, guarded);
+		write_suppressed(e, guarded);
 	if (guarded->n == 0)
 		return;
 	run_with_arrays(e, &plan, "SELECT a.alert_id, a.follow_up, a.payload FROM cxm.raise_alerts(" CANDIDATES ") AS a"

@@ -37,6 +37,8 @@ typedef struct CxmAlertRule
 	bool		asks_customer;	/* so that it is guarded */
 	CxmThrottle throttle_by;	/* likewise */
 	int64		throttle;		/* microseconds */
+	int32		storm_cap;		/* likewise; 0: none */
+	int64		storm_window;	/* microseconds */
 	char	   *search;			/* or NULL */
 	char	   *search_config;
 	Oid			config;			/* of search, once it was looked up */

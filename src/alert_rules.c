@@ -76,7 +76,7 @@ enum
 {
 	RULE_ID = 1, VERSION, NAME, METRIC, SCORE_MIN, SCORE_MAX, TOUCHPOINTS, LOCATIONS, PRODUCTS,
 	SEARCH, SEARCH_CONFIG, SEVERITY, CHANNEL, OWNER, VALID_FROM, VALID_TO, FOLLOW_UP, ASKS_DROP, ASKS_CUSTOMER, IS_LIMITED,
-	THROTTLE_BY, THROTTLE
+	THROTTLE_BY, THROTTLE, STORM_CAP, STORM_WINDOW
 };
 
 #define RULE_COLUMNS \
@@ -85,7 +85,8 @@ enum
 	" r.drop_min IS NOT NULL," \
 	" r.drop_min IS NOT NULL OR r.segment IS NOT NULL OR r.spend_min IS NOT NULL," \
 	" r.throttle IS NOT NULL OR r.storm_cap IS NOT NULL OR r.quiet_from IS NOT NULL OR r.routing OPERATOR(pg_catalog.<>) 'owner'," \
-	" r.throttle_by, (pg_catalog.date_part('epoch', r.throttle) OPERATOR(pg_catalog.*) 1000000)::bigint"
+	" r.throttle_by, (pg_catalog.date_part('epoch', r.throttle) OPERATOR(pg_catalog.*) 1000000)::bigint," \
+	" r.storm_cap, (pg_catalog.date_part('epoch', r.storm_window) OPERATOR(pg_catalog.*) 1000000)::bigint"
 
 static const char *const stored_rules =
 RULE_COLUMNS " FROM cx.alert_rule AS r WHERE r.enabled AND r.kind OPERATOR(pg_catalog.=) 'answer' ORDER BY r.rule_id";
@@ -187,7 +188,7 @@ metric_number(const CxmAlertRules *rules, const text *metric)
 }
 
 static void
-read_throttle(CxmAlertRule *rule, HeapTuple row, MemoryContext context)
+read_limits(CxmAlertRule *rule, HeapTuple row, MemoryContext context)
 {
 	static const char *const names[] = {
 		[CXM_THROTTLE_CUSTOMER] = "customer",
@@ -198,15 +199,17 @@ read_throttle(CxmAlertRule *rule, HeapTuple row, MemoryContext context)
 	};
 	const char *name = string_column(row, THROTTLE_BY, context);
 	bool		is_null;
-	Datum		length = column(row, THROTTLE, &is_null);
 
+	/* what is null is 0 */
 	rule->throttle_by = CXM_THROTTLE_NONE;
-	for (size_t i = 1; name != NULL && !is_null && i < lengthof(names); i++)
+	for (size_t i = 1; name != NULL && i < lengthof(names); i++)
 	{
 		if (strcmp(name, names[i]) == 0)
 			rule->throttle_by = (CxmThrottle) i;
 	}
-	rule->throttle = is_null ? 0 : DatumGetInt64(length);
+	rule->throttle = DatumGetInt64(column(row, THROTTLE, &is_null));
+	rule->storm_cap = DatumGetInt32(column(row, STORM_CAP, &is_null));
+	rule->storm_window = DatumGetInt64(column(row, STORM_WINDOW, &is_null));
 }
 
 static void
@@ -229,7 +232,7 @@ read_rule(CxmAlertRules *rules, CxmAlertRule *rule, HeapTuple row)
 	rule->follow_up = bool_column(row, FOLLOW_UP);
 	rule->asks_customer = bool_column(row, ASKS_CUSTOMER);
 	rule->is_guarded = rule->asks_customer || bool_column(row, IS_LIMITED);
-	read_throttle(rule, row, context);
+	read_limits(rule, row, context);
 	rule->search = string_column(row, SEARCH, context);
 	rule->search_config = string_column(row, SEARCH_CONFIG, context);
 
