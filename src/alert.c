@@ -14,8 +14,10 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "alert.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "common/int.h"
 #include "direct.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
@@ -120,8 +122,8 @@ typedef struct Evaluation
 	TupleTableSlot *slot;
 	AttrNumber	columns[NCOLUMNS];
 	MemoryContext outer;		/* of the statement */
-	MemoryContext row;			/* of a row that is being looked at */
-	MemoryContext batch;		/* of matches that are not written yet */
+	MemoryContext row;			/* of a row that is being looked at; NULL before the first match */
+	MemoryContext batch;		/* of matches that are not written yet; likewise */
 
 	/* of one attempt */
 	int64		only;			/* rule to try, or -1 for all of them together */
@@ -249,6 +251,11 @@ begin_subtransaction(Evaluation *e)
 
 	if (e->in_subtransaction)
 		return;
+	if (e->batch == NULL)
+	{
+		e->row = AllocSetContextCreate(e->outer, "cxm alert row", ALLOCSET_SMALL_SIZES);
+		e->batch = AllocSetContextCreate(e->outer, "cxm alert matches", ALLOCSET_DEFAULT_SIZES);
+	}
 	BeginInternalSubTransaction(NULL);
 	e->in_subtransaction = true;
 	MemoryContextSwitchTo(old);
@@ -720,8 +727,21 @@ static const CxmColumn alert_columns[] =
 	[ALERT_NOTE] = {"note", TEXTOID}
 };
 
+/* key IS NOT NULL */
+static bool
+is_of_keys(const List *predicate)
+{
+	const Node *node = list_length(predicate) == 1 ? linitial(predicate) : NULL;
+
+	return node != NULL && IsA(node, NullTest) && ((const NullTest *) node)->nulltesttype == IS_NOT_NULL
+		&& cxm_is_column((const Node *) ((const NullTest *) node)->arg, ALERT_KEY);
+}
+
+#define BY_RULE_KEY 0
+
 static CxmTable alerts = {
-	.name = "alert", .columns = alert_columns, .ncolumns = lengthof(alert_columns), .is_inserted_into = true
+	.name = "alert", .columns = alert_columns, .ncolumns = lengthof(alert_columns), .is_inserted_into = true,
+	.nkeys = 1, .keys = {[BY_RULE_KEY] = {2, {ALERT_RULE_ID, ALERT_KEY}, is_of_keys, true}}
 };
 
 /* the columns that the values of a match go to */
@@ -739,6 +759,29 @@ static const AlertColumn columns_of_match[N_ALERT] =
 	[P_OWNER] = ALERT_OWNER
 };
 
+/* Write the alert of a match, suppressed under that limit or (NULL) open */
+static int64
+insert_alert(const Evaluation *e, Relation relation, const Match *match, const text *limit_key)
+{
+	Datum		values[N_ALERT];
+	bool		nulls[N_ALERT];
+	CxmNewRow	row = {.table = &alerts};
+
+	alert_values(e, match, values, nulls);
+	for (int param = 0; param < N_ALERT; param++)
+	{
+		cxm_set_column(&row, columns_of_match[param], values[param]);
+		row.nulls[columns_of_match[param]] = nulls[param];
+	}
+	if (limit_key != NULL)
+	{
+		cxm_set_column(&row, ALERT_STATE, CStringGetTextDatum("suppressed"));
+		cxm_set_column(&row, ALERT_LIMIT_KEY, PointerGetDatum(limit_key));
+	}
+	(void) cxm_insert_row(relation, &row, CXM_NO_KEY, NULL);
+	return DatumGetInt64(row.values[ALERT_ID]);
+}
+
 /*
  * Write alerts one by one, without a statement; false when that cannot be.
  * An answer that has an alert already makes it fail, and then all is written
@@ -755,23 +798,174 @@ write_single(Evaluation *e, const Matches *plain)
 	if (relation == NULL)
 		return false;
 	for (Size i = 0; i < plain->n; i++)
-	{
-		Datum		values[N_ALERT];
-		bool		nulls[N_ALERT];
-		CxmNewRow	row = {.table = &alerts};
-
-		alert_values(e, &plain->all[i], values, nulls);
-		for (int param = 0; param < N_ALERT; param++)
-		{
-			cxm_set_column(&row, columns_of_match[param], values[param]);
-			row.nulls[columns_of_match[param]] = nulls[param];
-		}
-		(void) cxm_insert_row(relation, &row, CXM_NO_KEY, NULL);
-		note_alert(e, DatumGetInt64(row.values[ALERT_ID]), &plain->all[i]);
-	}
+		note_alert(e, insert_alert(e, relation, &plain->all[i], NULL), &plain->all[i]);
 	relation_close(relation, NoLock);
 	CommandCounterIncrement();
 	return true;
+}
+
+/* cx.alert_limit as the store makes it */
+typedef enum LimitColumn
+{
+	LIMIT_RULE_ID, LIMIT_KEY, LIMIT_STARTED_AT, LIMIT_COUNT
+} LimitColumn;
+
+static const CxmColumn limit_columns[] =
+{
+	[LIMIT_RULE_ID] = {"rule_id", INT4OID},
+	[LIMIT_KEY] = {"key", TEXTOID},
+	[LIMIT_STARTED_AT] = {"started_at", TIMESTAMPTZOID},
+	[LIMIT_COUNT] = {"count", INT4OID}
+};
+
+static CxmTable limits = {
+	.name = "alert_limit", .columns = limit_columns, .ncolumns = lengthof(limit_columns), .nkeys = 1,
+	.keys = {{2, {LIMIT_RULE_ID, LIMIT_KEY}, NULL, true}}
+};
+
+static text *
+key_of_place(const char *kind, CxmAlertId place)
+{
+	return cstring_to_text(place.is_known ? psprintf("%s %d", kind, place.id) : kind);
+}
+
+/* The key in cx.alert_limit of what the throttle of a match is for, as cxm.alert_verdicts() writes it; NULL: none */
+static text *
+throttle_key(const CxmAlertRule *rule, const Match *match)
+{
+	switch (rule->throttle_by)
+	{
+		case CXM_THROTTLE_CUSTOMER:
+			if (match->has_identifier)
+				return cstring_to_text(psprintf("identifier " INT64_FORMAT, match->identifier_id));
+			break;
+		case CXM_THROTTLE_TOUCHPOINT:
+			return key_of_place("touchpoint", match->touchpoint);
+		case CXM_THROTTLE_LOCATION:
+			return key_of_place("location", match->location);
+		case CXM_THROTTLE_PRODUCT:
+			return key_of_place("product", match->product);
+		case CXM_THROTTLE_RULE:
+			return cstring_to_text("rule");
+		case CXM_THROTTLE_NONE:
+			break;
+	}
+	return NULL;
+}
+
+/* Whether a limit runs since it last began, that long, when the match comes; count: of its alerts */
+static bool
+is_running(Relation relation, const Match *match, int32 rule_id, const text *key, int64 length, TimestampTz *begun_at, int32 *count)
+{
+	Datum		values[2] = {Int32GetDatum(rule_id), PointerGetDatum(key)};
+	CxmLookup	lookup;
+	bool		runs = false;
+
+	cxm_begin_lookup(&limits, relation, 0, values, 2, &lookup);
+	if (cxm_next_row(&lookup))
+	{
+		int64		end;
+
+		*begun_at = DatumGetTimestampTz(lookup.slot->tts_values[LIMIT_STARTED_AT]);
+		*count = DatumGetInt32(lookup.slot->tts_values[LIMIT_COUNT]);
+		runs = !TIMESTAMP_NOT_FINITE(*begun_at) && !pg_add_s64_overflow(*begun_at, length, &end) && match->received_at < end;
+	}
+	cxm_end_lookup(&lookup);
+	return runs;
+}
+
+/* The key of the alert that stands for a storm, as cxm.raise_alerts() writes it */
+static text *
+storm_key(TimestampTz begun_at)
+{
+	Datum		time = DirectFunctionCall2Coll(timestamp_to_char, C_COLLATION_OID, TimestampGetDatum(begun_at),
+											   CStringGetTextDatum("YYYY-MM-DD\"T\"HH24:MI:SS.US"));
+
+	return cstring_to_text(psprintf("storm %s", TextDatumGetCString(time)));
+}
+
+/* Whether there is an alert of the rule with that key */
+static bool
+has_key(Relation relation, int32 rule_id, const text *key)
+{
+	Datum		values[2] = {Int32GetDatum(rule_id), PointerGetDatum(key)};
+	CxmLookup	lookup;
+	bool		is_found;
+
+	cxm_begin_lookup(&alerts, relation, BY_RULE_KEY, values, 2, &lookup);
+	is_found = cxm_next_row(&lookup);
+	cxm_end_lookup(&lookup);
+	return is_found;
+}
+
+/*
+ * The limit that suppresses a match as limits stand, as far as that can be
+ * said here; otherwise NULL.
+ */
+static const text *
+suppressed_by(Relation limit, Relation alert, const CxmAlertRule *rule, const Match *match)
+{
+	TimestampTz begun_at;
+	int32		count;
+	const text *key;
+
+	/* whether the customer meets it comes first */
+	if (rule->asks_customer)
+		return NULL;
+	key = throttle_key(rule, match);
+	if (key != NULL)
+	{
+		if (is_running(limit, match, rule->rule_id, key, rule->throttle, &begun_at, &count))
+			return key;
+		/* the customer's other identifiers may be throttled */
+		if (rule->throttle_by == CXM_THROTTLE_CUSTOMER)
+			return NULL;
+	}
+	if (rule->storm_cap > 0
+		&& is_running(limit, match, rule->rule_id, cstring_to_text("storm"), rule->storm_window, &begun_at, &count)
+		&& count >= rule->storm_cap)
+	{
+		key = storm_key(begun_at);
+		if (has_key(alert, rule->rule_id, key))
+			return key;
+	}
+	return NULL;
+}
+
+/*
+ * Write those that a limit suppresses in the same way, and take them out.
+ * What is suppressed as the limits stood when the statement began stays so.
+ */
+static void
+write_suppressed(Evaluation *e, Matches *guarded)
+{
+	Relation	limit;
+	Relation	alert;
+	const text *keys[MAX_SINGLE];
+	Size		kept = 0;
+
+	if (e->by_statement || guarded->n > MAX_SINGLE)
+		return;
+	limit = cxm_table_open(&limits, ACL_SELECT);
+	if (limit == NULL)
+		return;
+	alert = cxm_table_open(&alerts, ACL_INSERT | ACL_SELECT);
+	/* all are looked at before any is written */
+	for (Size i = 0; alert != NULL && i < guarded->n; i++)
+		keys[i] = suppressed_by(limit, alert, &e->rules->rules[guarded->all[i].rule], &guarded->all[i]);
+	relation_close(limit, NoLock);
+	if (alert == NULL)
+		return;
+	for (Size i = 0; i < guarded->n; i++)
+	{
+		if (keys[i] != NULL)
+			(void) insert_alert(e, alert, &guarded->all[i], keys[i]);
+		else
+			guarded->all[kept++] = guarded->all[i];
+	}
+	guarded->n = kept;
+	relation_close(alert, NoLock);
+	CommandCounterIncrement();
 }
 
 /* Alerts of rules that nothing else has a say in */
@@ -805,10 +999,12 @@ write_plain(Evaluation *e, const Matches *plain)
 
 /* Alerts that depend on the customer, a limit, the hour or a route */
 static void
-write_guarded(Evaluation *e, const Matches *guarded)
+write_guarded(Evaluation *e, Matches *guarded)
 {
 	static SPIPlanPtr plan = NULL;
 
+	if (guarded->n > 0)
+		write_suppressed(e, guarded);
 	if (guarded->n == 0)
 		return;
 	run_with_arrays(e, &plan, "SELECT a.alert_id, a.follow_up, a.payload FROM cxm.raise_alerts(" CANDIDATES ") AS a"
@@ -838,26 +1034,25 @@ write_matches(Evaluation *e)
 	Matches    *found = &e->found;
 	Size		kept = 0;
 
-	if (found->n > 0)
+	if (found->n == 0)
+		return;
+	if (found->n > 1)
+		qsort(found->all, found->n, sizeof(Match), compare_matches);
+	if (e->old_rows != NULL)
+		look_at_old_rows(e);
+	guarded.all = MemoryContextAllocHuge(e->batch, found->n * sizeof(Match));
+	for (Size i = 0; i < found->n; i++)
 	{
-		if (found->n > 1)
-			qsort(found->all, found->n, sizeof(Match), compare_matches);
-		if (e->old_rows != NULL)
-			look_at_old_rows(e);
-		guarded.all = MemoryContextAllocHuge(e->batch, found->n * sizeof(Match));
-		for (Size i = 0; i < found->n; i++)
-		{
-			if (found->all[i].met_before)
-				continue;
-			if (e->rules->rules[found->all[i].rule].is_guarded)
-				guarded.all[guarded.n++] = found->all[i];
-			else
-				found->all[kept++] = found->all[i];
-		}
-		found->n = kept;
-		write_plain(e, found);
-		write_guarded(e, &guarded);
+		if (found->all[i].met_before)
+			continue;
+		if (e->rules->rules[found->all[i].rule].is_guarded)
+			guarded.all[guarded.n++] = found->all[i];
+		else
+			found->all[kept++] = found->all[i];
 	}
+	found->n = kept;
+	write_plain(e, found);
+	write_guarded(e, &guarded);
 	MemoryContextReset(e->batch);
 	memset(found, 0, sizeof(Matches));
 }
@@ -877,6 +1072,9 @@ evaluate(Evaluation *e)
 			const CxmAlertRule *rule = &e->rules->rules[list->rules[i]];
 
 			if ((e->only >= 0 && e->only != list->rules[i]) || !cxm_alert_holds(&rule->condition, &answer))
+				continue;
+			/* nothing is known of a customer who is not */
+			if (rule->asks_customer && is_null(e, IDENTIFIER_ID))
 				continue;
 			begin_subtransaction(e);
 			if (comment_holds(e, rule))
@@ -933,8 +1131,11 @@ try_rules(Evaluation *e, int64 only, bool by_statement)
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;
-	MemoryContextReset(e->batch);
-	MemoryContextReset(e->row);
+	if (e->batch != NULL)
+	{
+		MemoryContextReset(e->batch);
+		MemoryContextReset(e->row);
+	}
 	return error;
 }
 
@@ -1136,8 +1337,6 @@ cxm_feedback_alert(PG_FUNCTION_ARGS)
 	desc = RelationGetDescr(trigger->tg_relation);
 	find_columns(&e, desc);
 	e.outer = CurrentMemoryContext;
-	e.row = AllocSetContextCreate(e.outer, "cxm alert row", ALLOCSET_SMALL_SIZES);
-	e.batch = AllocSetContextCreate(e.outer, "cxm alert matches", ALLOCSET_DEFAULT_SIZES);
 	e.slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	e.new_rows = trigger->tg_newtable;
 	e.new_pointer = tuplestore_alloc_read_pointer(e.new_rows, EXEC_FLAG_REWIND);

@@ -11,6 +11,17 @@
 #include "alert_core.h"
 #include "utils/timestamp.h"
 
+/* what a throttle is for */
+typedef enum CxmThrottle
+{
+	CXM_THROTTLE_NONE,
+	CXM_THROTTLE_CUSTOMER,
+	CXM_THROTTLE_TOUCHPOINT,
+	CXM_THROTTLE_LOCATION,
+	CXM_THROTTLE_PRODUCT,
+	CXM_THROTTLE_RULE
+} CxmThrottle;
+
 /* a rule of cx.alert_rule, ready to be held against answers */
 typedef struct CxmAlertRule
 {
@@ -24,6 +35,10 @@ typedef struct CxmAlertRule
 	bool		follow_up;
 	bool		is_guarded;		/* something else decides whether, when or to whom it is raised */
 	bool		asks_customer;	/* so that it is guarded */
+	CxmThrottle throttle_by;	/* likewise */
+	int64		throttle;		/* microseconds */
+	int32		storm_cap;		/* likewise; 0: none */
+	int64		storm_window;	/* microseconds */
 	char	   *search;			/* or NULL */
 	char	   *search_config;
 	Oid			config;			/* of search, once it was looked up */

@@ -60,11 +60,11 @@ forget_rules_of_catalog(Datum arg, int cache, uint32 hash)
 	kept.is_current = false;
 }
 
-/* Text search configurations are compiled in, and privileges were looked at when the rules were read */
+/* Text search configurations are compiled in; names and privileges were looked at when the rules were read */
 static void
 register_callbacks(void)
 {
-	static const int caches[] = {TSCONFIGOID, TSCONFIGMAP, TSDICTOID, AUTHOID, AUTHMEMROLEMEM};
+	static const int caches[] = {TSCONFIGOID, TSCONFIGMAP, TSDICTOID, NAMESPACEOID, AUTHOID, AUTHMEMROLEMEM};
 
 	CacheRegisterRelcacheCallback(forget_rules_of_relation, (Datum) 0);
 	for (size_t i = 0; i < lengthof(caches); i++)
@@ -75,14 +75,18 @@ register_callbacks(void)
 enum
 {
 	RULE_ID = 1, VERSION, NAME, METRIC, SCORE_MIN, SCORE_MAX, TOUCHPOINTS, LOCATIONS, PRODUCTS,
-	SEARCH, SEARCH_CONFIG, SEVERITY, CHANNEL, OWNER, VALID_FROM, VALID_TO, FOLLOW_UP, ASKS_CUSTOMER, IS_LIMITED
+	SEARCH, SEARCH_CONFIG, SEVERITY, CHANNEL, OWNER, VALID_FROM, VALID_TO, FOLLOW_UP, ASKS_DROP, ASKS_CUSTOMER, IS_LIMITED,
+	THROTTLE_BY, THROTTLE, STORM_CAP, STORM_WINDOW
 };
 
 #define RULE_COLUMNS \
 	"SELECT r.rule_id, r.version, r.name, r.metric, r.score_min, r.score_max, r.touchpoint_ids, r.location_ids, r.product_ids," \
 	" r.search, r.search_config, r.severity, r.channel, r.owner, r.valid_from, r.valid_to, r.follow_up," \
+	" r.drop_min IS NOT NULL," \
 	" r.drop_min IS NOT NULL OR r.segment IS NOT NULL OR r.spend_min IS NOT NULL," \
-	" r.throttle IS NOT NULL OR r.storm_cap IS NOT NULL OR r.quiet_from IS NOT NULL OR r.routing OPERATOR(pg_catalog.<>) 'owner'"
+	" r.throttle IS NOT NULL OR r.storm_cap IS NOT NULL OR r.quiet_from IS NOT NULL OR r.routing OPERATOR(pg_catalog.<>) 'owner'," \
+	" r.throttle_by, (pg_catalog.date_part('epoch', r.throttle) OPERATOR(pg_catalog.*) 1000000)::bigint," \
+	" r.storm_cap, (pg_catalog.date_part('epoch', r.storm_window) OPERATOR(pg_catalog.*) 1000000)::bigint"
 
 static const char *const stored_rules =
 RULE_COLUMNS " FROM cx.alert_rule AS r WHERE r.enabled AND r.kind OPERATOR(pg_catalog.=) 'answer' ORDER BY r.rule_id";
@@ -184,6 +188,31 @@ metric_number(const CxmAlertRules *rules, const text *metric)
 }
 
 static void
+read_limits(CxmAlertRule *rule, HeapTuple row, MemoryContext context)
+{
+	static const char *const names[] = {
+		[CXM_THROTTLE_CUSTOMER] = "customer",
+		[CXM_THROTTLE_TOUCHPOINT] = "touchpoint",
+		[CXM_THROTTLE_LOCATION] = "location",
+		[CXM_THROTTLE_PRODUCT] = "product",
+		[CXM_THROTTLE_RULE] = "rule"
+	};
+	const char *name = string_column(row, THROTTLE_BY, context);
+	bool		is_null;
+
+	/* what is null is 0 */
+	rule->throttle_by = CXM_THROTTLE_NONE;
+	for (size_t i = 1; name != NULL && i < lengthof(names); i++)
+	{
+		if (strcmp(name, names[i]) == 0)
+			rule->throttle_by = (CxmThrottle) i;
+	}
+	rule->throttle = DatumGetInt64(column(row, THROTTLE, &is_null));
+	rule->storm_cap = DatumGetInt32(column(row, STORM_CAP, &is_null));
+	rule->storm_window = DatumGetInt64(column(row, STORM_WINDOW, &is_null));
+}
+
+static void
 read_rule(CxmAlertRules *rules, CxmAlertRule *rule, HeapTuple row)
 {
 	MemoryContext context = rules->context;
@@ -203,6 +232,7 @@ read_rule(CxmAlertRules *rules, CxmAlertRule *rule, HeapTuple row)
 	rule->follow_up = bool_column(row, FOLLOW_UP);
 	rule->asks_customer = bool_column(row, ASKS_CUSTOMER);
 	rule->is_guarded = rule->asks_customer || bool_column(row, IS_LIMITED);
+	read_limits(rule, row, context);
 	rule->search = string_column(row, SEARCH, context);
 	rule->search_config = string_column(row, SEARCH_CONFIG, context);
 
@@ -222,7 +252,8 @@ read_rule(CxmAlertRules *rules, CxmAlertRule *rule, HeapTuple row)
 	value = column(row, SCORE_MAX, &is_null);
 	has_max = !is_null;
 	condition->score_max = has_max ? DatumGetInt16(value) : PG_INT32_MAX;
-	condition->asks_score = has_min || has_max;
+	/* also of one that is to lie below the last */
+	condition->asks_score = has_min || has_max || bool_column(row, ASKS_DROP);
 	condition->touchpoints = ids_column(row, TOUCHPOINTS, context);
 	condition->locations = ids_column(row, LOCATIONS, context);
 	condition->products = ids_column(row, PRODUCTS, context);
@@ -329,11 +360,11 @@ cxm_alert_rules(bool use_subtransaction, ErrorData **error)
 	CxmAlertRules *rules;
 
 	AcceptInvalidationMessages();
-	schema = get_namespace_oid("cx", true);
-	relid = OidIsValid(schema) ? get_relname_relid("alert_rule", schema) : InvalidOid;
-	if (kept.is_current && kept.relid == relid && kept.user == GetUserId())
+	if (kept.is_current && kept.user == GetUserId())
 		return kept.rules;
 
+	schema = get_namespace_oid("cx", true);
+	relid = OidIsValid(schema) ? get_relname_relid("alert_rule", schema) : InvalidOid;
 	if (!kept.is_registered)
 		register_callbacks();
 	/* a caller further up may be going by the old ones still */

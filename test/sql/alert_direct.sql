@@ -73,6 +73,45 @@ SELECT count(*) FROM cx.alert WHERE feedback_id = 8;
 SELECT kind, record, sqlstate FROM cx.rejection;
 ALTER TABLE cx.outbox DROP CONSTRAINT no_alerts;
 
+-- what a throttle holds back, or nobody said: the same as by statements, which a trigger makes it go through
+TRUNCATE cx.alert, cx.outbox, cx.feedback, cx.rejection RESTART IDENTITY;
+UPDATE cx.alert_rule SET enabled = false;
+INSERT INTO cx.touchpoint (touchpoint_id, key) VALUES (1, 'shop');
+INSERT INTO cx.location (location_id, key) VALUES (1, 'here');
+INSERT INTO cx.product (product_id, key) VALUES (1, 'tea');
+-- two identifiers of one customer, one of another
+SELECT cxm.identify('{"email": "1@shop.test", "loyalty_id": "one"}') IS NOT NULL AND cxm.identify('{"email": "2@shop.test"}') IS NOT NULL AS identified;
+SELECT count(cxm.add_alert_rule('by ' || b, metric => 'nps', score_max => 6, severity => 'low', owner => 'anna', throttle => '1 hour', throttle_by => b,
+                                storm_cap => s, storm_window => CASE WHEN s > 0 THEN interval '1 day' END))
+FROM (VALUES ('customer', NULL), ('touchpoint', 2), ('location', NULL), ('product', NULL), ('rule', 1)) AS v(b, s);
+SELECT count(cxm.add_alert_rule('drop by ' || b, metric => 'nps', drop_min => 1, throttle => '1 hour', throttle_by => b)) FROM unnest(ARRAY['customer', 'rule']) AS b;
+SELECT cxm.add_alert_rule('spend', metric => 'nps', spend_min => 0);
+CREATE FUNCTION pg_temp.answers() RETURNS TABLE (n bigint, rule text, version integer, kind text, state text, limit_key text, owner text, severity text, facts jsonb, same_time boolean, held boolean, told boolean)
+LANGUAGE plpgsql AS $$
+BEGIN
+    TRUNCATE cx.alert, cx.outbox, cx.feedback, cx.rejection, cx.alert_limit RESTART IDENTITY;
+    FOR i IN 0 .. 39 LOOP
+        INSERT INTO cx.feedback (metric, score, comment, occurred_at, received_at, identifier_id, touchpoint_id, location_id, product_id)
+        VALUES ('nps', CASE WHEN i % 13 < 11 THEN (i * 7) % 11 END, 'so', timestamptz '2026-01-05 10:00+00' + i * interval '17 minutes', timestamptz '2026-01-05 10:00+00' + i * interval '17 minutes',
+                nullif(i % 4, 0), nullif(i % 2, 0), nullif((i / 2) % 2, 0), nullif((i / 3) % 2, 0));
+    END LOOP;
+    RETURN QUERY SELECT a.feedback_id, r.name, a.rule_version, a.kind, a.state, a.limit_key, a.owner, a.severity, a.facts, a.occurred_at = f.occurred_at, a.held_until IS NOT NULL,
+                        EXISTS (SELECT FROM cx.outbox AS o WHERE o.payload->>'alert_id' = a.alert_id::text)
+                 FROM cx.alert AS a JOIN cx.alert_rule AS r USING (rule_id) LEFT JOIN cx.feedback AS f USING (feedback_id);
+END
+$$;
+CREATE TEMPORARY TABLE directly AS SELECT * FROM pg_temp.answers();
+CREATE FUNCTION public.as_it_is() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+CREATE TRIGGER as_it_is BEFORE INSERT ON cx.alert FOR EACH ROW EXECUTE FUNCTION public.as_it_is();
+CREATE TEMPORARY TABLE by_statement AS SELECT * FROM pg_temp.answers();
+SELECT (SELECT count(*) FROM directly) = (SELECT count(*) FROM by_statement) AS as_many;
+SELECT * FROM directly EXCEPT SELECT * FROM by_statement;
+SELECT rule, state, count(*), count(limit_key), bool_or(told) AS told FROM directly GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT count(*) FROM cx.rejection;
+DROP FUNCTION public.as_it_is() CASCADE;
+DELETE FROM cx.alert_rule WHERE name <> 'unhappy';
+UPDATE cx.alert_rule SET enabled = true;
+
 -- row security, for whom it holds
 TRUNCATE cx.alert, cx.outbox, cx.feedback, cx.rejection RESTART IDENTITY;
 CREATE ROLE regress_cxm_direct;
