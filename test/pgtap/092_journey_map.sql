@@ -179,7 +179,7 @@ SELECT is((SELECT jsonb_agg(t ORDER BY t.touchpoint_id) FROM cx.touchpoint_score
 SELECT is((SELECT jsonb_agg(s) FROM cxm.score_at_step('rating') AS s), (SELECT scores FROM alone), 'the same scores');
 
 -- a device that all staff of a shop share: work grows with its steps and its answers, not with their product
-SELECT count(setval(pg_get_serial_sequence('cx.' || t, t || '_id'), 1000000)) AS beyond FROM unnest(ARRAY['event', 'feedback', 'event_type', 'identifier', 'profile']) AS t;
+SELECT count(setval(pg_get_serial_sequence('cx.' || t, t || '_id'), nextval(pg_get_serial_sequence('cx.' || t, t || '_id')) + 1000000)) AS beyond FROM unnest(ARRAY['event', 'feedback', 'event_type', 'identifier', 'profile']) AS t;
 SELECT cxm.track('counter', '{"device_id": "shared"}', at => '2021-01-01 00:00Z') > 0 AS tracked;
 INSERT INTO cx.event (occurred_at, identifier_id, event_type_id)
 SELECT timestamptz '2021-01-01 00:00Z' + n * interval '1 minute', e.identifier_id, e.event_type_id
