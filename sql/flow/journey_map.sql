@@ -190,19 +190,28 @@ BEGIN
         WHERE f.metric = score_at_step.metric AND f.score IS NOT NULL
           AND f.scale_min = v_metric.scale_min AND f.scale_max = v_metric.scale_max
           AND (during IS NULL OR f.occurred_at <@ during)
-    ), passed AS (
-        -- each answer once at each step, from the last time that the customer was there
-        SELECT a.feedback_id, e.code, a.canonical_id, a.score, extract(epoch FROM a.occurred_at - max(e.at))::double precision AS seconds
-        FROM answer AS a
-        JOIN cxm.journeys(NULL, CASE WHEN (SELECT count(*) FROM answer) < 10000 THEN ARRAY(SELECT DISTINCT a.canonical_id FROM answer AS a) END) AS j
-          ON j.profile_id = a.canonical_id
-        CROSS JOIN LATERAL cxm.events(cxm.slice(j.journey, tstzrange(a.occurred_at - make_interval(secs => v_within), a.occurred_at, '[]'))) AS e(at, code)
-        GROUP BY a.feedback_id, e.code, a.canonical_id, a.score, a.occurred_at
-    ), place AS (
+    ), place AS MATERIALIZED (
         SELECT DISTINCT c.code, c.kind, cxm.journey_step(c.code) AS step, t.key AS touchpoint
         FROM cx.journey_code_entry AS c
         LEFT JOIN cx.touchpoint AS t ON t.touchpoint_id = c.touchpoint_id
         WHERE c.kind <> 'feedback'
+    ), event AS MATERIALIZED (
+        SELECT j.profile_id AS canonical_id, e.code, e.at
+        FROM cxm.journeys(NULL, CASE WHEN (SELECT count(*) FROM answer) < 10000 THEN ARRAY(SELECT DISTINCT a.canonical_id FROM answer AS a) END) AS j
+        CROSS JOIN LATERAL cxm.events(cxm.filter_codes(j.journey, ARRAY(SELECT p.code FROM place AS p))) AS e(at, code)
+        WHERE j.profile_id IN (SELECT a.canonical_id FROM answer AS a)
+    ), seen AS (
+        -- each answer beside each step of the customer, in one order of time: work grows with both, not with their product
+        SELECT e.canonical_id, e.code, e.at, e.at AS passed_at, NULL::bigint AS feedback_id, NULL::smallint AS score FROM event AS e
+        UNION ALL
+        SELECT c.canonical_id, c.code, a.occurred_at, NULL, a.feedback_id, a.score
+        FROM (SELECT DISTINCT e.canonical_id, e.code FROM event AS e) AS c JOIN answer AS a ON a.canonical_id = c.canonical_id
+    ), passed AS (
+        -- each answer once at each step, from the last time that the customer was there
+        SELECT l.code, l.canonical_id, l.score, extract(epoch FROM l.at - l.passed_at)::double precision AS seconds
+        FROM (SELECT s.canonical_id, s.code, s.at, s.feedback_id, s.score, max(s.passed_at) OVER (PARTITION BY s.canonical_id, s.code ORDER BY s.at) AS passed_at
+              FROM seen AS s) AS l
+        WHERE l.feedback_id IS NOT NULL AND l.passed_at >= l.at - make_interval(secs => v_within)
     ), rated AS (
         SELECT p.code, count(DISTINCT p.canonical_id) AS customers,
                cxm.ratings_agg(p.score, v_metric.scale_min, v_metric.scale_max) AS ratings,

@@ -1,6 +1,6 @@
 -- The journey map: drop-off, touchpoints and scores at steps, against a plain restatement over the records
 BEGIN;
-SELECT plan(31);
+SELECT plan(32);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -177,6 +177,17 @@ SET LOCAL max_parallel_workers_per_gather = 2;
 SELECT is((SELECT jsonb_agg(d) FROM cx.journey_dropoff AS d), (SELECT dropoff FROM alone), 'the same drop-off');
 SELECT is((SELECT jsonb_agg(t ORDER BY t.touchpoint_id) FROM cx.touchpoint_scorecard AS t), (SELECT scorecard FROM alone), 'the same touchpoints');
 SELECT is((SELECT jsonb_agg(s) FROM cxm.score_at_step('rating') AS s), (SELECT scores FROM alone), 'the same scores');
+
+-- a device that all staff of a shop share: work grows with its steps and its answers, not with their product
+SELECT count(setval(pg_get_serial_sequence('cx.' || t, t || '_id'), nextval(pg_get_serial_sequence('cx.' || t, t || '_id')) + 1000000)) AS beyond FROM unnest(ARRAY['event', 'feedback', 'event_type', 'identifier', 'profile']) AS t;
+SELECT cxm.track('counter', '{"device_id": "shared"}', at => '2021-01-01 00:00Z') > 0 AS tracked;
+INSERT INTO cx.event (occurred_at, identifier_id, event_type_id)
+SELECT timestamptz '2021-01-01 00:00Z' + n * interval '1 minute', e.identifier_id, e.event_type_id
+FROM cx.event AS e JOIN cx.event_type AS y USING (event_type_id), generate_series(1, 9999) AS n WHERE y.key = 'counter';
+INSERT INTO cx.feedback (occurred_at, identifier_id, metric, score)
+SELECT timestamptz '2021-01-01 00:00:59Z' + n * interval '2 minutes', i.identifier_id, 'nps', 9 FROM cx.identifier AS i, generate_series(0, 4999) AS n WHERE i.value = 'shared';
+SELECT results_eq($$SELECT answers, customers, score, median_seconds FROM cxm.score_at_step('nps', during => '[2021-01-01,2022-01-01)') WHERE step = 'counter'$$,
+    $$VALUES (5000::bigint, 1::bigint, 100::float8, 59::float8)$$, 'each answer is seen from the last time that the customer was there');
 
 SELECT * FROM finish();
 ROLLBACK;
