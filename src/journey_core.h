@@ -370,8 +370,8 @@ extern void cxm_journey_write(const JourneyShape *shape, const int64_t *at, cons
 							  uint8_t *bytes);
 
 /*
- * The events of b behind those of a, where they come behind and the packing of a serves all of them, so that no event
- * of a is decoded: the size of the sum, 0 where this is not so; and then write it.
+ * The events of b behind those of a, where they are few and come behind and the packing of a serves all of them, so
+ * that no event of a is decoded: the size of the sum, 0 where this is not so; and then write it.
  */
 extern size_t cxm_journey_extended_size(const JourneyView *a, const JourneyView *b);
 extern void cxm_journey_extend(const JourneyView *a, const JourneyView *b, uint8_t *bytes);
