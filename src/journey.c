@@ -213,7 +213,7 @@ open_loose(const Bytes *bytes, size_t *count)
 	if (entry > 0)
 	{
 		*count = journey_count(bytes->start);
-		if (unlikely(*count > journey_room(bytes->size, entry)))
+		if (unlikely(journey_loose_size(entry, *count) > bytes->size))
 			report_damaged("the length does not agree with the number of events");
 	}
 	return entry;
@@ -517,16 +517,20 @@ in_aggregate(FunctionCallInfo fcinfo)
 	return fcinfo->context != NULL && (IsA(fcinfo->context, AggState) || IsA(fcinfo->context, WindowAggState));
 }
 
-/* How a state holds its entries, and for how many it has room; 0 where it is packed, or not to be changed in place */
+/* How a state holds its entries; 0 where it is packed, or not to be changed in place */
 static inline size_t
-loose_state(const struct varlena *state, size_t *room)
+loose_state(const struct varlena *state)
 {
-	size_t		entry = VARATT_IS_4B_U(state) ?
-		journey_entry((const uint8_t *) VARDATA(state), VARSIZE(state) - VARHDRSZ) : 0;
+	return VARATT_IS_4B_U(state) ? journey_entry((const uint8_t *) VARDATA(state), VARSIZE(state) - VARHDRSZ) : 0;
+}
 
-	if (likely(entry > 0))
-		*room = journey_room(VARSIZE(state) - VARHDRSZ, entry);
-	return entry;
+/* Has a loose state room for more events? */
+static inline bool
+has_room(const struct varlena *state, size_t entry, uint64 more)
+{
+	uint64		count = (uint64) journey_count((const uint8_t *) VARDATA(state)) + more;
+
+	return journey_loose_size(entry, count) <= VARSIZE(state) - VARHDRSZ;
 }
 
 /* Put all events of a value behind those of a loose one, which has room for them, and whose entries they fit */
@@ -548,7 +552,7 @@ put_all(uint8_t *loose, size_t entry, const Bytes *bytes)
 	if (from == entry && count == 0 && journey_load64(loose + 8) == journey_load64(bytes->start + 8))
 	{
 		/* a state that grows */
-		memcpy(loose + JOURNEY_HEADER, bytes->start + JOURNEY_HEADER, journey_places(more) * entry);
+		memcpy(loose + JOURNEY_HEADER, bytes->start + JOURNEY_HEADER, journey_loose_size(entry, more) - JOURNEY_HEADER);
 		journey_store32(loose + 4, (uint32_t) more);
 		return;
 	}
@@ -651,7 +655,7 @@ static struct varlena *
 grow_state(const Bytes *state, uint64 more, size_t entry, int64_t start)
 {
 	uint64		count = (uint64) count_of(state) + more;
-	uint64		least = VARHDRSZ + JOURNEY_HEADER + journey_places(count) * entry;
+	uint64		least = VARHDRSZ + journey_loose_size(entry, count);
 	uint64		size = least <= FIRST_STATE ? FIRST_STATE : Max(pg_nextpower2_64(least), SECOND_STATE);
 	struct varlena *grown;
 	uint8_t    *loose;
@@ -703,7 +707,6 @@ cxm_journey_append(PG_FUNCTION_ARGS)
 	int32		code = PG_GETARG_INT32(2);
 	struct varlena *state;
 	uint8_t    *loose;
-	size_t		room = 0;
 	size_t		entry;
 	size_t		count;
 
@@ -713,8 +716,8 @@ cxm_journey_append(PG_FUNCTION_ARGS)
 
 	state = (struct varlena *) PG_GETARG_POINTER(0);
 	loose = (uint8_t *) VARDATA(state);
-	entry = loose_state(state, &room);
-	if (unlikely(entry == 0 || journey_count(loose) >= room ||
+	entry = loose_state(state);
+	if (unlikely(entry == 0 || !has_room(state, entry, 1) ||
 				 !journey_fits(loose, entry, at, code)))
 	{
 		Bytes		bytes = bytes_of(PointerGetDatum(state));
@@ -780,7 +783,6 @@ cxm_journey_add(PG_FUNCTION_ARGS)
 	struct varlena *state;
 	Bytes		a;
 	Bytes		b;
-	size_t		room = 0;
 	size_t		entry;
 	size_t		more;
 
@@ -789,7 +791,7 @@ cxm_journey_add(PG_FUNCTION_ARGS)
 
 	state = (struct varlena *) PG_GETARG_POINTER(0);
 	b = bytes_of(PG_GETARG_DATUM(1));
-	entry = loose_state(state, &room);
+	entry = loose_state(state);
 	more = count_of(&b);
 
 	/* the first one stays packed, for most groups of a rollup have no other */
@@ -801,7 +803,7 @@ cxm_journey_add(PG_FUNCTION_ARGS)
 		free_bytes(&a);
 	}
 
-	if (entry == 0 || journey_count((const uint8_t *) VARDATA(state)) + more > room ||
+	if (entry == 0 || !has_room(state, entry, more) ||
 		!all_fit((const uint8_t *) VARDATA(state), entry, &b))
 	{
 		uint8_t		header[JOURNEY_HEADER];

@@ -368,7 +368,7 @@ cxm_journey_extended_size(const JourneyView *a, const JourneyView *b)
 	int64_t		before;
 	int64_t		at;
 
-	if (a->usecs == 0 || b->count == 0 || b->code_shift > a->code_shift || count > UINT32_MAX)
+	if (a->usecs == 0 || b->count == 0 || b->count > STRIDE || b->code_shift > a->code_shift || count > UINT32_MAX)
 		return 0;
 	before = journey_at(a, a->count - 1);
 	if (journey_compare_events(before, journey_code(a, a->count - 1), b->first, journey_code(b, 0)) > 0)

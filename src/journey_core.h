@@ -254,20 +254,11 @@ journey_fits(const uint8_t *bytes, size_t entry, int64_t at, int32_t code)
 	return entry == JOURNEY_WIDE || (since >> 48 == 0 && (uint32_t) code <= 0xFFFF);
 }
 
-/* How many entries a loose journey has room for */
-static inline size_t
-journey_room(size_t size, size_t entry)
-{
-	size_t		places = (size - JOURNEY_HEADER) / entry;
-
-	return places - places % JOURNEY_RECENT;
-}
-
-/* How many entries a loose journey of so many events needs room for */
+/* Bytes of a loose journey with room for so many events */
 static inline uint64_t
-journey_places(uint64_t count)
+journey_loose_size(size_t entry, uint64_t count)
 {
-	return (count + JOURNEY_RECENT - 1) / JOURNEY_RECENT * JOURNEY_RECENT;
+	return JOURNEY_HEADER + (count + JOURNEY_RECENT - 1) / JOURNEY_RECENT * JOURNEY_RECENT * entry;
 }
 
 /* Place of the entry i of so many: that of an earlier one is behind those of the recent ones */
@@ -379,8 +370,8 @@ extern void cxm_journey_write(const JourneyShape *shape, const int64_t *at, cons
 							  uint8_t *bytes);
 
 /*
- * The events of b behind those of a, where they come behind and the packing of a serves all of them, so that no event
- * of a is decoded: the size of the sum, 0 where this is not so; and then write it.
+ * The events of b behind those of a, where they are few and come behind and the packing of a serves all of them, so
+ * that no event of a is decoded: the size of the sum, 0 where this is not so; and then write it.
  */
 extern size_t cxm_journey_extended_size(const JourneyView *a, const JourneyView *b);
 extern void cxm_journey_extend(const JourneyView *a, const JourneyView *b, uint8_t *bytes);

@@ -253,7 +253,7 @@ CREATE AGGREGATE cxm.journey_agg(at timestamptz, code integer) (
 );
 
 COMMENT ON AGGREGATE cxm.journey_agg(timestamptz, integer) IS
-'The journey of all rows, one event a row, in whatever order they come. Rows with a NULL argument are skipped; no rows give {}. An infinite time raises datetime_field_overflow (22008), more than 134 million events in a group (89 million where their codes are beyond 65535 or they are years apart) program_limit_exceeded (54000).';
+'The journey of all rows, one event a row, in whatever order they come. Rows with a NULL argument are skipped; no rows give {}. An infinite time raises datetime_field_overflow (22008), more than 134 million events in a group (214 million of whole seconds with codes below 256, 89 million where codes are beyond 65535 or times years apart) program_limit_exceeded (54000).';
 
 CREATE AGGREGATE cxm.rollup(journey cxm.journey) (
     SFUNC = cxm.journey_add, STYPE = cxm.journey, SSPACE = 512, INITCOND = '{}',
@@ -263,7 +263,7 @@ CREATE AGGREGATE cxm.rollup(journey cxm.journey) (
 );
 
 COMMENT ON AGGREGATE cxm.rollup(cxm.journey) IS
-'All events of all journeys, as if one had been built from all rows. NULL is skipped; no rows give {}. More than 134 million events in a group (89 million where their codes are beyond 65535 or they are years apart) raise program_limit_exceeded (54000).';
+'All events of all journeys, as if one had been built from all rows. NULL is skipped; no rows give {}. More than 134 million events in a group (214 million of whole seconds with codes below 256, 89 million where codes are beyond 65535 or times years apart) raise program_limit_exceeded (54000).';
 
 ---- Reading
 

@@ -3,7 +3,7 @@
 #
 # Needs a running server with cxm installed (PGHOST, PGPORT, PGUSER as usual) and a C compiler for the kernel. Makes a
 # database of its own and drops it. SIZES ("200000 2000000 20000000") numbers of events, the last of which the comparisons
-# are made with; 100000000 takes 10 GB of disk. RUNS (5) runs of each query; the two of a comparison run in turn, so that
+# are made with; 100000000 takes 20 GB of disk. RUNS (5) runs of each query; the two of a comparison run in turn, so that
 # a slow moment of the machine hits both, and what is compared are the medians, on a warm cache. The data are those of
 # journey_data.sql.
 #
