@@ -257,6 +257,39 @@ ALTER TABLE whole DETACH PARTITION parent;
 SELECT cxm.drop_rollup('inherited');
 DROP TABLE parent, whole;
 
+-- names that have to be quoted, columns that are generated, types of yours and types with no plain equality of their text
+CREATE TYPE "Mood" AS ENUM ('good', 'so so');
+CREATE DOMAIN "Whole" AS integer CHECK (VALUE > -1000);
+CREATE TABLE "Odd ""Table" ("At" timestamp, "the 'shop'" varchar(10), mood "Mood", n "Whole", twice integer GENERATED ALWAYS AS (n * 2) STORED, tags text[], u uuid, v numeric, j jsonb);
+SELECT cxm.create_rollup('Odd "Rollup', '"Odd ""Table"', 'At', 'day', time_zone => 'Asia/Kolkata', dimensions => '["the \u0027shop\u0027", "mood", "tags", "u", "v", "j"]',
+                         measures => '{"Sum of \"it\"": {"sum": "twice"}, "n": {"sum": "n"}}', filter => 'n IS DISTINCT FROM 13');
+DO $$
+BEGIN
+    PERFORM setseed(0.5);
+    FOR i IN 1 .. 60 LOOP
+        INSERT INTO "Odd ""Table" ("At", "the 'shop'", mood, n, tags, u, v, j)
+        SELECT timestamp '2026-01-01' + floor(3 * random()) * interval '8 hours', (ARRAY['a', 'b''"', NULL])[1 + floor(3 * random())], (ARRAY['good', 'so so', NULL]::"Mood"[])[1 + floor(3 * random())],
+               floor(20 * random()), (ARRAY['{}', '{a,NULL}', NULL])[1 + floor(3 * random())]::text[], nullif(md5(floor(2 * random())::text), md5('0'))::uuid, (ARRAY[1.0, 1.00, 'NaN'])[1 + floor(3 * random())]::numeric,
+               (ARRAY['{"a": 1}', '1', '1.0'])[1 + floor(3 * random())]::jsonb
+        FROM generate_series(1, 5);
+        UPDATE "Odd ""Table" SET n = n + 1, v = NULL WHERE n % 7 = i % 7;
+        DELETE FROM "Odd ""Table" WHERE n % 11 = i % 11;
+        IF i % 10 = 0 THEN
+            PERFORM cxm.fold_rollup_now(r.rollup_id) FROM cx.rollup AS r WHERE r.name = 'Odd "Rollup';
+        ELSIF i = 35 THEN
+            TRUNCATE "Odd ""Table";
+        END IF;
+        ASSERT NOT EXISTS (SELECT FROM cxm.rollup_check('Odd "Rollup')), i;
+        ASSERT (SELECT coalesce(sum("Sum of ""it"""), 0) FROM cx."Odd ""Rollup") = (SELECT coalesce(2 * sum(n), 0) FROM "Odd ""Table" WHERE n IS DISTINCT FROM 13), i;
+    END LOOP;
+    ASSERT (SELECT count(*) > 5 FROM cx."Odd ""Rollup");
+END
+$$;
+SELECT cxm.drop_rollup('Odd "Rollup');
+DROP TABLE "Odd ""Table";
+DROP TYPE "Mood";
+DROP DOMAIN "Whole";
+
 -- the store's own tables: partitions, what waits in the default one, what is written straight into one
 SELECT cxm.create_rollup('nps', 'cx.feedback', 'occurred_at', 'month', dimensions => '["location_id"]', measures => '{"nps": {"nps": "score"}}', filter => 'metric = ''nps''');
 INSERT INTO cx.feedback (occurred_at, metric, score, location_id) SELECT timestamptz '2019-01-15Z' + i * interval '5 days', 'nps', i % 11, i % 3 FROM generate_series(1, 60) AS i;
