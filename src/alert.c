@@ -855,7 +855,8 @@ throttle_key(const CxmAlertRule *rule, const Match *match)
 
 /* Whether a limit runs since it last began, that long, when the match comes; count: of its alerts */
 static bool
-is_running(Relation relation, const Match *match, int32 rule_id, const text *key, int64 length, TimestampTz *begun_at, int32 *count)
+is_running(Relation relation, const Match *match, int32 rule_id, const text *key, int64 length,
+		   TimestampTz *begun_at, int32 *count)
 {
 	Datum		values[2] = {Int32GetDatum(rule_id), PointerGetDatum(key)};
 	CxmLookup	lookup;
@@ -868,7 +869,8 @@ is_running(Relation relation, const Match *match, int32 rule_id, const text *key
 
 		*begun_at = DatumGetTimestampTz(lookup.slot->tts_values[LIMIT_STARTED_AT]);
 		*count = DatumGetInt32(lookup.slot->tts_values[LIMIT_COUNT]);
-		runs = !TIMESTAMP_NOT_FINITE(*begun_at) && !pg_add_s64_overflow(*begun_at, length, &end) && match->received_at < end;
+		runs = !TIMESTAMP_NOT_FINITE(*begun_at) && !pg_add_s64_overflow(*begun_at, length, &end)
+			&& match->received_at < end;
 	}
 	cxm_end_lookup(&lookup);
 	return runs;

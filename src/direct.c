@@ -437,7 +437,8 @@ cxm_begin_lookup_from(const CxmTable *table, Relation relation, int key, int64 f
 	ScanKeyData bound;
 
 	lookup->index = open_index(table->index_of[key]);
-	ScanKeyEntryInitialize(&bound, 0, 1, BTGreaterEqualStrategyNumber, InvalidOid, InvalidOid, F_INT8GE, Int64GetDatum(from));
+	ScanKeyEntryInitialize(&bound, 0, 1, BTGreaterEqualStrategyNumber, InvalidOid, InvalidOid, F_INT8GE,
+						   Int64GetDatum(from));
 	begin_scan(relation, &bound, 1, lookup);
 }
 
@@ -590,7 +591,7 @@ cxm_insert_row(Relation relation, CxmNewRow *row, int key, ItemPointer ctid)
 	return is_inserted;
 }
 
-/* Lock the version of a row that was read, without waiting: false when there is a later one, or somebody else has it locked */
+/* Lock the version of a row that was read, without waiting: false when there is a later one, or it is locked already */
 bool
 cxm_lock_row(Relation relation, TupleTableSlot *slot)
 {

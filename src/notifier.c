@@ -362,7 +362,8 @@ send_by_row(int64 from, int limit, CxmBatch *batch)
 		cxm_set_column(&row, OUTBOX_SENT_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
 		if (cxm_lock_row(relation, lookup.slot) && cxm_update_row(relation, lookup.slot, &row))
 		{
-			give_to_listeners(batch, outbox_id, lookup.slot->tts_values[OUTBOX_CHANNEL], lookup.slot->tts_values[OUTBOX_PAYLOAD]);
+			give_to_listeners(batch, outbox_id, lookup.slot->tts_values[OUTBOX_CHANNEL],
+							  lookup.slot->tts_values[OUTBOX_PAYLOAD]);
 			if (!batch->are_left)
 				batch->next = outbox_id;
 		}

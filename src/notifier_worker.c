@@ -919,7 +919,8 @@ cxm_notifier_worker_main(Datum argument)
 			TimestampTz begun_at = GetCurrentTimestamp();
 
 			outcome = try_to_send(todo, limit, &batch, failures);
-			next_batch = TimestampTzPlusMilliseconds(begun_at, batch.sent >= CROWD ? CROWD_INTERVAL_MS : BATCH_INTERVAL_MS);
+			next_batch = TimestampTzPlusMilliseconds(begun_at,
+													 batch.sent >= CROWD ? CROWD_INTERVAL_MS : BATCH_INTERVAL_MS);
 			if (outcome == NO_STORE)
 			{
 				store_is_gone = true;
