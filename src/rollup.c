@@ -793,7 +793,8 @@ append_reversed(Relation delta, Relation table, Snapshot snapshot)
 		ExecClearTuple(reversed);
 		memcpy(&reversed->tts_values[first], slot->tts_values, ncolumns * sizeof(Datum));
 		memcpy(&reversed->tts_isnull[first], slot->tts_isnull, ncolumns * sizeof(bool));
-		reversed->tts_values[DELTA_WEIGHT] = Int16GetDatum(first == 0 ? -DatumGetInt16(slot->tts_values[DELTA_WEIGHT]) : -1);
+		reversed->tts_values[DELTA_WEIGHT] = Int16GetDatum(first > 0 ? -1
+														   : -DatumGetInt16(slot->tts_values[DELTA_WEIGHT]));
 		reversed->tts_isnull[DELTA_WEIGHT] = false;
 		ExecStoreVirtualTuple(reversed);
 		table_tuple_insert(delta, reversed, GetCurrentCommandId(true), 0, NULL);
@@ -817,7 +818,8 @@ take_away_counted(const Rollup *rollup, const Arguments *arguments, Relation rel
 	Oid			source;
 	bool		is_live = false;
 
-	if (RelationGetRelid(relation) != rollup->source || relation->rd_rel->relhassubclass || relation->rd_rel->relispartition)
+	if (RelationGetRelid(relation) != rollup->source || relation->rd_rel->relhassubclass
+		|| relation->rd_rel->relispartition)
 		return false;
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	if (read_rollup(arguments->id, snapshot, &source, &is_live) != NULL && is_live)
@@ -827,7 +829,8 @@ take_away_counted(const Rollup *rollup, const Arguments *arguments, Relation rel
 
 		check_delta(delta, rollup, arguments->name);
 		is_live = RelationGetDescr(base)->natts == RelationGetDescr(delta)->natts - 1
-			&& RelationGetNumberOfBlocks(base) + RelationGetNumberOfBlocks(delta) < RelationGetNumberOfBlocks(relation) / 8;
+			&& RelationGetNumberOfBlocks(base) + RelationGetNumberOfBlocks(delta)
+			< RelationGetNumberOfBlocks(relation) / 8;
 		if (is_live)
 		{
 			append_reversed(delta, base, snapshot);
