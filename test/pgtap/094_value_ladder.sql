@@ -205,7 +205,7 @@ SELECT pg_temp.at(i), CASE WHEN pg_temp.n(i, 1, 30) > 0 THEN pg_temp.device(i) E
 FROM generate_series(1, 700) AS i;
 INSERT INTO cx.feedback (occurred_at, identifier_id, metric, score, scale_min, scale_max, question)
 SELECT pg_temp.at(i), pg_temp.device(i), 'rating', 1 + pg_temp.n(i, 8, 5), 1, 5, CASE WHEN pg_temp.n(i, 9, 4) > 0 THEN 'public_review' END FROM generate_series(1001, 1150) AS i;
-INSERT INTO cx.referral_code (code, identifier_id) SELECT 'ABCDEFGH' || lpad(translate(i::text, '0', 'X'), 4, 'Z'), i FROM (SELECT DISTINCT pg_temp.device(i) AS i FROM generate_series(2001, 2060) AS i) AS d;
+INSERT INTO cx.referral_code (code, identifier_id) SELECT 'ABCDEFGH' || lpad(translate((row_number() OVER (ORDER BY i))::text, '0', 'X'), 4, 'Z'), i FROM (SELECT DISTINCT pg_temp.device(i) AS i FROM generate_series(2001, 2060) AS i) AS d;
 INSERT INTO cx.referral (code, referrer_id, referred_id, referred_at, source_id)
 SELECT DISTINCT ON (b) c.code, r.a, r.b, r.at, (SELECT min(source_id) FROM cx.source)
 FROM (SELECT pg_temp.device(i) AS a, pg_temp.device(i + 10000) AS b, pg_temp.at(i) AS at, i FROM generate_series(2001, 2060) AS i) AS r
