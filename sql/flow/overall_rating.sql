@@ -12,7 +12,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.keep_overall_rating() IS
-'Trigger on cx.overall_rating_version and cx.overall_rating_part: error 55000 on UPDATE, DELETE and TRUNCATE, for what was once reported stays explained.';
+'Trigger on cx.overall_rating_version and cx.overall_rating_part: error 55000 on UPDATE and DELETE, for what was once reported stays explained.';
 
 CREATE FUNCTION cxm.add_overall_rating_triggers() RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -23,7 +23,7 @@ DECLARE
 BEGIN
     FOREACH v_table IN ARRAY ARRAY['overall_rating_version', 'overall_rating_part'] LOOP
         IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = format('cx.%I', v_table)::regclass AND t.tgname = v_table || '_keep') THEN
-            EXECUTE format('CREATE TRIGGER %1$I BEFORE UPDATE OR DELETE OR TRUNCATE ON cx.%2$I FOR EACH STATEMENT EXECUTE FUNCTION cxm.keep_overall_rating()',
+            EXECUTE format('CREATE TRIGGER %1$I BEFORE UPDATE OR DELETE ON cx.%2$I FOR EACH STATEMENT EXECUTE FUNCTION cxm.keep_overall_rating()',
                            v_table || '_keep', v_table);
         END IF;
     END LOOP;

@@ -51,11 +51,11 @@ INSERT INTO cx.overall_rating_part (version, measure, weight, worst, best) VALUE
     (1, 'first_response',  5,  48,   0);
 
 CREATE TRIGGER overall_rating_version_keep
-    BEFORE UPDATE OR DELETE OR TRUNCATE ON cx.overall_rating_version
+    BEFORE UPDATE OR DELETE ON cx.overall_rating_version
     FOR EACH STATEMENT
     EXECUTE FUNCTION cxm.keep_overall_rating();
 
 CREATE TRIGGER overall_rating_part_keep
-    BEFORE UPDATE OR DELETE OR TRUNCATE ON cx.overall_rating_part
+    BEFORE UPDATE OR DELETE ON cx.overall_rating_part
     FOR EACH STATEMENT
     EXECUTE FUNCTION cxm.keep_overall_rating();
