@@ -109,8 +109,10 @@ BEGIN
                 END IF;
             END LOOP;
             RETURN false;
+        ELSIF condition ? 'not' THEN
+            RETURN NOT cxm.condition_holds(condition -> 'not', answers);
         END IF;
-        RETURN NOT cxm.condition_holds(condition -> 'not', answers);
+        RETURN NULL;
     END IF;
 
     v_answer := answers -> (condition ->> 'question');
@@ -149,7 +151,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.condition_holds(jsonb, jsonb) IS
-'Whether a condition of a survey holds for these answers ({"question": value, ...}, questions that were not shown left out). {"question", "op", "value"} with op =, <>, <, <=, >, >=, in (value: an array), contains (an option of a multi), answered, unanswered; {"all": [...]}, {"any": [...]}, {"not": ...}. A comparison with a question that has no answer is false, <> too. The condition is one that cxm.condition_problem() has passed.';
+'Whether a condition of a survey holds for these answers ({"question": value, ...}, questions that were not shown left out). {"question", "op", "value"} with op =, <>, <, <=, >, >=, in (value: an array), contains (an option of a multi), answered, unanswered; {"all": [...]}, {"any": [...]}, {"not": ...}. A comparison with a question that has no answer is false, <> too. NULL for no condition. The condition is one that cxm.condition_problem() has passed.';
 
 CREATE FUNCTION cxm.try_date(value text) RETURNS date
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE

@@ -1,6 +1,6 @@
 -- The states of surveys and responses: what is possible in each, and that nothing else is; the token's way in
 BEGIN;
-SELECT plan(127);
+SELECT plan(129);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -149,6 +149,7 @@ SELECT lives_ok('SELECT * FROM cx.' || v, 'a reader reads cx.' || v) FROM unnest
 SELECT throws_ok($$SELECT cxm.submit_open_response('r', 'x', '{"nps": 1}')$$, '42501', NULL, 'and sends nothing');
 RESET ROLE;
 SELECT is((SELECT count(*) FROM cx.feedback WHERE submission_id IN ('w1', 'w2')), 2::bigint, 'what a writer sends is feedback');
+SELECT is(cxm.condition_holds(c, '{"a": 1}'), NULL, 'no condition is no question for ever: ' || coalesce(c::text, 'NULL')) FROM unnest(ARRAY[NULL, '{}']::jsonb[]) AS c;
 SELECT is_empty('SELECT * FROM cxm.store_check()', 'the store is sound');
 SELECT * FROM finish();
 ROLLBACK;
