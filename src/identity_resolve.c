@@ -1688,14 +1688,15 @@ read_links(Resolve *resolve)
 /*
  * Take a standing profile into the region; its members are read by the next
  * grow_region().  What counts would have settled for it has to be solved, too.
+ * False when it is there already.
  */
-static void
+static bool
 take_cluster(Resolve *resolve, uint32 i)
 {
 	Cluster    *cluster = cluster_at(resolve, i);
 
 	if (cluster->is_in_region)
-		return;
+		return false;
 	cluster->is_in_region = true;
 	if (i < resolve->nclusters)
 	{
@@ -1710,6 +1711,7 @@ take_cluster(Resolve *resolve, uint32 i)
 		add_id(&resolve->extra, cluster->id);
 		resolve->needs_locks = true;
 	}
+	return true;
 }
 
 static bool take_slow_groups(Resolve *resolve);
@@ -1940,8 +1942,8 @@ take_neighbours(Resolve *resolve, bool of_all)
 		if (of_all || inside->cluster == CXM_NOWHERE
 			|| cluster_at(resolve, inside->cluster)->is_core || cluster_at(resolve, inside->cluster)->is_changed)
 		{
-			take_cluster(resolve, outside->cluster);
-			any = true;
+			/* whoever is still outside has left a profile that is yet to be locked: looking again would find the same */
+			any |= take_cluster(resolve, outside->cluster);
 		}
 	}
 	if (of_all)
