@@ -19,7 +19,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
-    VALUES ('response_rate', 'percent', '{}'::text[]),
+    VALUES ('response_rate', 'percent', '{touchpoint,location,product,employee}'::text[]),
            ('retention_rate', 'percent', '{touchpoint,location,product,employee}'),
            ('churn_rate', 'percent', '{touchpoint,location,product,employee}'),
            ('repeat_purchase_rate', 'percent', '{touchpoint,location,product,employee}'),
@@ -231,12 +231,22 @@ BEGIN
             UNION ALL
             SELECT 'retention_rate', r.id, r.number, r.before, r.stayed FROM retained AS r
             UNION ALL
-            SELECT 'response_rate', NULL, v.number, v.sign * c.sent, v.sign * c.answered
+            SELECT 'response_rate', c.id, v.number, v.sign * c.sent, v.sign * c.answered
             FROM (
-                SELECT cxm.period_number(n.sent_at, bucket, zone, week_start) AS number, count(*) AS sent, count(*) FILTER (WHERE n.responded_at < read_to) AS answered
-                FROM cx.invitation AS n
-                WHERE 'response_rate' = ANY (measures) AND n.kind = 'survey' AND n.state <> 'bounced' AND isfinite(n.sent_at) AND n.sent_at >= v_from AND n.sent_at < read_to
-                GROUP BY 1
+                SELECT n.number, n.id, count(*) AS sent, count(*) FILTER (WHERE n.responded_at < read_to) AS answered
+                FROM (
+                    -- what the invitation is about, or else its survey
+                    SELECT cxm.period_number(n.sent_at, bucket, zone, week_start) AS number, n.responded_at,
+                           CASE dimension WHEN 'touchpoint' THEN coalesce((SELECT k.touchpoint_id FROM cx.touchpoint AS k WHERE k.key = n.attributes ->> 'touchpoint'), s.touchpoint_id)
+                                          WHEN 'location' THEN coalesce((SELECT k.location_id FROM cx.location AS k WHERE k.key = n.attributes ->> 'location'), s.location_id)
+                                          WHEN 'product' THEN (SELECT k.product_id FROM cx.product AS k WHERE k.key = n.attributes ->> 'product')
+                                          WHEN 'employee' THEN (SELECT k.employee_id FROM cx.employee AS k WHERE k.key = n.attributes ->> 'employee') END AS id
+                    FROM cx.invitation AS n
+                    LEFT JOIN cx.survey AS s ON s.survey_id = n.survey_id
+                    WHERE 'response_rate' = ANY (measures) AND n.kind = 'survey' AND n.state <> 'bounced' AND isfinite(n.sent_at) AND n.sent_at >= v_from AND n.sent_at < read_to
+                ) AS n
+                WHERE dimension IS NULL OR n.id IS NOT NULL
+                GROUP BY 1, 2
             ) AS c
             CROSS JOIN LATERAL (VALUES (c.number, 1), (c.number + rolling, -1)) AS v (number, sign)
             UNION ALL

@@ -47,9 +47,12 @@ FROM generate_series(1, 250) AS i CROSS JOIN LATERAL (SELECT pg_temp.some_time(i
 INSERT INTO cx.conversation (conversation_id, channel) OVERRIDING SYSTEM VALUE SELECT 1000 + i, 'web_chat' FROM generate_series(1, 80) AS i;
 INSERT INTO cx.conversation_message (conversation_id, message_no, kind, participant, channel, body, occurred_at, asked_at)
 SELECT 1000 + i, 2 * no, 'outbound', 'ann', 'web_chat', 'x', t.at + no * pg_temp.k(i, 72, 50) * interval '11 minutes', t.at FROM generate_series(1, 80) AS i CROSS JOIN generate_series(1, 2) AS no CROSS JOIN LATERAL (SELECT pg_temp.some_time(i, 71) AS at) AS t;
-INSERT INTO cx.invitation (survey_id, identifier_id, kind, purpose, state, asked_for, send_at, expires_at, sent_at, responded_at, suppressed_by)
+-- where an invitation does not say what it is about, its survey does
+INSERT INTO cx.survey (survey_id, key, name, default_language, touchpoint_id) VALUES (1, 'visit', 'Visit', 'en', 2);
+INSERT INTO cx.invitation (survey_id, identifier_id, kind, purpose, state, asked_for, send_at, expires_at, sent_at, responded_at, suppressed_by, attributes)
 SELECT 1, (SELECT identifier_id FROM person WHERE no = pg_temp.k(i, 82, 60)), CASE WHEN i % 17 = 0 THEN 'thank_you' ELSE 'survey' END, 'survey', s.state, t.at, t.at, t.at + interval '90 days', CASE WHEN s.state <> 'suppressed' THEN t.at END,
-       CASE WHEN s.state = 'responded' THEN t.at + pg_temp.k(i, 83, 60) * interval '1 day' END, CASE WHEN s.state = 'suppressed' THEN 'sampling' END
+       CASE WHEN s.state = 'responded' THEN t.at + pg_temp.k(i, 83, 60) * interval '1 day' END, CASE WHEN s.state = 'suppressed' THEN 'sampling' END,
+       jsonb_strip_nulls(jsonb_build_object('touchpoint', 'touchpoint ' || pg_temp.ref(i, 85), 'location', 'location ' || pg_temp.ref(i, 86), 'product', 'product ' || pg_temp.ref(i, 87), 'employee', 'employee ' || pg_temp.ref(i, 88)))
 FROM generate_series(1, 300) AS i CROSS JOIN LATERAL (SELECT pg_temp.some_time(i, 81) AS at) AS t CROSS JOIN LATERAL (SELECT (ARRAY['sent', 'responded', 'responded', 'expired', 'bounced', 'suppressed'])[pg_temp.k(i, 84, 6)] AS state) AS s;
 INSERT INTO cx.referral_code (code, identifier_id, created_at) SELECT 'ABCDEFGH' || to_char(i, 'FM00'), (SELECT identifier_id FROM person WHERE no = i), pg_temp.some_time(i, 91) FROM generate_series(1, 25) AS i;
 INSERT INTO cx.referral (code, referrer_id, referred_id, referred_at, source_id)
@@ -89,7 +92,7 @@ LANGUAGE sql AS $$
     GROUP BY f.metric
     UNION ALL
     SELECT 'response_rate', 'percent', count(*), 100.0 * count(*) FILTER (WHERE i.responded_at < until) / nullif(count(*), 0)
-    FROM cx.invitation AS i WHERE d IS NULL AND i.kind = 'survey' AND i.state NOT IN ('bounced', 'suppressed') AND i.sent_at >= a AND i.sent_at < b AND i.sent_at < until
+    FROM cx.invitation AS i WHERE (d IS NULL OR coalesce(right(i.attributes ->> d, 1), CASE d WHEN 'touchpoint' THEN '2' END) = v::text) AND i.kind = 'survey' AND i.state NOT IN ('bounced', 'suppressed') AND i.sent_at >= a AND i.sent_at < b AND i.sent_at < until
     UNION ALL
     SELECT m.measure, 'percent', count(*), 100.0 * count(*) FILTER (WHERE m.measure = 'churn_rate' AND q.customer IS NULL OR m.measure <> 'churn_rate' AND q.customer IS NOT NULL) / nullif(count(*), 0)
     FROM (SELECT DISTINCT i.customer FROM inside AS i WHERE i.amount > 0 AND i.at >= z AND i.at < a AND i.customer IS NOT NULL) AS p
@@ -181,7 +184,7 @@ CREATE TEMPORARY TABLE whole AS SELECT s.* FROM cxm.scorecard('month', NULL, NUL
 SELECT bag_eq($$SELECT * FROM cxm.scorecard('month', NULL, '2025-03-14 09:00+01', '2025-07-20', 3)$$, $$SELECT * FROM whole AS w WHERE w.period >= '2025-03-01'$$, 'from a time on: the same rows from its period on');
 SELECT bag_eq($$SELECT * FROM cxm.scorecard('month', NULL, NULL, '2025-07-20', 3, '{nps,churn_rate,clv}')$$, $$SELECT * FROM whole AS w WHERE w.measure IN ('nps', 'churn_rate', 'clv')$$, 'some measures: the same rows of those');
 SELECT is_empty($$SELECT * FROM cxm.scorecard('month', NULL, NULL, '2025-07-20', 3, '{}')$$, 'none: none');
-SELECT is_empty($$SELECT * FROM cxm.scorecard('month', 'employee', NULL, '2025-07-20', 3, '{acquisition_cost,response_rate,referral_rate,first_response}')$$, 'what has no meaning in a dimension has no row');
+SELECT is_empty($$SELECT * FROM cxm.scorecard('month', 'employee', NULL, '2025-07-20', 3, '{acquisition_cost,referral_rate,first_response}')$$, 'what has no meaning in a dimension has no row');
 SELECT is_empty($$SELECT * FROM cxm.scorecard('month', to_time => '-infinity')$$, 'before everything: nothing');
 SELECT is_empty($$SELECT * FROM cxm.scorecard('month', from_time => 'infinity')$$, 'after everything: nothing');
 SELECT bag_eq($$SELECT * FROM cxm.scorecard('year', from_time => '-infinity', to_time => 'infinity', measures => '{nps}')$$, $$SELECT * FROM cxm.scorecard('year', measures => '{nps}')$$, 'infinity: no bound');
@@ -307,7 +310,7 @@ SELECT cxm.set_benchmark('clv', 300, 'Survey A', '2025-01-01', currency => 'USD'
 SELECT bag_eq($$SELECT b.measure, g.n, round(g.score::numeric, 8) AS score, round(g.difference::numeric, 8) AS difference FROM cxm.benchmark_gap('2025-04-10 15:00+02', '29 days 15 hours') AS g JOIN cx.benchmark AS b USING (benchmark_id) WHERE b.measure IS NOT NULL$$,
     $$SELECT b.measure, r.n, round(r.value::numeric, 8) AS score, round((r.value - b.value)::numeric, 8) AS difference FROM cx.benchmark AS b CROSS JOIN LATERAL pg_temp.restate(CASE WHEN b.product_id IS NOT NULL THEN 'product' END, b.product_id, '2025-03-12 00:00+01', '2025-04-11 00:00+02', '2025-02-10', '2025-04-10 15:00+02') AS r
       WHERE r.measure = b.measure AND r.unit = coalesce(b.currency, r.unit)$$, 'benchmarks of counted measures: the last thirty days');
-SELECT throws_ok($$SELECT cxm.set_goal('x', 'ann', 'response_rate', 10, '2026-01-01', dimension => 'location', key => 'location 1')$$, '22023', 'measure "response_rate" has no meaning by location', 'a dimension that it does not have');
+SELECT throws_ok($$SELECT cxm.set_goal('x', 'ann', 'referral_rate', 10, '2026-01-01', dimension => 'location', key => 'location 1')$$, '22023', 'measure "referral_rate" has no meaning by location', 'a dimension that it does not have');
 SELECT throws_ok($$SELECT cxm.set_goal('x', 'ann', 'response_rate', 101, '2026-01-01')$$, '22003', 'target 101 is no value of measure "response_rate"', 'more than all');
 SELECT throws_ok($$SELECT cxm.set_goal('x', 'ann', 'clv', 'NaN', '2026-01-01')$$, '22003', NULL, 'not a number');
 SELECT throws_ok($$SELECT cxm.set_goal('x', 'ann', 'nps', 10, '2026-01-01', currency => 'EUR')$$, '22023', '"nps" is not in money', 'a currency where there is none');
