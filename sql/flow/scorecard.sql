@@ -14,6 +14,23 @@ $$;
 COMMENT ON FUNCTION cxm.scorecard_start(integer, text, text, integer) IS
 'From when on a scorecard reads records whose first period has this number (cxm.period_number): -infinity for NULL and for periods before the first that records can lie in.';
 
+CREATE TYPE cxm.scorecard_figure AS (
+    measure         text,
+    unit            text,
+    number          integer,
+    id              integer,
+    n               bigint,
+    value           double precision,
+    lower           double precision,
+    upper           double precision,
+    previous_n      bigint,
+    previous        double precision,
+    p_value         double precision
+);
+
+COMMENT ON TYPE cxm.scorecard_figure IS
+'A row of a part of cxm.scorecard(): what was measured, in which unit; number of the period (cxm.period_number) that its window ends with; id in the catalogue of the dimension, NULL without one; then as the columns of that function have these names.';
+
 CREATE FUNCTION cxm.scorecard_measures(OUT measure text, OUT unit text, OUT dimensions text[]) RETURNS SETOF record
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 ROWS 10
@@ -45,18 +62,7 @@ CREATE FUNCTION cxm.scorecard_scores(
     read_to timestamptz,
     confidence double precision,
     measures text[])
-RETURNS TABLE (
-    measure text,
-    unit text,
-    number integer,
-    id integer,
-    n bigint,
-    value double precision,
-    lower double precision,
-    upper double precision,
-    previous_n bigint,
-    previous double precision,
-    p_value double precision)
+RETURNS SETOF cxm.scorecard_figure
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
@@ -128,18 +134,7 @@ CREATE FUNCTION cxm.scorecard_shares(
     read_to timestamptz,
     confidence double precision,
     measures text[])
-RETURNS TABLE (
-    measure text,
-    unit text,
-    number integer,
-    id integer,
-    n bigint,
-    value double precision,
-    lower double precision,
-    upper double precision,
-    previous_n bigint,
-    previous double precision,
-    p_value double precision)
+RETURNS SETOF cxm.scorecard_figure
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
@@ -290,7 +285,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.scorecard_shares(text, text, text, integer, integer, integer, integer, timestamptz, double precision, text[]) IS
-'Part of cxm.scorecard(): the measures that are shares of invitations or customers, in percent. Arguments and columns as in cxm.scorecard_scores(); customers are profiles as they are today, and records without an identifier are nobody''s.';
+'Part of cxm.scorecard(): the measures that are shares of invitations or customers, in percent. Arguments as of cxm.scorecard_scores(); customers are profiles as they are today, and records without an identifier are nobody''s.';
 
 ---- Waits
 
@@ -305,18 +300,7 @@ CREATE FUNCTION cxm.scorecard_waits(
     read_to timestamptz,
     confidence double precision,
     measures text[])
-RETURNS TABLE (
-    measure text,
-    unit text,
-    number integer,
-    id integer,
-    n bigint,
-    value double precision,
-    lower double precision,
-    upper double precision,
-    previous_n bigint,
-    previous double precision,
-    p_value double precision)
+RETURNS SETOF cxm.scorecard_figure
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
@@ -364,7 +348,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.scorecard_waits(text, text, text, integer, integer, integer, integer, timestamptz, double precision, text[]) IS
-'Part of cxm.scorecard(): the median time to first response, in hours, of follow-ups opened and conversations begun in the window that have had one by read_to; by dimension, of follow-ups alone. Arguments and columns as in cxm.scorecard_scores().';
+'Part of cxm.scorecard(): the median time to first response, in hours, of follow-ups opened and conversations begun in the window that have had one by read_to; by dimension, of follow-ups alone. Arguments as of cxm.scorecard_scores().';
 
 ---- Money
 
@@ -379,18 +363,7 @@ CREATE FUNCTION cxm.scorecard_value(
     read_to timestamptz,
     confidence double precision,
     measures text[])
-RETURNS TABLE (
-    measure text,
-    unit text,
-    number integer,
-    id integer,
-    n bigint,
-    value double precision,
-    lower double precision,
-    upper double precision,
-    previous_n bigint,
-    previous double precision,
-    p_value double precision)
+RETURNS SETOF cxm.scorecard_figure
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
@@ -464,7 +437,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.scorecard_value(text, text, text, integer, integer, integer, integer, timestamptz, double precision, text[]) IS
-'Part of cxm.scorecard(): what customers have spent until the end of the period, returns taken off: the mean of all who have bought by then, for each currency. Arguments and columns as in cxm.scorecard_scores(). The customers of the window before are among those of this one; the test takes their covariance into account.';
+'Part of cxm.scorecard(): what customers have spent until the end of the period, returns taken off: the mean of all who have bought by then, for each currency. Arguments as of cxm.scorecard_scores(). The customers of the window before are among those of this one; the test takes their covariance into account.';
 
 CREATE FUNCTION cxm.scorecard_acquisition(
     bucket text,
@@ -477,18 +450,7 @@ CREATE FUNCTION cxm.scorecard_acquisition(
     read_to timestamptz,
     confidence double precision,
     measures text[])
-RETURNS TABLE (
-    measure text,
-    unit text,
-    number integer,
-    id integer,
-    n bigint,
-    value double precision,
-    lower double precision,
-    upper double precision,
-    previous_n bigint,
-    previous double precision,
-    p_value double precision)
+RETURNS SETOF cxm.scorecard_figure
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 ROWS 1000
 SET search_path = pg_catalog, pg_temp
@@ -549,7 +511,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.scorecard_acquisition(text, text, text, integer, integer, integer, integer, timestamptz, double precision, text[]) IS
-'Part of cxm.scorecard(): what was spent (cx.spend) in the window over the customers whose first purchase of all lies in it, for each currency; n: these customers, and the interval is that of their number as a Poisson count. Without any the value is NULL, and lower alone is known. Arguments and columns as in cxm.scorecard_scores().';
+'Part of cxm.scorecard(): what was spent (cx.spend) in the window over the customers whose first purchase of all lies in it, for each currency; n: these customers, and the interval is that of their number as a Poisson count. Without any the value is NULL, and lower alone is known. Arguments as of cxm.scorecard_scores().';
 
 ---- The scorecard
 
