@@ -1942,7 +1942,7 @@ take_neighbours(Resolve *resolve, bool of_all)
 		if (of_all || inside->cluster == CXM_NOWHERE
 			|| cluster_at(resolve, inside->cluster)->is_core || cluster_at(resolve, inside->cluster)->is_changed)
 		{
-			/* whoever is still outside has left a profile that is yet to be locked: looking again would find the same */
+			/* who stays outside has left a profile that is yet to be locked: another look would find the same */
 			any |= take_cluster(resolve, outside->cluster);
 		}
 	}
