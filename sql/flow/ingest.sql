@@ -360,6 +360,24 @@ $$;
 COMMENT ON FUNCTION cxm.record_json(jsonb) IS
 'A typed record, given as to_jsonb() of its row, as the bulk form of its ingest function takes it.';
 
+CREATE FUNCTION cxm.refused_records(records anyarray, problems cxm.problem[]) RETURNS jsonb[]
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- only what is refused has to be written down
+    IF NOT EXISTS (SELECT FROM unnest(problems) AS p WHERE p.reason IS NOT NULL) THEN
+        RETURN NULL;
+    END IF;
+    RETURN (SELECT array_agg(CASE WHEN p.reason IS NOT NULL THEN coalesce(r.raw, cxm.record_json(to_jsonb(r))) END ORDER BY ordinality)
+            FROM unnest(records) WITH ORDINALITY AS r
+            JOIN unnest(problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality));
+END
+$$;
+
+COMMENT ON FUNCTION cxm.refused_records(anyarray, cxm.problem[]) IS
+'Typed records that have a problem, as JSON: as they came, or else as the bulk form of their ingest function takes them. In step with the problems, NULL where there is none; NULL for all when none has one.';
+
 CREATE FUNCTION cxm.reject_records(source_id integer, kind text, message_ids text[], records jsonb[], problems cxm.problem[]) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp

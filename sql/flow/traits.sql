@@ -10,7 +10,6 @@ AS $$
 DECLARE
     v_limits record;
     v_problems cxm.problem[];
-    v_json jsonb[];
     v_taken cxm.taken_record[];
 BEGIN
     PERFORM cxm.plan_for(cardinality(records));
@@ -29,14 +28,7 @@ BEGIN
         RETURN cxm.strict_result(v_problems);
     END IF;
 
-    -- only what is refused has to be written down
-    IF EXISTS (SELECT FROM unnest(v_problems) AS p WHERE p.reason IS NOT NULL) THEN
-        SELECT array_agg(CASE WHEN p.reason IS NOT NULL THEN coalesce(r.raw, cxm.record_json(to_jsonb(r))) END ORDER BY ordinality) INTO v_json
-        FROM unnest(records) WITH ORDINALITY AS r
-        JOIN unnest(v_problems) WITH ORDINALITY AS p(sqlstate, reason, hint, ordinality) USING (ordinality);
-    END IF;
-
-    v_taken := (SELECT cxm.take_records(source_id, 'traits', upsert, v_problems, v_json,
+    v_taken := (SELECT cxm.take_records(source_id, 'traits', upsert, v_problems, cxm.refused_records(records, v_problems),
                        array_agg(r.message_id ORDER BY r.ordinality), array_agg(r.at ORDER BY r.ordinality),
                        array_agg(r.identifiers ORDER BY r.ordinality), verified => array_agg(r.verified ORDER BY r.ordinality))
                 FROM unnest(records) WITH ORDINALITY AS r);
