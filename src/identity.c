@@ -90,8 +90,8 @@ static CxmQuery find_query =
 	.sql = "SELECT k.ordinality, i.identifier_id, i.quarantined, i.profile_id, c.profile_id, c.xmin, c.ctid"
 	" FROM unnest($1, $2) WITH ORDINALITY AS k(namespace, value, ordinality)"
 	" JOIN cx.identifier AS i ON i.namespace = k.namespace COLLATE \"C\" AND i.value = k.value COLLATE \"C\""
-	" JOIN cx.profile AS s ON s.profile_id = i.profile_id"
-	" JOIN cx.profile AS c ON c.profile_id = s.canonical_id",
+	" LEFT JOIN cx.profile AS s ON s.profile_id = i.profile_id"
+	" LEFT JOIN cx.profile AS c ON c.profile_id = s.canonical_id AND c.canonical_id = c.profile_id",
 	.nargs = 2,
 	.types = {TEXTARRAYOID, TEXTARRAYOID}
 };
@@ -203,7 +203,7 @@ read_found(TupleTableSlot *slot, void *state)
 	label.id = row_int64(slot, 2);
 	label.quarantine = cxm_row_refusal(slot, 3);
 	label.stub = row_int64(slot, 4);
-	label.canonical = row_int64(slot, 5);
+	label.canonical = cxm_row_canonical(slot, 5, label.id);
 	label.xmin = DatumGetTransactionId(row_value(slot, 6));
 	label.ctid = *(ItemPointer) DatumGetPointer(row_value(slot, 7));
 	note_label(batch, place, &label);
@@ -459,7 +459,7 @@ add_identifiers(Batch *batch)
 		if (nadded == batch->nadded)
 			return;
 
-		/* another session was faster with some */
+		/* another session was faster with some; who is not found has been deleted by a third one, so that one got on */
 		CHECK_FOR_INTERRUPTS();
 		find_identifiers(batch);
 	}

@@ -279,6 +279,7 @@ extern void cxm_next_profile_ids(int64 *ids, Size n);
 extern uint8 cxm_refusal_of(const text *name);
 extern uint8 cxm_row_refusal(TupleTableSlot *slot, int column);
 extern uint8 cxm_row_kind(TupleTableSlot *slot, int column);
+extern int64 cxm_row_canonical(TupleTableSlot *slot, int column, int64 identifier_id);
 extern const char *cxm_refusal_name(CxmRefusal refusal);
 
 #endif							/* CXM_IDENTITY_H */

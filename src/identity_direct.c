@@ -304,24 +304,23 @@ begin_lookup(const CxmDirect *direct, TableNumber number, int key, const Datum *
 	cxm_begin_lookup(&tables[number], direct->relations[number], key, values, n, lookup);
 }
 
+/* Read a row of cx.profile: whom it belongs to and, if it stands, what is kept of it */
 static bool
 read_profile(const CxmDirect *direct, int64 profile_id, CxmLabel *label)
 {
 	Datum		values[1] = {Int64GetDatum(profile_id)};
 	CxmLookup	scan;
 	bool		is_found;
-	int64		canonical = 0;
 
 	begin_lookup(direct, PROFILES, BY_ID, values, 1, &scan);
 	is_found = cxm_next_row(&scan);
 	if (is_found)
 	{
-		canonical = slot_int64(scan.slot, PROFILE_CANONICAL_ID);
-		label->canonical = canonical;
+		label->canonical = slot_int64(scan.slot, PROFILE_CANONICAL_ID);
 		label->ctid = scan.slot->tts_tid;
 		label->is_known = DatumGetBool(slot_value(scan.slot, PROFILE_IS_KNOWN));
 		label->is_kept_apart = DatumGetBool(slot_value(scan.slot, PROFILE_IS_KEPT_APART));
-		if (canonical == profile_id)
+		if (label->canonical == profile_id)
 		{
 			bool		is_null;
 
@@ -332,8 +331,6 @@ read_profile(const CxmDirect *direct, int64 profile_id, CxmLabel *label)
 		}
 	}
 	cxm_end_lookup(&scan);
-	if (is_found && canonical != profile_id)
-		is_found = read_profile(direct, canonical, label) && label->canonical == canonical;
 	return is_found;
 }
 
@@ -382,7 +379,13 @@ cxm_direct_read_identifier(const CxmDirect *direct, int64 id, CxmLabel *label)
 bool
 cxm_direct_read_profile(const CxmDirect *direct, CxmLabel *label)
 {
-	return read_profile(direct, label->stub, label);
+	int64		canonical;
+
+	if (!read_profile(direct, label->stub, label))
+		return false;
+	canonical = label->canonical;
+	return canonical == label->stub
+		|| (read_profile(direct, canonical, label) && label->canonical == canonical);
 }
 
 /* The number of a source that is no attached table; 0 when there is none */

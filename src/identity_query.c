@@ -430,6 +430,18 @@ cxm_row_kind(TupleTableSlot *slot, int column)
 	}
 }
 
+/* A profile_id of the standing profile that an identifier is in; NULL where cx.profile has none */
+int64
+cxm_row_canonical(TupleTableSlot *slot, int column, int64 identifier_id)
+{
+	if (row_is_null(slot, column))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("identifier %lld has no profile", (long long) identifier_id),
+				 errhint("SELECT * FROM cxm.store_check() shows what else is wrong with the store.")));
+	return row_int64(slot, column);
+}
+
 const char *
 cxm_refusal_name(CxmRefusal refusal)
 {

@@ -178,7 +178,7 @@ static CxmQuery labels_query =
 	.sql = "SELECT " LABEL_COLUMNS
 	" FROM cx.identifier AS i"
 	" LEFT JOIN cx.profile AS s ON s.profile_id = i.profile_id"
-	" LEFT JOIN cx.profile AS c ON c.profile_id = s.canonical_id"
+	" LEFT JOIN cx.profile AS c ON c.profile_id = s.canonical_id AND c.canonical_id = c.profile_id"
 	" WHERE i.identifier_id = ANY ($1)",
 	.nargs = 1,
 	.types = {INT8ARRAYOID}
@@ -550,14 +550,9 @@ read_label(TupleTableSlot *slot, void *state)
 	Resolve    *resolve = state;
 	CxmLabel	label = {.id = row_int64(slot, 1)};
 
-	if (row_is_null(slot, 4))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("identifier %lld has no profile", (long long) label.id),
-				 errhint("SELECT * FROM cxm.store_check() shows what else is wrong with the store.")));
 	label.namespace = namespace_of(resolve, slot, 2);
 	label.stub = row_int64(slot, 3);
-	label.canonical = row_int64(slot, 4);
+	label.canonical = cxm_row_canonical(slot, 4, label.id);
 	label.quarantine = cxm_row_refusal(slot, 5);
 	label.xmin = DatumGetTransactionId(row_value(slot, 6));
 	label.ctid = *(ItemPointer) DatumGetPointer(row_value(slot, 7));
@@ -2034,6 +2029,7 @@ solve_slow_groups(Resolve *resolve)
 		/* each round reaches further, so that many rounds are not many times the work of the last one */
 		int			levels = round < 4 ? 1 : 1 << Min(round - 3, 20);
 
+		CHECK_FOR_INTERRUPTS();
 		solve_region(resolve);
 		compare_solution(resolve);
 		if (!take_neighbours(resolve, false))

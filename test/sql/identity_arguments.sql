@@ -71,4 +71,28 @@ SELECT pg_temp.call(namespaces => '{near,farther,near,far,far}', vals => '{y,z,w
 SELECT a.value AS a, b.value AS b, l.refused FROM cx.link AS l JOIN cx.identifier AS a ON a.identifier_id = l.identifier_a JOIN cx.identifier AS b ON b.identifier_id = l.identifier_b
 WHERE a.namespace ~ 'far|near' ORDER BY a.value, b.value;
 
+-- profiles that somebody has damaged: an error, neither a call that never ends nor one that ends the server
+CREATE FUNCTION pg_temp.spoilt(damage text, call text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    SET LOCAL statement_timeout = '60s';
+    PERFORM cxm.link('email', 'd1@x', 'email', 'd2@x'), cxm.link('email', 'd3@x', 'email', 'd4@x');
+    EXECUTE format(damage, cxm.customer('email', 'd1@x'), cxm.customer('email', 'd3@x'));
+    EXECUTE 'SELECT ' || call;
+    RAISE EXCEPTION 'nothing is wrong';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE || CASE WHEN SQLSTATE = 'P0001' THEN ' ' || SQLERRM ELSE '' END;
+END
+$$;
+SELECT d.name AS damage, c.call, pg_temp.spoilt(d.damage, c.call) AS answer
+FROM (VALUES (1, 'no profile', 'DELETE FROM cx.profile WHERE profile_id = %1$s'),
+             (2, 'merged into none', 'UPDATE cx.profile SET canonical_id = -1 WHERE profile_id = %1$s'),
+             (3, 'merged into each other', 'UPDATE cx.profile SET canonical_id = %1$s + %2$s - profile_id WHERE profile_id IN (%1$s, %2$s)')) AS d(place, name, damage),
+     (VALUES (1, 'cxm.link(''email'', ''d1@x'', ''email'', ''d5@x'')'),
+             (2, 'cxm.link(''email'', ''d1@x'', ''email'', ''d3@x'')'),
+             (3, 'cxm.link(''email'', ''d1@x'', ''email'', ''d2@x'')'),
+             (4, 'cxm.identify(''{"email": ["d1@x", "d5@x"]}'', message_id => ''d'')'),
+             (5, 'cxm.retire_links(ARRAY(SELECT l.link_id FROM cx.link AS l JOIN cx.identifier AS i ON i.identifier_id = l.identifier_a WHERE i.value = ''d1@x''), ''test'')')) AS c(place, call)
+ORDER BY d.place, c.place;
+SELECT cxm.identity_differences();
+
 DROP SCHEMA cx CASCADE;
