@@ -22,7 +22,7 @@ JOIN cx.employee_question AS q ON q.wave_id = r.wave_id AND q.question = r.quest
 LEFT JOIN cx.employee_group AS g ON g.group_id = r.group_id
 LEFT JOIN cx.employee_group AS p ON p.group_id = g.parent_id;
 
-COMMENT ON VIEW cx.enps IS 'What employees said in waves that are published, a row a question and group. Groups that are too small are rows that say so.';
+COMMENT ON VIEW cx.enps IS 'What employees said in waves that are published, a row a question and group. Groups that are not shown are rows that say so.';
 COMMENT ON COLUMN cx.enps.wave IS 'The wave.';
 COMMENT ON COLUMN cx.enps.starts_on IS 'Its first day.';
 COMMENT ON COLUMN cx.enps.ends_on IS 'Its last day.';
@@ -30,7 +30,7 @@ COMMENT ON COLUMN cx.enps.question IS 'The question.';
 COMMENT ON COLUMN cx.enps.family IS 'nps (0 to 10) or rating (1 to 5).';
 COMMENT ON COLUMN cx.enps.employee_group IS 'The group; NULL = everybody.';
 COMMENT ON COLUMN cx.enps.parent_group IS 'The group that it lies in; NULL = that of everybody.';
-COMMENT ON COLUMN cx.enps.suppression IS 'shown, or why not: small, with others, with parent (cx.employee_result).';
+COMMENT ON COLUMN cx.enps.suppression IS 'shown, or why not: hidden, with parent (cx.employee_result).';
 COMMENT ON COLUMN cx.enps.answers IS 'Answers; NULL where the group is not shown.';
 COMMENT ON COLUMN cx.enps.enps IS 'Employee Net Promoter Score, -100 to 100; NULL where not shown, without answers, or for a rating.';
 COMMENT ON COLUMN cx.enps.lower IS 'Lower end of its 95 percent interval (adjusted Wald).';
