@@ -106,6 +106,8 @@ BEGIN
         ), said AS (
             SELECT DISTINCT ON (a.canonical_id) a.canonical_id, a.score
             FROM answer AS a
+            -- a 5 of 5 is no 5 of 10
+            JOIN cx.metric AS m ON m.metric = a.metric AND m.scale_min = a.scale_min AND m.scale_max = a.scale_max
             WHERE a.metric = driver_ratings.outcome
             ORDER BY a.canonical_id, a.occurred_at DESC, a.feedback_id DESC
         )
@@ -131,6 +133,8 @@ BEGIN
         ), said AS (
             SELECT DISTINCT ON (a.submission_id) a.submission_id, a.score
             FROM answer AS a
+            -- a 5 of 5 is no 5 of 10
+            JOIN cx.metric AS m ON m.metric = a.metric AND m.scale_min = a.scale_min AND m.scale_max = a.scale_max
             WHERE a.metric = driver_ratings.outcome
             ORDER BY a.submission_id, a.occurred_at DESC, a.feedback_id DESC
         )
@@ -150,7 +154,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.driver_ratings(text, text, timestamptz, timestamptz) IS
-'The ratings of the store that may drive an outcome, in long form. by: touchpoint (unit: a customer; outcome: the last score of that metric; rating: the customer''s mean at the touchpoint), question or metric (unit: a submission; rating: of that question or metric in it). A row with driver NULL is the outcome of a unit, on its own scale; the others are ratings of the families csat, ces and rating, mapped to 0 (lowest score of the scale shown) to 100 (highest). Units without an outcome, answers of nobody known (by touchpoint) and answers outside of a submission (by question, metric) are not there. From from_time up to but not including to_time; NULL = no bound. Errors: 22023 by; 42704 unknown metric.';
+'The ratings of the store that may drive an outcome, in long form. by: touchpoint (unit: a customer; outcome: the last score of that metric; rating: the customer''s mean at the touchpoint), question or metric (unit: a submission; rating: of that question or metric in it). A row with driver NULL is the outcome of a unit, on the usual scale of the metric: answers to it on another scale do not count; the others are ratings of the families csat, ces and rating, mapped to 0 (lowest score of the scale shown) to 100 (highest). Units without an outcome, answers of nobody known (by touchpoint) and answers outside of a submission (by question, metric) are not there. From from_time up to but not including to_time; NULL = no bound. Errors: 22023 by; 42704 unknown metric.';
 
 CREATE FUNCTION cxm.impact_performance(outcome text DEFAULT 'nps', by text DEFAULT 'touchpoint', from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL,
                                        missing text DEFAULT 'pairwise', outcome_as text DEFAULT 'score', method text DEFAULT NULL, min_n bigint DEFAULT 30,

@@ -62,7 +62,7 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT cxm.nps_agg(f.score) AS ratings
         FROM cx.feedback AS f
-        WHERE f.location_id = g.location_id AND f.metric = 'nps'
+        WHERE f.location_id = g.location_id AND f.metric = 'nps' AND f.scale_min = 0 AND f.scale_max = 10
           AND f.occurred_at >= e.starts_on::timestamp AT TIME ZONE s.time_zone AND f.occurred_at < (e.ends_on + 1)::timestamp AT TIME ZONE s.time_zone
     ) AS a
 ) AS c
@@ -78,7 +78,7 @@ COMMENT ON COLUMN cx.experience_by_location.employee_answers IS 'Answers of empl
 COMMENT ON COLUMN cx.experience_by_location.enps IS 'Employee Net Promoter Score, -100 to 100; NULL where not shown.';
 COMMENT ON COLUMN cx.experience_by_location.enps_lower IS 'Lower end of its 95 percent interval.';
 COMMENT ON COLUMN cx.experience_by_location.enps_upper IS 'Upper end of it.';
-COMMENT ON COLUMN cx.experience_by_location.customer_answers IS 'Answers of customers to the metric nps at the location in those days.';
+COMMENT ON COLUMN cx.experience_by_location.customer_answers IS 'Answers of customers to the metric nps, on its usual scale, at the location in those days.';
 COMMENT ON COLUMN cx.experience_by_location.nps IS 'Their Net Promoter Score, -100 to 100; NULL without answers.';
 COMMENT ON COLUMN cx.experience_by_location.nps_lower IS 'Lower end of its 95 percent interval.';
 COMMENT ON COLUMN cx.experience_by_location.nps_upper IS 'Upper end of it.';

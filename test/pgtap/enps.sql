@@ -46,6 +46,9 @@ $$;
 SELECT pg_temp.answer('shop 1', 12, 3), pg_temp.answer('shop 2', 6, 0), pg_temp.answer('shop 3', 2, 0), pg_temp.answer('north', 1, 7), pg_temp.answer('south', 19, 5);
 SELECT (cxm.record_feedback('nps', s, location => 'one', at => '2026-03-15 12:00+00')) IS NOT NULL FROM generate_series(8, 10) AS s;
 SELECT cxm.record_feedback('nps', 0, location => 'one', at => '2026-04-01 12:00+00') IS NOT NULL AS later;
+-- on other scales: neither detractors, nor a reason to show nothing
+INSERT INTO cx.feedback (occurred_at, metric, score, scale_min, scale_max, location_id)
+SELECT '2026-03-15 12:00+00', 'nps', a.score, a.lo, a.lo + 4, l.location_id FROM cx.location AS l, (VALUES (5, 1), (23, 20)) AS a(score, lo);
 CREATE TEMPORARY TABLE truth AS SELECT * FROM cx.employee_answer;
 SELECT count(*) FROM cxm.issue_employee_tickets('spring', 'south', 3) AS left_over;
 SELECT is(cxm.publish_employee_wave('spring'), 8::bigint, 'four rows of the one question, and four of the other where nobody answered');

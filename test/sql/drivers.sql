@@ -223,6 +223,20 @@ SELECT i.driver, i.n, i.units FROM cxm.impact_performance(missing => 'listwise')
 SELECT i.driver, i.n, i.note FROM cxm.impact_performance('nps', 'metric', min_n => 3) AS i ORDER BY 1;
 SELECT i.driver, i.n, i.units, i.note FROM cxm.impact_performance('csat', 'question') AS i ORDER BY 1;
 SELECT count(*) FROM cxm.impact_performance(from_time => now() + interval '1 hour');
+-- an answer on another scale is none of the outcome, be it the last
+SAVEPOINT before;
+CREATE TEMP TABLE outcome AS SELECT * FROM cxm.driver_ratings('nps', 'touchpoint') AS r WHERE r.driver IS NULL UNION ALL SELECT * FROM cxm.driver_ratings('nps', 'question') AS r WHERE r.driver IS NULL;
+DO $$
+BEGIN
+    PERFORM cxm.record_feedback('nps', 5, jsonb_build_object('email', i || '@example.com'), submission_id => 'form ' || i, scale_min => 1, scale_max => 5, at => now() + interval '1 minute'),
+            cxm.record_feedback('nps', 25, jsonb_build_object('email', 'other' || i || '@example.com'), submission_id => 'further ' || i, scale_min => 20, scale_max => 30) FROM generate_series(1, 9) AS i;
+END $$;
+SELECT count(*) AS differ FROM (
+    (TABLE outcome EXCEPT ALL (SELECT * FROM cxm.driver_ratings('nps', 'touchpoint') AS r WHERE r.driver IS NULL UNION ALL SELECT * FROM cxm.driver_ratings('nps', 'question') AS r WHERE r.driver IS NULL))
+    UNION ALL
+    ((SELECT * FROM cxm.driver_ratings('nps', 'touchpoint') AS r WHERE r.driver IS NULL UNION ALL SELECT * FROM cxm.driver_ratings('nps', 'question') AS r WHERE r.driver IS NULL) EXCEPT ALL TABLE outcome)) AS d;
+SELECT count(*) FROM cxm.impact_performance(outcome_as => 'nps') AS i WHERE i.share IS NOT NULL;
+ROLLBACK TO before;
 -- a merge makes two customers one, and leaves the last score
 SELECT count(*) AS outcomes FROM cxm.driver_ratings('nps', 'touchpoint') AS r WHERE r.driver IS NULL;
 DO $$ BEGIN PERFORM cxm.link('email', '1@example.com', 'customer_id', '7'), cxm.link('email', '2@example.com', 'customer_id', '7'); END $$;
