@@ -37,9 +37,9 @@ BEGIN
                      CASE WHEN weight IS NULL THEN '1' ELSE format('q.%I', weight) END || '::double precision',
                      query);
     IF outcome_as = 'rank' THEN
-        -- the weight of lower ones and half of that of equal ones
+        -- the weight of lower ones and half of that of equal ones, of the rows that are used
         v_rows := format('SELECT CASE WHEN r.y IS NOT NULL THEN pg_catalog.sum(r.of_rank) OVER (ORDER BY r.y) OPERATOR(pg_catalog.-) (pg_catalog.sum(r.of_rank) OVER (PARTITION BY r.y) OPERATOR(pg_catalog./) 2) END AS y, r.x, r.w '
-                         'FROM (SELECT s.y, s.x, s.w, CASE WHEN s.y IS NULL OR s.w IS NULL THEN 0 ELSE s.w END AS of_rank FROM (%s) AS s) AS r', v_rows);
+                         'FROM (SELECT s.y, s.x, s.w, CASE WHEN s.y IS NULL OR s.w IS NULL OR %L AND pg_catalog.array_position(s.x, NULL) IS NOT NULL THEN 0 ELSE s.w END AS of_rank FROM (%s) AS s) AS r', missing = 'listwise', v_rows);
     END IF;
 
     IF replicates > 0 THEN
@@ -73,7 +73,7 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION cxm.driver_report(text, text, text[], text, text, text, text, integer, bigint, double precision) IS
-'What drives an outcome in the rows of a query, which runs with the rights and the search_path of the caller: a row a driver, see cxm.driver_importance. outcome, drivers and weight name columns of the query, which are taken as double precision. missing: listwise (rows with a NULL are left out) or pairwise (each pair of variables by the rows that have both). outcome_as: score (as it stands, a linear scale), nps (-100, 0 or 100: what an answer adds to the Net Promoter Score) or rank (its place among all, half of those alike counting as before it: only the order of the scores matters). method: lmg, johnson, or NULL for lmg up to 20 drivers and johnson for more. replicates of a bootstrap over the rows, over a thousand random groups of them where there are more; 0 = no intervals. The same rows and seed give the same answer in whatever order they come. Errors: 22004 something is NULL; 22023 outcome_as, missing, method, replicates, confidence; 22003 NaN, infinity, a negative weight, with nps a score that is not whole or not 0 to 10; 54000 more than 25 drivers with method lmg, more than 100 with any; whatever the query raises.';
+'What drives an outcome in the rows of a query, which runs with the rights and the search_path of the caller: a row a driver, see cxm.driver_importance. outcome, drivers and weight name columns of the query, which are taken as double precision. missing: listwise (rows with a NULL are left out) or pairwise (each pair of variables by the rows that have both). outcome_as: score (as it stands, a linear scale), nps (-100, 0 or 100: what an answer adds to the Net Promoter Score) or rank (its place among all, listwise among the rows that have everything, half of those alike counting as before it: only the order of the scores matters). method: lmg, johnson, or NULL for lmg up to 20 drivers and johnson for more. replicates of a bootstrap over the rows, over a thousand random groups of them where there are more; 0 = no intervals. The same rows and seed give the same answer in whatever order they come. Errors: 22004 something is NULL; 22023 outcome_as, missing, method, replicates, confidence; 22003 NaN, infinity, a negative weight, with nps a score that is not whole or not 0 to 10; 54000 more than 25 drivers with method lmg, more than 100 with any; whatever the query raises.';
 
 CREATE FUNCTION cxm.driver_ratings(outcome text, by text, from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL,
                                    OUT unit text, OUT driver text, OUT rating double precision) RETURNS SETOF record
@@ -106,6 +106,8 @@ BEGIN
         ), said AS (
             SELECT DISTINCT ON (a.canonical_id) a.canonical_id, a.score
             FROM answer AS a
+            -- a 5 of 5 is no 5 of 10
+            JOIN cx.metric AS m ON m.metric = a.metric AND m.scale_min = a.scale_min AND m.scale_max = a.scale_max
             WHERE a.metric = driver_ratings.outcome
             ORDER BY a.canonical_id, a.occurred_at DESC, a.feedback_id DESC
         )
@@ -131,6 +133,8 @@ BEGIN
         ), said AS (
             SELECT DISTINCT ON (a.submission_id) a.submission_id, a.score
             FROM answer AS a
+            -- a 5 of 5 is no 5 of 10
+            JOIN cx.metric AS m ON m.metric = a.metric AND m.scale_min = a.scale_min AND m.scale_max = a.scale_max
             WHERE a.metric = driver_ratings.outcome
             ORDER BY a.submission_id, a.occurred_at DESC, a.feedback_id DESC
         )
@@ -150,7 +154,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.driver_ratings(text, text, timestamptz, timestamptz) IS
-'The ratings of the store that may drive an outcome, in long form. by: touchpoint (unit: a customer; outcome: the last score of that metric; rating: the customer''s mean at the touchpoint), question or metric (unit: a submission; rating: of that question or metric in it). A row with driver NULL is the outcome of a unit, on its own scale; the others are ratings of the families csat, ces and rating, mapped to 0 (lowest score of the scale shown) to 100 (highest). Units without an outcome, answers of nobody known (by touchpoint) and answers outside of a submission (by question, metric) are not there. From from_time up to but not including to_time; NULL = no bound. Errors: 22023 by; 42704 unknown metric.';
+'The ratings of the store that may drive an outcome, in long form. by: touchpoint (unit: a customer; outcome: the last score of that metric; rating: the customer''s mean at the touchpoint), question or metric (unit: a submission; rating: of that question or metric in it). A row with driver NULL is the outcome of a unit, on the usual scale of the metric: answers to it on another scale do not count; the others are ratings of the families csat, ces and rating, mapped to 0 (lowest score of the scale shown) to 100 (highest). Units without an outcome, answers of nobody known (by touchpoint) and answers outside of a submission (by question, metric) are not there. From from_time up to but not including to_time; NULL = no bound. Errors: 22023 by; 42704 unknown metric.';
 
 CREATE FUNCTION cxm.impact_performance(outcome text DEFAULT 'nps', by text DEFAULT 'touchpoint', from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL,
                                        missing text DEFAULT 'pairwise', outcome_as text DEFAULT 'score', method text DEFAULT NULL, min_n bigint DEFAULT 30,

@@ -182,7 +182,10 @@ BEGIN
             FROM counted AS c LEFT JOIN counted AS p ON p.group_id = c.parent_id
         )
         INSERT INTO cx.employee_result (wave_id, question, group_id, suppression, lowest_score, counts)
-        SELECT v_wave.wave_id, v_question.question, c.group_id, s.suppressions[c.place],
+        SELECT v_wave.wave_id, v_question.question, c.group_id,
+               -- which of the hidden ones is the cause stays unsaid: from that, and from the sizes of those shown, would
+               -- follow which is not small but of one opinion
+               CASE WHEN s.suppressions[c.place] IN ('small', 'with others') THEN 'hidden' ELSE s.suppressions[c.place] END,
                CASE WHEN s.suppressions[c.place] = 'shown' THEN v_question.lo END,
                CASE WHEN s.suppressions[c.place] = 'shown' THEN coalesce(nullif(cxm.counts(c.ratings), '{}'), array_fill(0::bigint, ARRAY[v_question.hi - v_question.lo + 1])) END
         FROM counted AS c CROSS JOIN suppressed AS s;
@@ -197,4 +200,4 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.publish_employee_wave(text) IS
-'Ends a wave: writes what its answers come to for everybody and each group to cx.employee_result, hides groups of fewer than min_group answers, or whose answers are all the same, and as many others as it takes that none can be told by subtraction (cxm.suppress_groups), and deletes the answers and tickets. Returns the number of rows that are shown. It cannot be undone, and a wave is published once, so there are no two states to compare. Error P0002: no such wave, or it is published.';
+'Ends a wave: writes what its answers come to for everybody and each group to cx.employee_result, hides groups of fewer than min_group answers, or whose answers are all the same, and as many others as it takes that none can be told by subtraction (cxm.suppress_groups; which of the hidden ones is the cause is not kept), and deletes the answers and tickets. Returns the number of rows that are shown. It cannot be undone, and a wave is published once, so there are no two states to compare. Error P0002: no such wave, or it is published.';

@@ -228,7 +228,13 @@ AS $$
                string_agg(p.measure, ', ' ORDER BY p.measure) FILTER (WHERE p.points IS NULL) AS missing,
                cxm.weighted_rating(array_agg(p.weight ORDER BY p.measure), array_agg(p.points ORDER BY p.measure),
                                    array_agg(p.points_lower ORDER BY p.measure), array_agg(p.points_upper ORDER BY p.measure)) AS r
-        FROM cxm.overall_rating_parts(bucket, dimension, from_time, to_time, rolling, version, confidence, zone, week_start) AS p
+        -- from one window earlier, which the first ones shown are compared with
+        FROM cxm.overall_rating_parts(bucket, dimension,
+                                      CASE WHEN isfinite(from_time) AND bucket IN ('day', 'week', 'month', 'quarter', 'year') AND rolling BETWEEN 1 AND 400
+                                           THEN (SELECT cxm.scorecard_start(cxm.period_number(from_time, bucket, z.zone, z.week_start) - rolling, bucket, z.zone, z.week_start)
+                                                 FROM (SELECT coalesce(zone, s.time_zone) AS zone, cxm.check_week_start(coalesce(week_start, s.week_start)) AS week_start FROM cx.store AS s) AS z)
+                                           ELSE from_time END,
+                                      to_time, rolling, version, confidence, zone, week_start) AS p
         GROUP BY 1, 2, 3, 4, 5, 6
     ), held AS (
         SELECT r.period, r.starts_at, r.ends_at, r.complete, r.key, r.rating_version, r.parts, r.missing, (r.r).weight_present,
@@ -249,6 +255,7 @@ AS $$
     SELECT c.period, c.starts_at, c.ends_at, c.complete, c.key, c.rating_version, c.rating, c.lower, c.upper, c.weight_present, c.parts, c.missing,
            c.previous, c.change, c.change_lower, c.change_upper, c.change_lower > 0 OR c.change_upper < 0
     FROM compared AS c
+    WHERE from_time IS NULL OR c.ends_at > from_time
     ORDER BY c.key, c.period;
 $$;
 

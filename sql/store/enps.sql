@@ -100,7 +100,7 @@ CREATE TABLE cx.employee_result (
     lowest_score    smallint,
     counts          bigint[],
     CONSTRAINT employee_result_key UNIQUE (wave_id, question, group_id),
-    CONSTRAINT employee_result_suppression_check CHECK (suppression IN ('shown', 'small', 'with others', 'with parent')),
+    CONSTRAINT employee_result_suppression_check CHECK (suppression IN ('shown', 'hidden', 'with parent')),
     CONSTRAINT employee_result_counts_check CHECK ((suppression = 'shown') = (counts IS NOT NULL) AND (counts IS NULL) = (lowest_score IS NULL)),
     CONSTRAINT employee_result_question_fkey FOREIGN KEY (wave_id, question) REFERENCES cx.employee_question (wave_id, question) ON DELETE CASCADE,
     CONSTRAINT employee_result_group_id_fkey FOREIGN KEY (group_id) REFERENCES cx.employee_group (group_id)
@@ -110,6 +110,6 @@ COMMENT ON TABLE cx.employee_result IS 'What a wave came to, for each group that
 COMMENT ON COLUMN cx.employee_result.wave_id IS 'The wave.';
 COMMENT ON COLUMN cx.employee_result.question IS 'The question.';
 COMMENT ON COLUMN cx.employee_result.group_id IS 'The group; NULL = everybody.';
-COMMENT ON COLUMN cx.employee_result.suppression IS 'shown, or why it is not: small (too few answers, or all of them the same), with others (so that a small one cannot be told by subtraction), with parent (within a group that is not shown).';
+COMMENT ON COLUMN cx.employee_result.suppression IS 'shown, or why it is not: hidden (too few answers, or all of them the same, or so that such a group cannot be told by subtraction; which of these is not said, for it would tell who of the hidden said what), with parent (within a group that is not shown).';
 COMMENT ON COLUMN cx.employee_result.lowest_score IS 'Lowest score of the scale; NULL where it is not shown.';
 COMMENT ON COLUMN cx.employee_result.counts IS 'Answers of the group and the groups within it, by score from the lowest up; NULL where it is not shown. Plain numbers, since no answers are left to count again if the extension is dropped with its types.';

@@ -22,7 +22,7 @@ JOIN cx.employee_question AS q ON q.wave_id = r.wave_id AND q.question = r.quest
 LEFT JOIN cx.employee_group AS g ON g.group_id = r.group_id
 LEFT JOIN cx.employee_group AS p ON p.group_id = g.parent_id;
 
-COMMENT ON VIEW cx.enps IS 'What employees said in waves that are published, a row a question and group. Groups that are too small are rows that say so.';
+COMMENT ON VIEW cx.enps IS 'What employees said in waves that are published, a row a question and group. Groups that are not shown are rows that say so.';
 COMMENT ON COLUMN cx.enps.wave IS 'The wave.';
 COMMENT ON COLUMN cx.enps.starts_on IS 'Its first day.';
 COMMENT ON COLUMN cx.enps.ends_on IS 'Its last day.';
@@ -30,7 +30,7 @@ COMMENT ON COLUMN cx.enps.question IS 'The question.';
 COMMENT ON COLUMN cx.enps.family IS 'nps (0 to 10) or rating (1 to 5).';
 COMMENT ON COLUMN cx.enps.employee_group IS 'The group; NULL = everybody.';
 COMMENT ON COLUMN cx.enps.parent_group IS 'The group that it lies in; NULL = that of everybody.';
-COMMENT ON COLUMN cx.enps.suppression IS 'shown, or why not: small, with others, with parent (cx.employee_result).';
+COMMENT ON COLUMN cx.enps.suppression IS 'shown, or why not: hidden, with parent (cx.employee_result).';
 COMMENT ON COLUMN cx.enps.answers IS 'Answers; NULL where the group is not shown.';
 COMMENT ON COLUMN cx.enps.enps IS 'Employee Net Promoter Score, -100 to 100; NULL where not shown, without answers, or for a rating.';
 COMMENT ON COLUMN cx.enps.lower IS 'Lower end of its 95 percent interval (adjusted Wald).';
@@ -62,7 +62,7 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT cxm.nps_agg(f.score) AS ratings
         FROM cx.feedback AS f
-        WHERE f.location_id = g.location_id AND f.metric = 'nps'
+        WHERE f.location_id = g.location_id AND f.metric = 'nps' AND f.scale_min = 0 AND f.scale_max = 10
           AND f.occurred_at >= e.starts_on::timestamp AT TIME ZONE s.time_zone AND f.occurred_at < (e.ends_on + 1)::timestamp AT TIME ZONE s.time_zone
     ) AS a
 ) AS c
@@ -78,7 +78,7 @@ COMMENT ON COLUMN cx.experience_by_location.employee_answers IS 'Answers of empl
 COMMENT ON COLUMN cx.experience_by_location.enps IS 'Employee Net Promoter Score, -100 to 100; NULL where not shown.';
 COMMENT ON COLUMN cx.experience_by_location.enps_lower IS 'Lower end of its 95 percent interval.';
 COMMENT ON COLUMN cx.experience_by_location.enps_upper IS 'Upper end of it.';
-COMMENT ON COLUMN cx.experience_by_location.customer_answers IS 'Answers of customers to the metric nps at the location in those days.';
+COMMENT ON COLUMN cx.experience_by_location.customer_answers IS 'Answers of customers to the metric nps, on its usual scale, at the location in those days.';
 COMMENT ON COLUMN cx.experience_by_location.nps IS 'Their Net Promoter Score, -100 to 100; NULL without answers.';
 COMMENT ON COLUMN cx.experience_by_location.nps_lower IS 'Lower end of its 95 percent interval.';
 COMMENT ON COLUMN cx.experience_by_location.nps_upper IS 'Upper end of it.';

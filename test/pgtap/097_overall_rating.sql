@@ -73,6 +73,14 @@ SELECT is_empty($$SELECT FROM cxm.overall_rating('month', 'location', rolling =>
                   WHERE r.key IN ('north', 'south') AND r.change IS NOT NULL
                     AND r.previous IS DISTINCT FROM (SELECT b.rating FROM cxm.overall_rating('month', 'location', rolling => 2, version => 2) AS b WHERE b.key = r.key AND b.ends_at = r.starts_at)$$,
                 'rolling windows are compared with those that they do not overlap');
+-- a part of the time is that part of the whole: its first periods, too, are compared with those before them
+SELECT is_empty(format($$(SELECT * FROM cxm.overall_rating(%1$L, %2$L, %3$L, rolling => %4$s, version => 2)
+                          EXCEPT ALL SELECT * FROM cxm.overall_rating(%1$L, %2$L, rolling => %4$s, version => 2) WHERE ends_at > %3$L)
+                         UNION ALL
+                         (SELECT * FROM cxm.overall_rating(%1$L, %2$L, rolling => %4$s, version => 2) WHERE ends_at > %3$L
+                          EXCEPT ALL SELECT * FROM cxm.overall_rating(%1$L, %2$L, %3$L, rolling => %4$s, version => 2))$$, v.bucket, v.dimension, v.from_time, v.rolling), format('from %s: %s', v.from_time, v))
+FROM (VALUES ('month', NULL, '2026-02-10Z', 1), ('week', 'location', '2026-02-16Z', 1), ('week', NULL, '2026-02-16Z', 2), ('month', NULL, '-infinity', 1), ('month', NULL, 'infinity', 1)) AS v(bucket, dimension, from_time, rolling);
+SELECT isnt((SELECT change FROM cxm.overall_rating('month', from_time => '2026-02-10Z', version => 2) ORDER BY period LIMIT 1), NULL, 'there is something to compare with');
 -- the views
 SELECT results_eq($$SELECT key COLLATE "default", period, rating FROM cx.overall_rating WHERE bucket = 'month' AND dimension = 'location' ORDER BY 1, 2$$,
                   $$SELECT key COLLATE "default", period, rating FROM cxm.overall_rating('month', 'location') ORDER BY 1, 2$$, 'the view is the function');

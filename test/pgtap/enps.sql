@@ -46,33 +46,50 @@ $$;
 SELECT pg_temp.answer('shop 1', 12, 3), pg_temp.answer('shop 2', 6, 0), pg_temp.answer('shop 3', 2, 0), pg_temp.answer('north', 1, 7), pg_temp.answer('south', 19, 5);
 SELECT (cxm.record_feedback('nps', s, location => 'one', at => '2026-03-15 12:00+00')) IS NOT NULL FROM generate_series(8, 10) AS s;
 SELECT cxm.record_feedback('nps', 0, location => 'one', at => '2026-04-01 12:00+00') IS NOT NULL AS later;
+-- on other scales: neither detractors, nor a reason to show nothing
+INSERT INTO cx.feedback (occurred_at, metric, score, scale_min, scale_max, location_id)
+SELECT '2026-03-15 12:00+00', 'nps', a.score, a.lo, a.lo + 4, l.location_id FROM cx.location AS l, (VALUES (5, 1), (23, 20)) AS a(score, lo);
 CREATE TEMPORARY TABLE truth AS SELECT * FROM cx.employee_answer;
 SELECT count(*) FROM cxm.issue_employee_tickets('spring', 'south', 3) AS left_over;
 SELECT is(cxm.publish_employee_wave('spring'), 8::bigint, 'four rows of the one question, and four of the other where nobody answered');
 
 SELECT results_eq($$SELECT coalesce(employee_group COLLATE "default", 'all'), suppression, answers FROM cx.enps WHERE question = 'enps' ORDER BY 1$$,
-    $$VALUES ('all', 'shown', 41::bigint), ('north', 'shown', 21), ('shop 1', 'shown', 12), ('shop 2', 'with others', NULL), ('shop 3', 'small', NULL), ('south', 'shown', 19 + 1)$$,
+    $$VALUES ('all', 'shown', 41::bigint), ('north', 'shown', 21), ('shop 1', 'shown', 12), ('shop 2', 'hidden', NULL), ('shop 3', 'hidden', NULL), ('south', 'shown', 19 + 1)$$,
     'a group of two is hidden, one of six with it, for three are too few to be left over') AS shown;
 SELECT results_eq($$SELECT enps, mean FROM cx.enps WHERE question = 'enps' AND employee_group IS NULL$$,
     $$SELECT cxm.nps(score), avg(score)::float8 FROM truth WHERE question = 'enps'$$, 'everybody');
 SELECT results_eq($$SELECT coalesce(employee_group COLLATE "default", 'all'), suppression, answers FROM cx.enps WHERE question = 'tools' AND suppression <> 'shown' ORDER BY 1$$,
-    $$VALUES ('all', 'small', NULL::bigint), ('south', 'with parent', NULL)$$, 'a question that one person answered is not shown at all');
+    $$VALUES ('all', 'hidden', NULL::bigint), ('south', 'with parent', NULL)$$, 'a question that one person answered is not shown at all');
 SELECT is((SELECT count(*) FROM cx.employee_answer) + (SELECT count(*) FROM cx.employee_ticket), 0::bigint, 'answers and tickets are gone');
 SELECT is((SELECT count(*) FROM cx.employee_result WHERE suppression <> 'shown' AND counts IS NOT NULL), 0::bigint, 'what is hidden is nowhere');
 SELECT throws_ok($$SELECT cxm.publish_employee_wave('spring')$$, 'P0002', NULL, 'published once');
 SELECT throws_ok($$SELECT cxm.publish_employee_wave('never')$$, 'P0002', NULL, 'no such wave');
 SELECT throws_ok($$SELECT cxm.issue_employee_tickets('spring', 'south', 1)$$, 'P0002', NULL, 'no tickets afterwards');
 SELECT results_eq($$SELECT location COLLATE "default", suppression, employee_answers, customer_answers, nps FROM cx.experience_by_location ORDER BY 1$$,
-    $$SELECT * FROM (VALUES ('one', 'shown', 12::bigint, 3::bigint, 200 / 3.0::float8), ('two', 'with others', NULL, 0, NULL)) AS v$$,
+    $$SELECT * FROM (VALUES ('one', 'shown', 12::bigint, 3::bigint, 200 / 3.0::float8), ('two', 'hidden', NULL, 0, NULL)) AS v$$,
     'beside what customers said in those days');
+
+-- Everybody in a has the same opinion, b only keeps it company. Could a reader tell these apart, the 6 of c would
+-- bound b, so a would have 9 people or more, and the one score that 9 of the remainder gave would be what each of them said.
+SELECT cxm.add_employee_group('east') IS NOT NULL AS made;
+SELECT cxm.add_employee_group('a', 'east'), cxm.add_employee_group('b', 'east'), cxm.add_employee_group('c', 'east');
+SELECT cxm.open_employee_wave('alike', '[{"question": "enps", "family": "nps", "text": "?"}]', '2026-04-01', '2026-04-30') IS NOT NULL AS made;
+SELECT count(cxm.answer_employee_survey(t.ticket, jsonb_build_object('enps', CASE g.key WHEN 'a' THEN 3 ELSE 4 + t.n END)))
+FROM (VALUES ('a', 10), ('b', 5), ('c', 6)) AS g(key, people), LATERAL cxm.issue_employee_tickets('alike', g.key, g.people) WITH ORDINALITY AS t(ticket, n);
+SELECT cxm.publish_employee_wave('alike') > 0 AS published;
+SELECT results_eq($$SELECT (to_jsonb(e) - 'employee_group')::text FROM cx.enps AS e WHERE e.wave = 'alike' AND e.employee_group = 'a'$$,
+    $$SELECT (to_jsonb(e) - 'employee_group')::text FROM cx.enps AS e WHERE e.wave = 'alike' AND e.employee_group = 'b' AND e.suppression = 'hidden'$$,
+    'groups that are hidden together are alike to a reader');
 
 -- the attacker: a reader, who adds up and subtracts anything that can be read, over random companies
 CREATE ROLE cxm_test_curious;
 SELECT cxm.grant_store('cxm_test_curious');
 SET LOCAL ROLE cxm_test_curious;
 SELECT throws_ok(q, '42501', NULL, 'a reader cannot: ' || q) FROM unnest(ARRAY['SELECT * FROM cx.employee_answer', 'SELECT * FROM cx.employee_ticket', 'SELECT count(*) FROM cx.employee_answer',
+    'EXPLAIN SELECT FROM cx.employee_answer WHERE score = 3', 'CREATE TEMPORARY TABLE peek AS TABLE cx.employee_answer', 'EXPLAIN SELECT FROM cx.employee_ticket WHERE group_id = 3',
     'SELECT cxm.publish_employee_wave(''spring'')', 'DELETE FROM cx.employee_result', 'UPDATE cx.employee_wave SET state = ''open''']) AS q;
 SELECT lives_ok('SELECT * FROM cx.enps', 'and reads what is published');
+SELECT is_empty($$SELECT * FROM pg_stats WHERE tablename IN ('employee_answer', 'employee_ticket')$$, 'nor does the planner tell a reader what it knows of the answers');
 RESET ROLE;
 
 CREATE FUNCTION pg_temp.company(seed integer, min_group integer) RETURNS text LANGUAGE plpgsql AS $$

@@ -168,6 +168,23 @@ SELECT r.name, r.n, pg_temp.near(r.importance, l[r.driver]) AS weighted FROM cxm
 SELECT r.name, pg_temp.near(r.correlation, c) AS nps FROM cxm.driver_report('SELECT * FROM elsewhere.asked', 'score', '{speed}', outcome_as => 'nps', replicates => 0) AS r, (SELECT corr(CASE WHEN score >= 9 THEN 1 WHEN score <= 6 THEN -1 ELSE 0 END, speed) AS c FROM elsewhere.asked) AS s;
 SELECT r.name, pg_temp.near(r.correlation, c) AS ranks, r.missing FROM cxm.driver_report('SELECT nullif(score, 3) ^ 3 AS cubed, speed FROM elsewhere.asked', 'cubed', '{speed}', outcome_as => 'rank', replicates => 0) AS r,
     (SELECT corr(mid, speed) AS c FROM (SELECT speed, rank() OVER (ORDER BY score) + (count(*) OVER (PARTITION BY score) - 1) / 2.0 AS mid FROM elsewhere.asked WHERE score <> 3) AS m) AS s;
+
+-- R 4.2: i <- 1:24; x <- cbind(i, i + i * 5 %% 3 / 10, i * i %% 17, i * 7 %% 13); y <- (3 * i + 2 * x[, 3] - x[, 4] + i * 11 %% 19 * 3) %/% 4,
+-- LMG as mean gain of summary(lm())$r.squared over all subsets, Johnson by eigen(cor()), ranks by rank(y) of the complete rows
+CREATE TEMP TABLE twins AS
+SELECT x[1] AS a, x[1] + x[1] * 5 % 3 / 10 AS b, x[1] * x[1] % 17 AS c, x[1] * 7 % 13 AS d, floor((3 * x[1] + 2 * (x[1] * x[1] % 17) - x[1] * 7 % 13 + x[1] * 11 % 19 * 3) / 4) AS y, 1 + x[1] % 3 AS w
+FROM (SELECT ARRAY[i::numeric] AS x FROM generate_series(1, 24) AS i) AS n;
+SELECT pg_temp.near(cxm.drivers_lmg(m), '{0.255852328856,0.254101410373,0.167280572517,0.00489469209672}', 1e-10) AS lmg,
+       pg_temp.near(cxm.drivers_johnson(m), '{0.259016857647,0.257036318414,0.163119730427,0.00295609735555}', 1e-10) AS johnson,
+       pg_temp.near(cxm.drivers_r2(m), 0.682129003844, 1e-10) AS r2,
+       pg_temp.near(cxm.drivers_lmg(w), '{0.247577543197,0.246449800842,0.161344185185,0.0049464692873}', 1e-10) AS weighted,
+       (SELECT pg_temp.near(array_agg(k.vif ORDER BY k.driver), '{7374.48361303,7371.00257031,1.0093477464,1.04326201409}', 1e-6) FROM cxm.drivers_coefficients(m) AS k) AS vif,
+       (SELECT pg_temp.near(array_agg(k.lower ORDER BY k.driver), '{-12.6658480592,-34.4641984563,0.197309758835,-0.700177549492}', 1e-8) FROM cxm.drivers_coefficients(m) AS k) AS lower
+FROM (SELECT cxm.comoments_agg(y::float8, ARRAY[a, b, c, d]::float8[]) AS m, cxm.comoments_agg(y::float8, ARRAY[a, b, c, d]::float8[], w::float8) AS w FROM twins) AS t;
+SELECT o.how, o.missing, pg_temp.near((SELECT array_agg(r.importance ORDER BY r.driver) FROM cxm.driver_report('SELECT y, a, b, CASE WHEN a % 7 <> 3 THEN c END AS c, d FROM twins', 'y', '{a,b,c,d}', missing => o.missing, outcome_as => o.how, method => o.method, replicates => 0) AS r), o.importance, 1e-10) AS as_r
+FROM (VALUES ('score', 'listwise', 'lmg', '{0.25180639659,0.250143273642,0.150678474585,0.00839716198278}'::float8[]),
+             ('rank', 'listwise', 'lmg', '{0.241749798715,0.240483628456,0.136000372118,0.0194552723888}'),
+             ('score', 'pairwise', 'johnson', '{0.261869778024,0.259767217295,0.148752381704,0.00362028383604}')) AS o(how, missing, method, importance);
 \set VERBOSITY terse
 SELECT cxm.driver_report('SELECT * FROM elsewhere.asked', 'score', '{}');
 SELECT cxm.driver_report('SELECT * FROM elsewhere.asked', 'score', '{speed,NULL}');
@@ -206,6 +223,20 @@ SELECT i.driver, i.n, i.units FROM cxm.impact_performance(missing => 'listwise')
 SELECT i.driver, i.n, i.note FROM cxm.impact_performance('nps', 'metric', min_n => 3) AS i ORDER BY 1;
 SELECT i.driver, i.n, i.units, i.note FROM cxm.impact_performance('csat', 'question') AS i ORDER BY 1;
 SELECT count(*) FROM cxm.impact_performance(from_time => now() + interval '1 hour');
+-- an answer on another scale is none of the outcome, be it the last
+SAVEPOINT before;
+CREATE TEMP TABLE outcome AS SELECT * FROM cxm.driver_ratings('nps', 'touchpoint') AS r WHERE r.driver IS NULL UNION ALL SELECT * FROM cxm.driver_ratings('nps', 'question') AS r WHERE r.driver IS NULL;
+DO $$
+BEGIN
+    PERFORM cxm.record_feedback('nps', 5, jsonb_build_object('email', i || '@example.com'), submission_id => 'form ' || i, scale_min => 1, scale_max => 5, at => now() + interval '1 minute'),
+            cxm.record_feedback('nps', 25, jsonb_build_object('email', 'other' || i || '@example.com'), submission_id => 'further ' || i, scale_min => 20, scale_max => 30) FROM generate_series(1, 9) AS i;
+END $$;
+SELECT count(*) AS differ FROM (
+    (TABLE outcome EXCEPT ALL (SELECT * FROM cxm.driver_ratings('nps', 'touchpoint') AS r WHERE r.driver IS NULL UNION ALL SELECT * FROM cxm.driver_ratings('nps', 'question') AS r WHERE r.driver IS NULL))
+    UNION ALL
+    ((SELECT * FROM cxm.driver_ratings('nps', 'touchpoint') AS r WHERE r.driver IS NULL UNION ALL SELECT * FROM cxm.driver_ratings('nps', 'question') AS r WHERE r.driver IS NULL) EXCEPT ALL TABLE outcome)) AS d;
+SELECT count(*) FROM cxm.impact_performance(outcome_as => 'nps') AS i WHERE i.share IS NOT NULL;
+ROLLBACK TO before;
 -- a merge makes two customers one, and leaves the last score
 SELECT count(*) AS outcomes FROM cxm.driver_ratings('nps', 'touchpoint') AS r WHERE r.driver IS NULL;
 DO $$ BEGIN PERFORM cxm.link('email', '1@example.com', 'customer_id', '7'), cxm.link('email', '2@example.com', 'customer_id', '7'); END $$;
