@@ -360,6 +360,335 @@ $$;
 COMMENT ON FUNCTION cxm.answer_variance(text, cxm.ratings) IS
 'Variance that one answer adds to the score (cxm.score_of()): n times the squared standard error of the score of n answers. Of families nps and csat it is taken from their interval, adjusted Wald and Wilson, so that it is above zero even when all answers are alike; otherwise the variance of the scores, at least 1/12, that of rounding to whole numbers. NULL when there are no answers, and for a mean of one.';
 
+-- What is read for goals is read for all of them together: answers once a metric, records once a measure.
+
+CREATE FUNCTION cxm.goal_frames(goal_ids integer[], at timestamptz)
+RETURNS TABLE (
+    goal_id integer,
+    metric text,
+    measure text,
+    currency text,
+    dimension text,
+    id integer,
+    key text,
+    direction text,
+    period text,
+    family text,
+    unit text,
+    low double precision,
+    high double precision,
+    version integer,
+    target double precision,
+    baseline double precision,
+    due_on date,
+    starts_at timestamptz,
+    due_at timestamptz,
+    ends_at timestamptz,
+    closed_at timestamptz,
+    bounds timestamptz[])
+LANGUAGE sql STABLE PARALLEL SAFE
+ROWS 10
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+    SELECT g.goal_id, g.metric, g.measure, g.currency, d.dimension,
+           coalesce(g.touchpoint_id, g.location_id, g.product_id, g.employee_id),
+           CASE d.dimension WHEN 'touchpoint' THEN (SELECT t.key FROM cx.touchpoint AS t WHERE t.touchpoint_id = g.touchpoint_id)
+                            WHEN 'location' THEN (SELECT l.key FROM cx.location AS l WHERE l.location_id = g.location_id)
+                            WHEN 'product' THEN (SELECT p.key FROM cx.product AS p WHERE p.product_id = g.product_id)
+                            WHEN 'employee' THEN (SELECT e.key FROM cx.employee AS e WHERE e.employee_id = g.employee_id) END,
+           g.direction, g.period, m.family, k.unit, m.scale_min, m.scale_max, v.version, v.target, v.baseline, v.due_on,
+           w.starts_at, w.due_at, w.ends_at, v.closed_at,
+           -- periods are counted back from the end, so that the last one is whole; the first may be cut
+           CASE WHEN g.metric IS NOT NULL THEN ARRAY(
+               SELECT (w.ends_at AT TIME ZONE s.time_zone - j * w.step) AT TIME ZONE s.time_zone
+               -- no week is shorter than six days, no month than 27
+               FROM generate_series(0, (greatest(extract(epoch FROM w.ends_at - w.starts_at), 0) / 86400)::integer / CASE g.period WHEN 'week' THEN 6 ELSE 27 END + 1) AS j
+               WHERE (w.ends_at AT TIME ZONE s.time_zone - (j - 1) * w.step) AT TIME ZONE s.time_zone > w.starts_at
+               ORDER BY j DESC) END
+    FROM cx.store AS s
+    CROSS JOIN cx.goal AS g
+    LEFT JOIN cx.metric AS m ON m.metric = g.metric
+    LEFT JOIN cxm.scorecard_measures() AS k ON k.measure = g.measure
+    CROSS JOIN LATERAL (SELECT CASE WHEN g.touchpoint_id IS NOT NULL THEN 'touchpoint' WHEN g.location_id IS NOT NULL THEN 'location'
+                                    WHEN g.product_id IS NOT NULL THEN 'product' WHEN g.employee_id IS NOT NULL THEN 'employee' END AS dimension) AS d
+    CROSS JOIN LATERAL (
+        -- the version of that time; before there was one, the first
+        SELECT o.version, o.target, o.baseline, o.due_on, o.closed_at FROM cx.goal_version AS o WHERE o.goal_id = g.goal_id
+        ORDER BY (o.changed_at <= goal_frames.at) DESC, CASE WHEN o.changed_at <= goal_frames.at THEN -o.version ELSE o.version END
+        LIMIT 1
+    ) AS v
+    CROSS JOIN LATERAL (
+        SELECT z.*, least(goal_frames.at, z.due_at, v.closed_at) AS ends_at
+        FROM (SELECT g.starts_on::timestamp AT TIME ZONE s.time_zone AS starts_at, (v.due_on + 1)::timestamp AT TIME ZONE s.time_zone AS due_at, ('1 ' || g.period)::interval AS step) AS z
+    ) AS w
+    WHERE goal_ids IS NULL OR g.goal_id = ANY (goal_ids);
+$$;
+
+COMMENT ON FUNCTION cxm.goal_frames(integer[], timestamptz) IS
+'What goals (NULL: all) are about at a time, by the version of each that was in force then (before there was one, the first): starts_at is when its first day begins, due_at when its due day ends, ends_at up to when its answers count; bounds are those of its periods, counted back from ends_at, the first of them at or before starts_at (NULL: of a measure, whose periods are those of the calendar).';
+
+CREATE FUNCTION cxm.goal_answers(goal_ids integer[], at timestamptz, confidence double precision)
+RETURNS TABLE (
+    goal_id integer,
+    periods integer,
+    weeks double precision[],
+    scores double precision[],
+    weights double precision[],
+    starts_at timestamptz,
+    ends_at timestamptz,
+    n bigint,
+    value double precision,
+    lower double precision,
+    upper double precision)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+ROWS 10
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_read record;
+BEGIN
+    -- between two cuts an answer counts in the same periods wherever it lies
+    SELECT min(f.metric) AS metric, min(f.low) AS low, min(f.high) AS high, min(f.starts_at) AS from_at, max(f.ends_at) AS to_at,
+           (SELECT array_agg(DISTINCT c.at ORDER BY c.at) FROM cxm.goal_frames(goal_ids, goal_answers.at) AS o CROSS JOIN LATERAL unnest(o.bounds || o.starts_at) AS c(at) WHERE c.at >= o.starts_at) AS cuts,
+           bool_or(f.dimension IS NULL) AS by_none, bool_or(f.dimension = 'touchpoint') AS by_touchpoint, bool_or(f.dimension = 'location') AS by_location,
+           bool_or(f.dimension = 'product') AS by_product, bool_or(f.dimension = 'employee') AS by_employee,
+           CASE WHEN count(*) = count(f.dimension) AND min(f.dimension || ' ' || f.id) = max(f.dimension || ' ' || f.id) THEN min(f.id) END AS id
+    INTO v_read
+    FROM cxm.goal_frames(goal_ids, goal_answers.at) AS f;
+    IF v_read.metric IS NULL THEN
+        RETURN;
+    END IF;
+
+    RETURN QUERY
+    WITH counted AS MATERIALIZED (
+        SELECT width_bucket(f.occurred_at, v_read.cuts) AS cut,
+               CASE WHEN v_read.by_touchpoint THEN f.touchpoint_id END AS touchpoint_id, CASE WHEN v_read.by_location THEN f.location_id END AS location_id,
+               CASE WHEN v_read.by_product THEN f.product_id END AS product_id, CASE WHEN v_read.by_employee THEN f.employee_id END AS employee_id,
+               cxm.ratings_agg(f.score, f.scale_min, f.scale_max) AS ratings,
+               -- to the second, so that the sum is of whole numbers: exact in any order, and fast
+               sum(date_part('epoch', f.occurred_at)::bigint) AS seconds
+        FROM cx.feedback AS f
+        WHERE f.metric = v_read.metric AND f.score IS NOT NULL
+          AND f.scale_min = v_read.low AND f.scale_max = v_read.high
+          AND f.occurred_at >= v_read.from_at AND f.occurred_at < v_read.to_at
+          AND CASE WHEN v_read.id IS NULL THEN true WHEN v_read.by_touchpoint THEN f.touchpoint_id = v_read.id WHEN v_read.by_location THEN f.location_id = v_read.id
+                   WHEN v_read.by_product THEN f.product_id = v_read.id ELSE f.employee_id = v_read.id END
+        GROUP BY 1, 2, 3, 4, 5
+    ), about AS (
+        SELECT c.cut, d.dimension, d.id, cxm.rollup(c.ratings) AS ratings, sum(c.seconds) AS seconds
+        FROM counted AS c
+        CROSS JOIN LATERAL (VALUES ('', CASE WHEN v_read.by_none THEN 0 END), ('touchpoint', c.touchpoint_id), ('location', c.location_id), ('product', c.product_id), ('employee', c.employee_id)) AS d (dimension, id)
+        WHERE d.id IS NOT NULL
+        GROUP BY c.cut, d.dimension, d.id
+    ), scored AS (
+        SELECT f.goal_id, f.family, f.bounds, f.starts_at, f.ends_at, width_bucket(v_read.cuts[a.cut], f.bounds) AS no, cxm.rollup(a.ratings) AS ratings,
+               (sum(a.seconds) / sum(cxm.count(a.ratings)) - extract(epoch FROM f.starts_at))::double precision / 604800 AS week
+        FROM cxm.goal_frames(goal_ids, goal_answers.at) AS f
+        JOIN about AS a ON a.dimension = coalesce(f.dimension, '') AND a.id = coalesce(f.id, 0)
+        WHERE v_read.cuts[a.cut] >= f.starts_at AND v_read.cuts[a.cut] < f.ends_at
+        GROUP BY 1, 2, 3, 4, 5, 6
+    ), summed AS (
+        SELECT s.goal_id, s.family, count(*)::integer AS periods, array_agg(s.week ORDER BY s.no) AS weeks, array_agg(cxm.score_of(s.family, s.ratings) ORDER BY s.no) AS scores,
+               array_agg(cxm.count(s.ratings)::double precision ORDER BY s.no) AS answers, cxm.answer_variance(s.family, cxm.rollup(s.ratings)) AS variance,
+               greatest(s.starts_at, s.bounds[cardinality(s.bounds) - 1]) AS starts_at, s.ends_at,
+               cxm.rollup(s.ratings) FILTER (WHERE s.no = cardinality(s.bounds) - 1) AS last
+        FROM scored AS s
+        GROUP BY s.goal_id, s.family, s.bounds, s.starts_at, s.ends_at
+    )
+    SELECT s.goal_id, s.periods, s.weeks, s.scores, ARRAY(SELECT a.answers / s.variance FROM unnest(s.answers) WITH ORDINALITY AS a(answers, no) ORDER BY a.no),
+           s.starts_at, s.ends_at, coalesce(cxm.count(s.last), 0), cxm.score_of(s.family, s.last), i.lower, i.upper
+    FROM summed AS s
+    LEFT JOIN LATERAL cxm.score_interval(s.family, s.last, confidence) AS i ON true;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.goal_answers(integer[], timestamptz, double precision) IS
+'What the answers say of goals that are about one metric and have begun, read once for all of them: of each that has any, the middle, in weeks since its start, score and weight of the periods that have answers, and of the last period its bounds, answers, score and confidence interval.';
+
+CREATE FUNCTION cxm.goal_records(goal_ids integer[], at timestamptz, confidence double precision)
+RETURNS TABLE (
+    goal_id integer,
+    periods integer,
+    weeks double precision[],
+    scores double precision[],
+    weights double precision[],
+    starts_at timestamptz,
+    ends_at timestamptz,
+    n bigint,
+    value double precision,
+    lower double precision,
+    upper double precision)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+ROWS 10
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_read record;
+BEGIN
+    SELECT min(f.measure) AS measure, min(f.dimension) AS dimension, min(f.period) AS period, min(f.starts_at) AS from_at, max(f.ends_at) AS to_at
+    INTO v_read
+    FROM cxm.goal_frames(goal_ids, goal_records.at) AS f;
+    IF v_read.measure IS NULL THEN
+        RETURN;
+    END IF;
+
+    -- what is counted is counted by the calendar: periods that lie in the time of the goal and are over
+    RETURN QUERY
+    SELECT s.goal_id, count(*)::integer,
+           array_agg(extract(epoch FROM s.starts_at + (s.ends_at - s.starts_at) / 2 - s.begins_at)::double precision / 604800 ORDER BY s.starts_at),
+           array_agg(s.value ORDER BY s.starts_at),
+           -- a precision for each that n stands for, from all intervals together: one alone can be of no width, or not be known
+           array_agg(greatest(s.n, 1) / greatest(s.variance, 1e-9) ORDER BY s.starts_at),
+           (array_agg(s.starts_at ORDER BY s.starts_at DESC))[1], (array_agg(s.ends_at ORDER BY s.starts_at DESC))[1],
+           (array_agg(s.n ORDER BY s.starts_at DESC))[1], (array_agg(s.value ORDER BY s.starts_at DESC))[1],
+           (array_agg(s.lower ORDER BY s.starts_at DESC))[1], (array_agg(s.upper ORDER BY s.starts_at DESC))[1]
+    FROM (
+        SELECT f.goal_id, f.starts_at AS begins_at, c.starts_at, c.ends_at, c.n, c.value, c.lower, c.upper,
+               coalesce(sum(c.n * c.n * ((c.upper - c.lower) / 2) ^ 2) OVER own / nullif(sum(c.n) FILTER (WHERE c.upper > c.lower) OVER own, 0), 1) / cxm.student_quantile(confidence, 1000000) ^ 2 AS variance
+        FROM cxm.scorecard(v_read.period, v_read.dimension, v_read.from_at, v_read.to_at, 1, ARRAY[v_read.measure], confidence, (SELECT s.time_zone FROM cx.store AS s)) AS c
+        JOIN cxm.goal_frames(goal_ids, goal_records.at) AS f
+          ON c.starts_at >= f.starts_at AND c.ends_at <= f.ends_at AND c.key IS NOT DISTINCT FROM f.key AND (c.unit IS NOT DISTINCT FROM f.currency OR f.unit IS NOT NULL)
+        WHERE c.value IS NOT NULL
+        WINDOW own AS (PARTITION BY f.goal_id)
+    ) AS s
+    GROUP BY s.goal_id;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.goal_records(integer[], timestamptz, double precision) IS
+'As cxm.goal_answers(), of goals that are about one measure by one dimension, have periods of one length and end at the same time.';
+
+CREATE FUNCTION cxm.goal_statuses(goal_ids integer[] DEFAULT NULL, at timestamptz DEFAULT now(), confidence double precision DEFAULT 0.95)
+RETURNS TABLE (
+    goal_id integer,
+    version integer,
+    target double precision,
+    due_on date,
+    status text,
+    starts_at timestamptz,
+    ends_at timestamptz,
+    n bigint,
+    value double precision,
+    lower double precision,
+    upper double precision,
+    progress double precision,
+    periods integer,
+    weekly_change double precision,
+    projected double precision,
+    projected_lower double precision,
+    projected_upper double precision)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+ROWS 10
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_zone CONSTANT text := (SELECT s.time_zone FROM cx.store AS s);
+    v_group record;
+    v_goal record;
+    v_over boolean;
+    v_closed boolean;
+    v_line record;
+    v_low double precision;
+    v_high double precision;
+    v_sign double precision;
+BEGIN
+    IF (confidence > 0 AND confidence < 1) IS NOT TRUE THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('confidence %s is not between 0 and 1', coalesce(confidence::text, 'NULL'));
+    ELSIF isfinite(at) IS NOT TRUE THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('a goal has no status at %s', coalesce(at::text, 'NULL'));
+    END IF;
+
+    FOR v_group IN
+        WITH frame AS MATERIALIZED (
+            SELECT f.* FROM cxm.goal_frames(goal_statuses.goal_ids, goal_statuses.at) AS f
+        ), span AS (
+            -- what no goal is about is not read
+            SELECT s.metric, r.span
+            FROM (SELECT f.metric, range_agg(tstzrange(f.starts_at, f.ends_at)) AS spans FROM frame AS f WHERE f.metric IS NOT NULL AND f.ends_at > f.starts_at GROUP BY f.metric) AS s
+            CROSS JOIN LATERAL unnest(s.spans) AS r(span)
+        )
+        SELECT array_agg(f.goal_id) AS answers, NULL::integer[] AS records, NULL::integer[] AS nothing
+        FROM span AS s JOIN frame AS f ON f.metric = s.metric AND f.ends_at > f.starts_at AND tstzrange(f.starts_at, f.ends_at) <@ s.span
+        GROUP BY s.metric, s.span
+        UNION ALL
+        SELECT NULL, array_agg(f.goal_id), NULL FROM frame AS f WHERE f.measure IS NOT NULL AND f.ends_at > f.starts_at GROUP BY f.measure, f.dimension, f.period, f.ends_at
+        UNION ALL
+        SELECT NULL, NULL, array_agg(f.goal_id) FROM frame AS f WHERE f.ends_at <= f.starts_at HAVING count(*) > 0
+    LOOP
+        FOR v_goal IN
+            SELECT f.*, coalesce(p.periods, 0) AS periods, p.weeks, p.scores, p.weights, coalesce(p.n, 0) AS n, p.value, p.lower, p.upper,
+                   coalesce(p.starts_at, greatest(f.starts_at, f.bounds[cardinality(f.bounds) - 1])) AS period_starts_at, coalesce(p.ends_at, f.ends_at) AS period_ends_at
+            FROM cxm.goal_frames(coalesce(v_group.answers, v_group.records, v_group.nothing), goal_statuses.at) AS f
+            LEFT JOIN (
+                SELECT a.* FROM cxm.goal_answers(v_group.answers, goal_statuses.at, confidence) AS a WHERE v_group.answers IS NOT NULL
+                UNION ALL
+                SELECT r.* FROM cxm.goal_records(v_group.records, goal_statuses.at, confidence) AS r WHERE v_group.records IS NOT NULL
+            ) AS p ON p.goal_id = f.goal_id
+        LOOP
+            goal_id := v_goal.goal_id;
+            version := v_goal.version;
+            target := v_goal.target;
+            due_on := v_goal.due_on;
+            starts_at := v_goal.period_starts_at;
+            ends_at := v_goal.period_ends_at;
+            n := v_goal.n;
+            value := v_goal.value;
+            lower := v_goal.lower;
+            upper := v_goal.upper;
+            periods := v_goal.periods;
+            progress := 100 * (value - v_goal.baseline) / nullif(target - v_goal.baseline, 0);
+            weekly_change := NULL;
+            projected := NULL;
+            projected_lower := NULL;
+            projected_upper := NULL;
+            v_over := v_goal.ends_at = v_goal.due_at;
+            v_closed := v_goal.closed_at IS NOT NULL AND v_goal.closed_at <= goal_statuses.at AND NOT v_over;
+            v_sign := CASE v_goal.direction WHEN 'at_least' THEN 1 ELSE -1 END;
+            IF v_goal.ends_at <= v_goal.starts_at THEN
+                starts_at := v_goal.starts_at;
+                ends_at := v_goal.starts_at;
+                status := CASE WHEN v_closed THEN 'closed' ELSE 'too early' END;
+            ELSIF v_over THEN
+                status := CASE WHEN v_sign * value >= v_sign * target THEN 'reached' ELSE 'missed' END;
+            ELSIF v_closed OR periods < 3 THEN
+                status := CASE WHEN v_closed THEN 'closed' ELSE 'too early' END;
+            ELSE
+                SELECT p.* INTO v_line
+                FROM cxm.project(v_goal.weeks, v_goal.scores, v_goal.weights,
+                                 -- the middle of the last period before the goal is due: what will be held against the target
+                                 extract(epoch FROM (v_goal.due_at + ((v_goal.due_at AT TIME ZONE v_zone - ('1 ' || v_goal.period)::interval) AT TIME ZONE v_zone - v_goal.due_at) / 2) - v_goal.starts_at)::double precision / 604800,
+                                 confidence) AS p;
+                weekly_change := v_line.slope;
+                -- a line knows no end of the scale
+                v_low := CASE WHEN v_goal.family = 'nps' THEN -100 WHEN v_goal.family = 'csat' OR v_goal.measure IS NOT NULL THEN 0 ELSE v_goal.low END;
+                v_high := CASE WHEN v_goal.family IN ('nps', 'csat') OR v_goal.unit = 'percent' THEN 100 WHEN v_goal.measure IS NOT NULL THEN 'Infinity'::double precision ELSE v_goal.high END;
+                projected := greatest(least(v_line.value, v_high), v_low);
+                projected_lower := greatest(least(v_line.lower, v_high), v_low);
+                projected_upper := greatest(least(v_line.upper, v_high), v_low);
+                status := CASE
+                              WHEN v_sign * CASE v_sign WHEN 1 THEN lower ELSE upper END >= v_sign * target THEN 'reached'
+                              WHEN v_sign * projected >= v_sign * target THEN 'on track'
+                              WHEN v_sign * CASE v_sign WHEN 1 THEN projected_upper ELSE projected_lower END >= v_sign * target THEN 'at risk'
+                              ELSE 'off track'
+                          END;
+            END IF;
+            RETURN NEXT;
+        END LOOP;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.goal_statuses(integer[], timestamptz, double precision) IS
+'cxm.goal_status() of several goals (NULL: all) at a time, each with its goal_id: answers are read once for all goals of a metric, records once for all of a measure by a dimension.';
+
 CREATE FUNCTION cxm.goal_status(goal text, at timestamptz DEFAULT now(), confidence double precision DEFAULT 0.95)
 RETURNS TABLE (
     version integer,
@@ -384,167 +713,17 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    v_zone CONSTANT text := (SELECT s.time_zone FROM cx.store AS s);
-    v_goal record;
-    v_step interval;
-    v_start timestamptz;
-    v_due timestamptz;
-    v_over boolean;
-    v_closed boolean;
-    v_bounds timestamptz[];
-    v_period record;
-    v_line record;
-    v_low double precision;
-    v_high double precision;
-    v_sign double precision;
-    v_weights double precision[];
+    v_id CONSTANT integer := (SELECT g.goal_id FROM cx.goal AS g WHERE g.name = goal_status.goal);
 BEGIN
-    IF (confidence > 0 AND confidence < 1) IS NOT TRUE THEN
-        RAISE invalid_parameter_value USING
-            MESSAGE = format('confidence %s is not between 0 and 1', coalesce(confidence::text, 'NULL'));
-    ELSIF isfinite(at) IS NOT TRUE THEN
-        RAISE invalid_parameter_value USING
-            MESSAGE = format('a goal has no status at %s', coalesce(at::text, 'NULL'));
-    END IF;
-    -- the version of that time; before there was one, the first
-    SELECT g.*, m.family, m.scale_min AS low, m.scale_max AS high, k.unit,
-           CASE WHEN g.touchpoint_id IS NOT NULL THEN 'touchpoint' WHEN g.location_id IS NOT NULL THEN 'location' WHEN g.product_id IS NOT NULL THEN 'product' WHEN g.employee_id IS NOT NULL THEN 'employee' END AS dimension,
-           coalesce((SELECT t.key FROM cx.touchpoint AS t WHERE t.touchpoint_id = g.touchpoint_id), (SELECT l.key FROM cx.location AS l WHERE l.location_id = g.location_id),
-                    (SELECT p.key FROM cx.product AS p WHERE p.product_id = g.product_id), (SELECT e.key FROM cx.employee AS e WHERE e.employee_id = g.employee_id)) AS key,
-           v.version AS v_version, v.target AS v_target, v.baseline AS v_baseline, v.due_on AS v_due_on, v.closed_at AS v_closed_at
-    INTO v_goal
-    FROM cx.goal AS g
-    LEFT JOIN cx.metric AS m ON m.metric = g.metric
-    LEFT JOIN cxm.scorecard_measures() AS k ON k.measure = g.measure
-    JOIN LATERAL (
-        SELECT o.* FROM cx.goal_version AS o WHERE o.goal_id = g.goal_id
-        ORDER BY (o.changed_at <= goal_status.at) DESC, CASE WHEN o.changed_at <= goal_status.at THEN -o.version ELSE o.version END
-        LIMIT 1
-    ) AS v ON true
-    WHERE g.name = goal_status.goal;
-    IF NOT FOUND THEN
+    IF v_id IS NULL THEN
         RAISE undefined_object USING
             MESSAGE = format('goal %s does not exist', coalesce('"' || left(goal, 100) || '"', 'NULL')),
             HINT = 'The names are in cx.goal.';
     END IF;
-    version := v_goal.v_version;
-    target := v_goal.v_target;
-    due_on := v_goal.v_due_on;
-    v_step := ('1 ' || v_goal.period)::interval;
-    v_start := v_goal.starts_on::timestamp AT TIME ZONE v_zone;
-    v_due := (due_on + 1)::timestamp AT TIME ZONE v_zone;
-    ends_at := least(goal_status.at, v_due, v_goal.v_closed_at);
-    v_over := ends_at = v_due;
-    v_closed := v_goal.v_closed_at IS NOT NULL AND v_goal.v_closed_at <= goal_status.at AND NOT v_over;
-    periods := 0;
-    n := 0;
-    IF ends_at <= v_start THEN
-        starts_at := v_start;
-        ends_at := v_start;
-        status := CASE WHEN v_closed THEN 'closed' ELSE 'too early' END;
-        RETURN NEXT;
-        RETURN;
-    END IF;
-
-    IF v_goal.measure IS NOT NULL THEN
-        -- what is counted is counted by the calendar: periods that lie in the time of the goal and are over
-        SELECT count(*)::integer AS periods,
-               array_agg(extract(epoch FROM s.starts_at + (s.ends_at - s.starts_at) / 2 - v_start)::double precision / 604800 ORDER BY s.starts_at) AS weeks,
-               array_agg(s.value ORDER BY s.starts_at) AS scores,
-               -- a precision for each that n stands for, from all intervals together: one alone can be of no width, or not be known
-               array_agg(greatest(s.n, 1) / greatest(s.variance, 1e-9) ORDER BY s.starts_at) AS weights,
-               (array_agg(s.starts_at ORDER BY s.starts_at DESC))[1] AS starts_at, (array_agg(s.ends_at ORDER BY s.starts_at DESC))[1] AS ends_at,
-               (array_agg(s.n ORDER BY s.starts_at DESC))[1] AS n, (array_agg(s.value ORDER BY s.starts_at DESC))[1] AS value,
-               (array_agg(s.lower ORDER BY s.starts_at DESC))[1] AS lower, (array_agg(s.upper ORDER BY s.starts_at DESC))[1] AS upper
-        INTO v_period
-        FROM (
-            SELECT c.*, coalesce(sum(c.n * c.n * ((c.upper - c.lower) / 2) ^ 2) OVER () / nullif(sum(c.n) FILTER (WHERE c.upper > c.lower) OVER (), 0), 1) / cxm.student_quantile(confidence, 1000000) ^ 2 AS variance
-            FROM cxm.scorecard(v_goal.period, v_goal.dimension, v_start, ends_at, 1, ARRAY[v_goal.measure], confidence, v_zone) AS c
-            WHERE c.starts_at >= v_start AND c.ends_at <= goal_status.ends_at AND c.value IS NOT NULL
-              AND c.key IS NOT DISTINCT FROM v_goal.key AND (c.unit IS NOT DISTINCT FROM v_goal.currency OR v_goal.unit IS NOT NULL)
-        ) AS s;
-        periods := v_period.periods;
-        IF periods > 0 THEN
-            starts_at := v_period.starts_at;
-            ends_at := v_period.ends_at;
-            n := v_period.n;
-            value := v_period.value;
-            lower := v_period.lower;
-            upper := v_period.upper;
-        ELSE
-            starts_at := v_start;
-        END IF;
-        v_weights := v_period.weights;
-    ELSE
-        -- periods are counted back from the end, so that the last one is whole; the first may be cut
-        v_bounds := ARRAY(
-            SELECT (ends_at AT TIME ZONE v_zone - j * v_step) AT TIME ZONE v_zone
-            FROM generate_series(0, CASE v_goal.period WHEN 'week' THEN 524 ELSE 122 END) AS j
-            WHERE (ends_at AT TIME ZONE v_zone - (j - 1) * v_step) AT TIME ZONE v_zone > v_start
-            ORDER BY j DESC);
-        starts_at := greatest(v_start, v_bounds[cardinality(v_bounds) - 1]);
-
-        WITH scored AS (
-            SELECT width_bucket(f.occurred_at, v_bounds) AS no,
-                   cxm.ratings_agg(f.score, f.scale_min, f.scale_max) AS ratings,
-                   -- to the second, so that the sum is of whole numbers: exact in any order, and fast
-                   (avg(date_part('epoch', f.occurred_at)::bigint) - extract(epoch FROM v_start))::double precision / 604800 AS week
-            FROM cx.feedback AS f
-            WHERE f.metric = v_goal.metric AND f.score IS NOT NULL
-              AND f.scale_min = v_goal.low AND f.scale_max = v_goal.high
-              AND f.occurred_at >= v_start AND f.occurred_at < ends_at
-              AND (v_goal.touchpoint_id IS NULL OR f.touchpoint_id = v_goal.touchpoint_id)
-              AND (v_goal.location_id IS NULL OR f.location_id = v_goal.location_id)
-              AND (v_goal.product_id IS NULL OR f.product_id = v_goal.product_id)
-              AND (v_goal.employee_id IS NULL OR f.employee_id = v_goal.employee_id)
-            GROUP BY 1
-        )
-        SELECT count(*)::integer AS periods,
-               array_agg(s.week ORDER BY s.no) AS weeks,
-               array_agg(cxm.score_of(v_goal.family, s.ratings) ORDER BY s.no) AS scores,
-               array_agg(cxm.count(s.ratings)::double precision ORDER BY s.no) AS answers,
-               cxm.rollup(s.ratings) AS ratings,
-               cxm.rollup(s.ratings) FILTER (WHERE s.no = cardinality(v_bounds) - 1) AS last
-        INTO v_period
-        FROM scored AS s;
-        periods := v_period.periods;
-        v_weights := ARRAY(SELECT a.answers / cxm.answer_variance(v_goal.family, v_period.ratings) FROM unnest(v_period.answers) WITH ORDINALITY AS a(answers, no) ORDER BY a.no);
-        n := coalesce(cxm.count(v_period.last), 0);
-        value := cxm.score_of(v_goal.family, v_period.last);
-        SELECT i.lower, i.upper INTO lower, upper FROM cxm.score_interval(v_goal.family, v_period.last, confidence) AS i;
-    END IF;
-    progress := 100 * (value - v_goal.v_baseline) / nullif(target - v_goal.v_baseline, 0);
-
-    v_sign := CASE v_goal.direction WHEN 'at_least' THEN 1 ELSE -1 END;
-    IF v_over THEN
-        status := CASE WHEN v_sign * value >= v_sign * target THEN 'reached' ELSE 'missed' END;
-        RETURN NEXT;
-        RETURN;
-    ELSIF v_closed OR periods < 3 THEN
-        status := CASE WHEN v_closed THEN 'closed' ELSE 'too early' END;
-        RETURN NEXT;
-        RETURN;
-    END IF;
-
-    SELECT p.* INTO v_line
-    FROM cxm.project(v_period.weeks, v_period.scores, v_weights,
-                     -- the middle of the last period before the goal is due: what will be held against the target
-                     extract(epoch FROM (v_due + ((v_due AT TIME ZONE v_zone - v_step) AT TIME ZONE v_zone - v_due) / 2) - v_start)::double precision / 604800,
-                     confidence) AS p;
-    weekly_change := v_line.slope;
-    -- a line knows no end of the scale
-    v_low := CASE WHEN v_goal.family = 'nps' THEN -100 WHEN v_goal.family = 'csat' OR v_goal.measure IS NOT NULL THEN 0 ELSE v_goal.low END;
-    v_high := CASE WHEN v_goal.family IN ('nps', 'csat') OR v_goal.unit = 'percent' THEN 100 WHEN v_goal.measure IS NOT NULL THEN 'Infinity'::double precision ELSE v_goal.high END;
-    projected := greatest(least(v_line.value, v_high), v_low);
-    projected_lower := greatest(least(v_line.lower, v_high), v_low);
-    projected_upper := greatest(least(v_line.upper, v_high), v_low);
-    status := CASE
-                  WHEN v_sign * CASE v_sign WHEN 1 THEN lower ELSE upper END >= v_sign * target THEN 'reached'
-                  WHEN v_sign * projected >= v_sign * target THEN 'on track'
-                  WHEN v_sign * CASE v_sign WHEN 1 THEN projected_upper ELSE projected_lower END >= v_sign * target THEN 'at risk'
-                  ELSE 'off track'
-              END;
-    RETURN NEXT;
+    RETURN QUERY
+    SELECT s.version, s.target, s.due_on, s.status, s.starts_at, s.ends_at, s.n, s.value, s.lower, s.upper, s.progress, s.periods,
+           s.weekly_change, s.projected, s.projected_lower, s.projected_upper
+    FROM cxm.goal_statuses(ARRAY[v_id], goal_status.at, confidence) AS s;
 END
 $$;
 

@@ -507,6 +507,13 @@ $$;
 
 COMMENT ON FUNCTION cxm.make_rollup_guards(integer) IS 'Gives the tables of a rollup their trigger and their policy.';
 
+CREATE FUNCTION cxm.rollup_changes(delta anyelement) RETURNS SETOF anyelement
+AS 'MODULE_PATHNAME', 'cxm_rollup_changes'
+LANGUAGE C STABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION cxm.rollup_changes(anyelement) IS
+'What came and went in a rollup since it was folded, added up: rows as of its delta table, cx.rollup_N_delta, of whose row type the argument is (its value does not matter), a few for each group and weight, whoever calls it if cxm.can_read_rollup() says that they may. The views of rollups read it. Error 42809 for another type.';
+
 CREATE FUNCTION cxm.make_rollup_views(rollup_id integer) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -558,38 +565,44 @@ BEGIN
         v_comments := v_comments || v_more;
     END LOOP;
 
-    -- only groups of periods in which something came or went are made again. What is asked once for all rows stands alone, so
-    -- that it is not asked of each: whether one may read, and whether all is folded, as it mostly is
+    -- only groups of periods in which something came or went are made again, and what did is read once. What is asked once for
+    -- all rows stands alone, so that it is not asked of each: whether one may read, and whether all is folded, as it mostly is. Most periods are
+    -- before the first that was met
     EXECUTE format($sql$CREATE OR REPLACE VIEW cx.%1$I AS
         SELECT %2$s
         FROM (
-            SELECT 0 AS part, %4$s, %6$s
+            SELECT true AS is_folded, %4$s, %6$s
             FROM cx.rollup_%3$s_base
             UNION ALL
-            SELECT 1, %4$s, %6$s
-            FROM cx.rollup_%3$s_base
-            UNION ALL
-            SELECT 2, g.*
+            SELECT false, c.*
             FROM (
-                SELECT %4$s, %5$s
+                WITH change AS MATERIALIZED (
+                    SELECT d.* FROM cxm.rollup_changes(NULL::cx.rollup_%3$s_delta) AS d
+                ), met AS MATERIALIZED (
+                    SELECT DISTINCT d.period FROM change AS d WHERE d.period IS NOT NULL
+                )
+                SELECT %4$s, %6$s
+                FROM cx.rollup_%3$s_base AS b
+                WHERE b.period IS NOT NULL AND (b.period < (SELECT min(m.period) FROM met AS m) OR b.period NOT IN (SELECT m.period FROM met AS m))
+                UNION ALL
+                SELECT g.*
                 FROM (
-                    SELECT 1::smallint AS weight, %4$s, %6$s
-                    FROM cx.rollup_%3$s_base AS b
-                    WHERE b.period IS NULL OR b.period IN (SELECT d.period FROM cx.rollup_%3$s_delta AS d WHERE d.period IS NOT NULL)
-                    UNION ALL
-                    SELECT weight, %4$s, %6$s
-                    FROM cx.rollup_%3$s_delta
-                ) AS u
-                WHERE EXISTS (SELECT FROM cx.rollup_%3$s_delta)
-                GROUP BY %4$s
-                HAVING sum(u.n * u.weight) <> 0
-            ) AS g
+                    SELECT %4$s, %5$s
+                    FROM (
+                        SELECT 1::smallint AS weight, %4$s, %6$s
+                        FROM cx.rollup_%3$s_base AS b
+                        WHERE b.period IS NULL OR b.period >= (SELECT min(m.period) FROM met AS m) AND b.period IN (SELECT m.period FROM met AS m)
+                        UNION ALL
+                        SELECT weight, %4$s, %6$s
+                        FROM change
+                    ) AS u
+                    GROUP BY %4$s
+                    HAVING sum(u.n * u.weight) <> 0
+                ) AS g
+            ) AS c
         ) AS u
         WHERE (SELECT cxm.can_read_rollup(%3$s))
-          AND (u.part = 0 AND NOT EXISTS (SELECT FROM cx.rollup_%3$s_delta)
-               OR u.part = 1 AND EXISTS (SELECT FROM cx.rollup_%3$s_delta)
-                  AND u.period IS NOT NULL AND u.period NOT IN (SELECT d.period FROM cx.rollup_%3$s_delta AS d WHERE d.period IS NOT NULL)
-               OR u.part = 2)$sql$,
+          AND u.is_folded = (SELECT NOT EXISTS (SELECT FROM cx.rollup_%3$s_delta))$sql$,
         v_rollup.name || '_state', v_states, rollup_id, v_layout.keys, v_layout.net, v_layout.columns);
     EXECUTE format(E'CREATE OR REPLACE VIEW cx.%I AS\nSELECT %s\nFROM cx.%I AS s', v_rollup.name, v_columns, v_rollup.name || '_state');
     EXECUTE format('COMMENT ON VIEW cx.%I IS %L', v_rollup.name || '_state', format('Rollup "%s" in states that can be added up along dimensions and periods: counts and sums by sum(), scores by cxm.rollup().', v_rollup.name));

@@ -40,7 +40,7 @@ LEFT JOIN cx.touchpoint AS t ON t.touchpoint_id = g.touchpoint_id
 LEFT JOIN cx.location AS l ON l.location_id = g.location_id
 LEFT JOIN cx.product AS p ON p.product_id = g.product_id
 LEFT JOIN cx.employee AS e ON e.employee_id = g.employee_id
-LEFT JOIN LATERAL cxm.goal_status(g.name) AS s ON true;
+LEFT JOIN cxm.goal_statuses() AS s ON s.goal_id = g.goal_id;
 
 COMMENT ON VIEW cx.goal_status IS 'How far each goal has come by now, one row a goal (cx.goal), closed ones included. cxm.goal_status(goal, at) looks at another time, and says how each figure is found.';
 COMMENT ON COLUMN cx.goal_status.goal_id IS 'Key of the goal.';

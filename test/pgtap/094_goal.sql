@@ -1,6 +1,6 @@
 -- Goals, benchmarks and accountability, by hand and against plain restatements
 BEGIN;
-SELECT plan(113);
+SELECT plan(118);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 UPDATE cx.store SET time_zone = 'UTC';
@@ -161,6 +161,34 @@ SELECT results_eq(
     format('SELECT * FROM pg_temp.plain(%L, %L, %L)', m.metric, '1 ' || p, '2027-04-07 15:00'), m.metric || ' by ' || p)
 FROM cx.metric AS m CROSS JOIN unnest('{week,month}'::text[]) AS p ORDER BY 1;
 SELECT results_eq($$SELECT starts_at, ends_at FROM cxm.goal_status('nps month', '2027-03-31 12:00+02')$$, $$VALUES (timestamptz '2027-02-28 12:00+01', timestamptz '2027-03-31 12:00+02')$$, 'a month before the last of March is the last of February');
+
+---- however many goals, what they are about is read once
+
+SET LOCAL max_parallel_workers_per_gather = 0;
+CREATE FUNCTION pg_temp.reads(relation regclass, query text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    before bigint;
+    counter CONSTANT text := 'SELECT sum(s.seq_scan + coalesce(s.idx_scan, 0)) FROM pg_stat_xact_all_tables AS s JOIN pg_partition_tree($1) AS p ON p.relid = s.relid';
+    after bigint;
+BEGIN
+    EXECUTE counter INTO before USING relation;
+    EXECUTE query;
+    EXECUTE counter INTO after USING relation;
+    RETURN after - before;
+END
+$$;
+UPDATE cx.feedback SET location_id = (SELECT min(l.location_id) + score::integer % 3 FROM cx.location AS l) WHERE metric = 'nps' AND occurred_at >= '2027-01-01Z';
+SELECT cxm.set_goal('many ' || i, 'ann', 'nps', i, '2027-01-31'::date + 4 * i, '2027-01-11'::date + i, CASE WHEN i % 4 > 0 THEN 'location' END, CASE WHEN i % 4 > 0 THEN (ARRAY['north', 'south', 'unused'])[i % 4] END, period => (ARRAY['week', 'month'])[1 + i % 2])
+FROM generate_series(0, 49) AS i;
+CREATE TEMPORARY TABLE many AS SELECT array_agg(goal_id) AS ids FROM cx.goal WHERE name LIKE 'many %' OR name = 'nps week';
+SELECT cmp_ok(pg_temp.reads('cx.feedback', $$SELECT * FROM cxm.goal_status('nps week', '2027-04-07 15:00Z')$$), '>', 0::bigint, 'a goal reads the answers');
+SELECT is(pg_temp.reads('cx.feedback', $$SELECT s.* FROM many AS m, cxm.goal_statuses(m.ids, '2027-04-07 15:00Z') AS s$$), pg_temp.reads('cx.feedback', $$SELECT * FROM cxm.goal_status('nps week', '2027-04-07 15:00Z')$$), 'fifty-one goals read them as often');
+SELECT results_eq(format($$SELECT s.* FROM many AS m, cxm.goal_statuses(m.ids, %L) AS s ORDER BY goal_id$$, at), format($$SELECT g.goal_id, s.* FROM many AS m JOIN cx.goal AS g ON g.goal_id = ANY (m.ids) CROSS JOIN LATERAL cxm.goal_status(g.name, %L) AS s ORDER BY goal_id$$, at), 'and are told what each alone is, at ' || at)
+FROM unnest('{2027-02-03 09:00Z,2027-04-07 15:00Z}'::timestamptz[]) AS at;
+SELECT cxm.set_goal('bought ' || i, 'ann', 'repeat_purchase_rate', i, '2027-05-31', '2027-01-11'::date + i) FROM generate_series(1, 5) AS i;
+SELECT is(pg_temp.reads('cx.purchase', $$SELECT s.* FROM cxm.goal_statuses(ARRAY(SELECT goal_id FROM cx.goal WHERE name LIKE 'bought %'), '2027-04-07 15:00Z') AS s$$), pg_temp.reads('cx.purchase', $$SELECT * FROM cxm.goal_status('bought 1', '2027-04-07 15:00Z')$$), 'so do goals of a measure that is counted from records');
+DELETE FROM cx.goal_version WHERE goal_id IN (SELECT goal_id FROM cx.goal WHERE name LIKE 'many %' OR name LIKE 'bought %');
+DELETE FROM cx.goal WHERE name LIKE 'many %' OR name LIKE 'bought %';
 UPDATE cx.store SET time_zone = 'UTC';
 
 ---- errors
