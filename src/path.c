@@ -330,8 +330,10 @@ read_state(bytea *state, uint32 *n)
 	PathTable  *table = table_of(state);
 	PathGap    *gaps = MemoryContextAllocHuge(CurrentMemoryContext, Max((Size) table->gaps, 1) * sizeof(PathGap));
 	PathRow    *rows = MemoryContextAllocHuge(CurrentMemoryContext, Max((Size) table->pairs, 1) * sizeof(PathRow));
+	uint32	   *starts = MemoryContextAllocHuge(CurrentMemoryContext, ((Size) table->pair_places + 1) * sizeof(uint32));
 
-	*n = cxm_path_table_read(table, gaps, rows);
+	*n = cxm_path_table_read(table, gaps, starts, rows);
+	pfree(starts);
 	pfree(gaps);
 	return rows;
 }

@@ -53,6 +53,9 @@ cxm_path_table_is_sound(const PathTable *table, size_t size)
 		table->pairs <= table->pair_places && table->gaps <= table->gap_places;
 }
 
+/* a table of more gaps than this grows fourfold: moving it, and asking for memory, is what it waits for */
+#define LARGE_GAPS 4096
+
 /* Tables are filled to three quarters */
 static bool
 fits(uint64_t used, uint64_t places)
@@ -76,7 +79,7 @@ cxm_path_table_next_size(const PathTable *table, uint32_t pairs, uint32_t gaps, 
 	while (!fits((uint64_t) table->pairs + pairs, *pair_places))
 		*pair_places *= 2;
 	while (!fits((uint64_t) table->gaps + gaps, *gap_places))
-		*gap_places *= 2;
+		*gap_places *= *gap_places < LARGE_GAPS || table->level > 0 ? 2 : 4;
 }
 
 /* A table of a higher level has few gaps, and is faster to look up in where it is not much larger than they */
@@ -84,7 +87,7 @@ bool
 cxm_path_table_is_roomy(const PathTable *table, uint64_t *gap_places)
 {
 	*gap_places = table->gap_places;
-	while (*gap_places > 1 && (uint64_t) table->gaps * 2 <= *gap_places / 4)
+	while (*gap_places > 1 && (uint64_t) table->gaps * 2 <= *gap_places / 2)
 		*gap_places /= 2;
 	return table->level > 0 && *gap_places < table->gap_places;
 }
@@ -178,7 +181,7 @@ home_of_gap(const PathTable *table, uint32_t pair, uint64_t gap)
 }
 
 static bool
-put_gap(PathTable *table, uint32_t pair, uint64_t gap, uint64_t count)
+put_gap(PathTable *table, uint32_t pair, uint64_t gap, uint32_t count)
 {
 	PathGap    *gaps = path_gaps(table);
 	uint32_t	mask = table->gap_places - 1;
@@ -186,18 +189,25 @@ put_gap(PathTable *table, uint32_t pair, uint64_t gap, uint64_t count)
 
 	for (uint32_t tries = 0; tries <= mask; tries++)
 	{
-		if (gaps[i].count == 0)
+		PathGap    *g = &gaps[i];
+
+		if (g->count == 0)
 		{
-			gaps[i].gap = gap;
-			gaps[i].pair = pair;
-			gaps[i].count = count;
+			*g = (PathGap) {gap, pair, count};
 			table->gaps++;
 			return true;
 		}
-		if (gaps[i].gap == gap && gaps[i].pair == pair)
+		if (g->gap == gap && g->pair == pair)
 		{
-			gaps[i].count += count;
-			return true;
+			uint32_t	room = UINT32_MAX - g->count;
+
+			if (count <= room)
+			{
+				g->count += count;
+				return true;
+			}
+			g->count = UINT32_MAX;
+			count -= room;
 		}
 		i = (i + 1) & mask;
 	}
@@ -289,17 +299,6 @@ cxm_path_table_merge(PathTable *into, const PathTable *from, JourneyPoll poll)
 }
 
 static int
-compare_gaps(const void *x, const void *y)
-{
-	const PathGap *a = x;
-	const PathGap *b = y;
-
-	if (a->pair != b->pair)
-		return a->pair < b->pair ? -1 : 1;
-	return (a->gap > b->gap) - (a->gap < b->gap);
-}
-
-static int
 compare_rows(const void *x, const void *y)
 {
 	const PathRow *a = x;
@@ -331,50 +330,110 @@ divide(uint64_t high, uint64_t low, uint64_t by)
 	return quotient;
 }
 
-/* The gap at a rank, from 0, of the n entries of a pair */
-static uint64_t
-gap_at(const PathGap *gaps, uint32_t n, uint64_t rank)
+static inline void
+swap_gaps(PathGap *a, PathGap *b)
 {
-	uint32_t	i = 0;
+	PathGap		kept = *a;
 
-	while (i + 1 < n && rank >= gaps[i].count)
-		rank -= gaps[i++].count;
-	return gaps[i].gap;
+	*a = *b;
+	*b = kept;
+}
+
+/* The gap at a rank, from 0, of the n entries of a pair, which are brought into another order */
+static uint64_t
+gap_at(PathGap *gaps, uint32_t n, uint64_t rank)
+{
+	while (n > 1)
+	{
+		/* any of them; where they lie tells nobody which */
+		uint64_t	pivot = gaps[mix(rank ^ n) % n].gap;
+		uint64_t	weight_less = 0;
+		uint64_t	weight_same = 0;
+		uint32_t	less = 0;
+		uint32_t	more = n;
+
+		for (uint32_t i = 0; i < more;)
+		{
+			if (gaps[i].gap < pivot)
+			{
+				weight_less += gaps[i].count;
+				swap_gaps(&gaps[i++], &gaps[less++]);
+			}
+			else if (gaps[i].gap > pivot)
+				swap_gaps(&gaps[i], &gaps[--more]);
+			else
+				weight_same += gaps[i++].count;
+		}
+		if (rank < weight_less)
+			n = less;
+		else if (rank - weight_less < weight_same || more == n)
+			return pivot;
+		else
+		{
+			rank -= weight_less + weight_same;
+			gaps += more;
+			n -= more;
+		}
+	}
+	return gaps[0].gap;
+}
+
+/* Does an entry belong to a pair? It does unless the bytes are damaged. */
+static inline bool
+is_of_pair(const PathTable *table, const PathGap *gap)
+{
+	return gap->count > 0 && gap->pair < table->pair_places && path_pairs(table)[gap->pair].count > 0;
 }
 
 uint32_t
-cxm_path_table_read(const PathTable *table, PathGap *gaps, PathRow *rows)
+cxm_path_table_read(const PathTable *table, PathGap *gaps, uint32_t *starts, PathRow *rows)
 {
 	const PathPair *pairs = path_pairs(table);
 	const PathGap *places = path_gaps(table);
 	uint32_t	n = 0;
 	uint32_t	nrows = 0;
 
+	/* the gaps of each pair side by side: how many each has, where they begin, and there they go */
+	memset(starts, 0, ((size_t) table->pair_places + 1) * sizeof(uint32_t));
 	for (uint32_t i = 0; i < table->gap_places && n < table->gaps; i++)
 	{
-		if (places[i].count > 0 && places[i].pair < table->pair_places && pairs[places[i].pair].count > 0)
-			gaps[n++] = places[i];
+		if (is_of_pair(table, &places[i]))
+		{
+			starts[places[i].pair + 1]++;
+			n++;
+		}
 	}
-	qsort(gaps, n, sizeof(PathGap), compare_gaps);
-	for (uint32_t i = 0; i < n && nrows < table->pairs;)
+	for (uint32_t i = 0; i < table->pair_places; i++)
+		starts[i + 1] += starts[i];
+	for (uint32_t i = 0, put = 0; i < table->gap_places && put < n; i++)
 	{
-		const PathPair *pair = &pairs[gaps[i].pair];
-		PathRow    *row = &rows[nrows++];
-		uint32_t	end = i;
+		if (is_of_pair(table, &places[i]))
+		{
+			gaps[starts[places[i].pair]++] = places[i];
+			put++;
+		}
+	}
+
+	/* now each start is the end of its pair */
+	for (uint32_t i = 0; i < table->pair_places && nrows < table->pairs; i++)
+	{
+		const PathPair *pair = &pairs[i];
+		uint32_t	start = i == 0 ? 0 : starts[i - 1];
+		PathRow    *row = &rows[nrows];
 		uint64_t	below;
 		uint64_t	above;
 
-		while (end < n && gaps[end].pair == gaps[i].pair)
-			end++;
-		below = uncut(gap_at(gaps + i, end - i, (pair->count - 1) / 2), table->level);
-		above = uncut(gap_at(gaps + i, end - i, pair->count / 2), table->level);
+		if (starts[i] == start)
+			continue;
+		below = uncut(gap_at(gaps + start, starts[i] - start, (pair->count - 1) / 2), table->level);
+		above = uncut(gap_at(gaps + start, starts[i] - start, pair->count / 2), table->level);
 		row->from = pair->from;
 		row->to = pair->to;
 		row->customers = pair->customers;
 		row->count = pair->count;
 		row->mean = divide(pair->sum_high, pair->sum_low, pair->count);
 		row->median = below + (above - below) / 2;
-		i = end;
+		nrows++;
 	}
 	qsort(rows, nrows, sizeof(PathRow), compare_rows);
 	return nrows;

@@ -35,12 +35,12 @@ typedef struct PathPair
 	uint64_t	sum_high;
 } PathPair;
 
+/* A quarter of a line of the processor's cache. What occurs more often than a count can tell has a second place. */
 typedef struct PathGap
 {
 	uint64_t	gap;			/* microseconds */
-	uint64_t	count;			/* 0 is a free place */
 	uint32_t	pair;			/* place among the pairs */
-	uint32_t	zero;
+	uint32_t	count;			/* 0 is a free place */
 } PathGap;
 
 /* transitions that are counted at once */
@@ -124,8 +124,11 @@ typedef struct PathRow
 	uint64_t	median;
 } PathRow;
 
-/* Rows of all pairs in the order of (from, to), how many: gaps has room for table->gaps, rows for table->pairs */
-extern uint32_t cxm_path_table_read(const PathTable *table, PathGap *gaps, PathRow *rows);
+/*
+ * Rows of all pairs in the order of (from, to), how many: gaps has room for table->gaps, starts for table->pair_places
+ * and one more, rows for table->pairs
+ */
+extern uint32_t cxm_path_table_read(const PathTable *table, PathGap *gaps, uint32_t *starts, PathRow *rows);
 
 /* Number of sessions: a new one begins after a gap of more than so many microseconds */
 extern uint64_t cxm_path_count_sessions(const JourneyView *view, uint64_t gap, JourneyPoll poll);

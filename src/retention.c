@@ -35,6 +35,9 @@
 /* events from one look at the interrupts to the next */
 #define STRIDE			65536
 
+/* events that are looked at at once; a divisor of STRIDE */
+#define BLOCK			1024
+
 /* most pairs that an array of them has */
 #define MAX_PAIRS		(MaxArraySize / 2)
 
@@ -401,62 +404,98 @@ set_room(Question *q, size_t count)
 	q->room = count;
 }
 
-static void
-put_event(Question *q, const JourneyView *view, size_t i, uint8_t mark)
+/*
+ * Those of up to BLOCK events, from one on, that have a mark, by the codes, which are bytes: where they are. Whether an
+ * event is one of them cannot be foretold, so nothing depends on it but how many there are.
+ */
+static inline size_t
+find_marked(const uint8_t *mark_of, const uint8_t *codes, size_t n, uint16_t *found)
 {
-	q->at[q->nevents] = journey_at(view, i);
-	q->mark[q->nevents++] = mark;
+	size_t		nfound = 0;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		found[nfound] = (uint16_t) i;
+		nfound += mark_of[codes[i]] != 0;
+	}
+	return nfound;
 }
 
 /* The events of a journey that have a mark, and a table of the periods that they lie in */
 static void
 read_events(Question *q, Datum journey)
 {
+	JourneyView opened;
 	JourneyView view;
-	size_t		n;
+	int64_t    *at;
+	uint8_t    *mark;
+	uint16_t	found[BLOCK];
+	int64_t		before = PG_INT64_MIN;
+	bool		ascends = true;
+	size_t		n = 0;
 
-	cxm_journey_view(journey, q->buffer, &view);
+	cxm_journey_view(journey, q->buffer, &opened);
+	/* a copy that nobody else knows stays in registers */
+	view = opened;
 	set_room(q, view.count);
-	q->nevents = 0;
-	for (size_t from = 0; from < view.count; from += STRIDE)
+	at = q->at;
+	mark = q->mark;
+	for (size_t from = 0; from < view.count; from += BLOCK)
 	{
-		size_t		to = Min(from + STRIDE, view.count);
+		size_t		to = Min(from + BLOCK, view.count);
+		size_t		first = n;
 
-		if (view.code_shift == 0 && q->marks.all == 0)
+		if (from % STRIDE == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (q->marks.all != 0)
 		{
 			for (size_t i = from; i < to; i++)
-				if (q->marks.small[view.codes[i]])
-					put_event(q, &view, i, q->marks.small[view.codes[i]]);
+				at[i] = journey_at(&view, i);
+			for (size_t i = from; i < to; i++)
+				mark[i] = cxm_mark_of(&q->marks, journey_code(&view, i));
+			n = to;
+		}
+		else if (view.code_shift == 0)
+		{
+			size_t		nfound = find_marked(q->marks.small, view.codes + from, to - from, found);
+
+			for (size_t i = 0; i < nfound; i++)
+			{
+				at[n] = journey_at(&view, from + found[i]);
+				mark[n++] = q->marks.small[view.codes[from + found[i]]];
+			}
 		}
 		else
 		{
 			for (size_t i = from; i < to; i++)
 			{
-				uint8_t		mark = cxm_mark_of(&q->marks, journey_code(&view, i));
-
-				if (mark)
-					put_event(q, &view, i, mark);
+				mark[n] = cxm_mark_of(&q->marks, journey_code(&view, i));
+				if (mark[n] != 0)
+					at[n++] = journey_at(&view, i);
 			}
 		}
-		CHECK_FOR_INTERRUPTS();
+		/* the header of a value was checked, its events were not */
+		for (size_t i = first; i < n; i++)
+		{
+			ascends &= before <= at[i];
+			before = at[i];
+		}
 	}
 
-	n = q->nevents;
+	q->nevents = n;
 	if (n == 0)
 		return;
-	/* the header of a value was checked, its events were not */
-	for (size_t i = 1; i < n; i++)
-		if (unlikely(q->at[i - 1] > q->at[i]))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("value of type %s cannot be read", "cxm.journey"),
-					 errdetail("Of its bytes times do not ascend.")));
-	if (unlikely(!IS_VALID_TIMESTAMP(q->at[0]) || !IS_VALID_TIMESTAMP(q->at[n - 1])))
+	if (unlikely(!ascends))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("value of type %s cannot be read", "cxm.journey"),
+				 errdetail("Of its bytes times do not ascend.")));
+	if (unlikely(!IS_VALID_TIMESTAMP(at[0]) || !IS_VALID_TIMESTAMP(at[n - 1])))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("value of type %s cannot be read", "cxm.journey"),
 				 errdetail("Of its bytes a time is out of range.")));
-	cxm_zone_periods_cover(&q->periods, q->at[0], q->at[n - 1]);
+	cxm_zone_periods_cover(&q->periods, at[0], at[n - 1]);
 }
 
 /*--------------------------------------------------------------------------------------------------------

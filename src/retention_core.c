@@ -361,7 +361,8 @@ cxm_active_periods(const int64_t *at, size_t nevents, const CxmPeriodClock *cloc
 	{
 		int64_t		period;
 
-		if (at[i] < from)
+		/* as a rule it is one more in the period that was put last */
+		if (at[i] < from || (at[i] >= now.from && at[i] < now.to))
 			continue;
 		period = cxm_period_at(clock, &now, at[i]);
 		if (n > 0 && periods[n - 1] == period)

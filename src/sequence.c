@@ -475,6 +475,7 @@ typedef struct ChainState
 	ArrayType  *base_array;		/* NULL where any event may be the base */
 	CxmSteps	steps;
 	CxmSteps	base_steps;
+	bool		is_first[NARROW];	/* may an event of such a code, where codes are bytes, be the first of the chain? */
 } ChainState;
 
 /* Is a code one of those of step k, from 0? */
@@ -491,6 +492,12 @@ is_of_step(const CxmSteps *steps, int32 code, uint32 k)
 			return true;
 	}
 	return false;
+}
+
+static bool
+may_be_base(const ChainState *state, int32 code)
+{
+	return state->base_array == NULL || cxm_find_code(&state->base_steps, code) != 0;
 }
 
 static ChainBase
@@ -551,6 +558,8 @@ prepare_chain(FunctionCallInfo fcinfo, bool is_json)
 		cxm_read_steps(base_array, "base_codes", &state->base_steps);
 		state->base_array = copy_bytes(base_array);
 	}
+	for (int32 code = 0; code < NARROW; code++)
+		state->is_first[code] = may_be_base(state, code) && is_of_step(&state->steps, code, 0);
 	state->argument = argument;
 	MemoryContextSwitchTo(old);
 	return state;
@@ -563,6 +572,7 @@ step_beside(FunctionCallInfo fcinfo, bool is_json, bool forward)
 	ChainBase	base;
 	JourneyView view;
 	Size		at = 0;
+	bool		from_head;
 	bool		found = false;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
@@ -571,18 +581,25 @@ step_beside(FunctionCallInfo fcinfo, bool is_json, bool forward)
 	base = read_base(PG_GETARG_TEXT_PP(2), forward);
 	cxm_journey_view(PG_GETARG_DATUM(0), state->buffer, &view);
 
-	for (Size k = 0; k < view.count && !found; k++)
+	from_head = base == BASE_HEAD || base == BASE_FIRST_MATCH;
+	if (base == BASE_HEAD || base == BASE_TAIL)
 	{
-		int32		code;
+		at = from_head || view.count == 0 ? 0 : view.count - 1;
+		found = view.count > 0 && may_be_base(state, journey_code(&view, at));
+	}
+	else
+	{
+		for (Size k = 0; k < view.count && !found; k++)
+		{
+			int32		code;
 
-		if (k % 65536 == 0)
-			CHECK_FOR_INTERRUPTS();
-		at = base == BASE_HEAD || base == BASE_FIRST_MATCH ? k : view.count - 1 - k;
-		code = journey_code(&view, at);
-		found = (state->base_array == NULL || cxm_find_code(&state->base_steps, code) != 0) &&
-			(base == BASE_HEAD || base == BASE_TAIL || is_of_step(&state->steps, code, 0));
-		if (base == BASE_HEAD || base == BASE_TAIL)
-			break;
+			if (k % 65536 == 0)
+				CHECK_FOR_INTERRUPTS();
+			at = from_head ? k : view.count - 1 - k;
+			code = journey_code(&view, at);
+			found = view.code_shift == 0 ? state->is_first[code] :
+				may_be_base(state, code) && is_of_step(&state->steps, code, 0);
+		}
 	}
 	/* the chain, and one event more */
 	if (!found || (forward ? view.count - at : at + 1) <= (Size) state->steps.count)

@@ -552,6 +552,8 @@ BEGIN
         FROM built AS b
         WHERE NOT EXISTS (SELECT FROM cx.journey AS j
                           WHERE j.identifier_id = b.identifier_id AND j.identifier_id > after AND j.identifier_id <= upto)
+        -- as folding reads and writes them: in any other order each one is a page of its own
+        ORDER BY b.identifier_id
         RETURNING 1
     )
     SELECT (SELECT count(*) FROM removed) + (SELECT count(*) FROM changed) + (SELECT count(*) FROM added) INTO v_rows;

@@ -44,8 +44,9 @@ fill()
 		ALTER TABLE cx.event ENABLE TRIGGER journey_insert;
 		VACUUM ANALYZE;
 	SQL
-	built=$(milliseconds 'SELECT cxm.rebuild_journey_range(0, 9223372036854775807);')
+	built=$(milliseconds 'SET synchronous_commit = on; SELECT cxm.rebuild_journey_range(0, 9223372036854775807);')
 	sql > "$TEMP/log" <<-'SQL'
+		SET synchronous_commit = on;
 		VACUUM ANALYZE cx.journey;
 		INSERT INTO cx.event (occurred_at, identifier_id, event_type_id) SELECT at, customer, code FROM bench_event WHERE at >= '2026-03-31';
 		VACUUM ANALYZE cx.journey_delta;
@@ -85,14 +86,14 @@ do
 	awk -v s="$store" -v g="$agg" -v a="$array" -v c="$customers" 'BEGIN {
 		printf "read all, the last day not folded: cxm.journeys() %.0f ms; from the records by cxm.journey_agg %.0f ms (%.1f x), by array_agg %.0f ms (%.1f x)\n", s, g, g / s, a, a / s}'
 
-	# what a fold leaves is put back as it was
+	# what a fold leaves is put back as it was; VACUUM marks rows as seen only when their commit is on disk
 	sql -c 'CREATE TABLE public.base AS TABLE cx.journey' -c 'CREATE TABLE public.day AS TABLE cx.journey_delta' > "$TEMP/log"
 	rm -f "$TEMP/fold"
 	for run in 1 2 3
 	do
 		if [ "$run" -gt 1 ]
 		then
-			sql -c 'TRUNCATE cx.journey, cx.journey_delta' -c 'INSERT INTO cx.journey TABLE public.base' -c 'INSERT INTO cx.journey_delta TABLE public.day' \
+			sql -c 'SET synchronous_commit = on' -c 'TRUNCATE cx.journey, cx.journey_delta' -c 'INSERT INTO cx.journey TABLE public.base' -c 'INSERT INTO cx.journey_delta TABLE public.day' \
 				-c 'VACUUM ANALYZE cx.journey, cx.journey_delta' -c CHECKPOINT > "$TEMP/log"
 		fi
 		milliseconds 'CALL cxm.fold_journeys();' >> "$TEMP/fold"

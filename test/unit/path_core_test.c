@@ -142,8 +142,10 @@ read(const PathTable *table, uint32_t *n)
 {
 	PathGap    *gaps = allocate(table->gaps * sizeof(PathGap));
 	PathRow    *rows = allocate(table->pairs * sizeof(PathRow));
+	uint32_t   *starts = allocate((table->pair_places + 1) * sizeof(uint32_t));
 
-	*n = cxm_path_table_read(table, gaps, rows);
+	*n = cxm_path_table_read(table, gaps, starts, rows);
+	free(starts);
 	free(gaps);
 	return rows;
 }
@@ -257,6 +259,40 @@ transitions(void)
 	check(levels[0] > 1000 && levels[1] + levels[2] + levels[3] + levels[4] + levels[5] > 100, "there are exact ones and others");
 }
 
+/* More of one gap than a place can count, by doubling: 2^34 of each of two, and one more of the shorter one */
+static void
+many_of_one_gap(void)
+{
+	static const PathTransition two[] = {{1, 2, 5}, {1, 2, 9}};
+	PathTable  *table = new_table(8, 64, 1000, 0);
+	PathTable  *other = new_table(8, 64, 1000, 0);
+	PathRow    *rows;
+	uint32_t	n;
+
+	check(cxm_path_table_add(table, two, 2), "two transitions are added");
+	for (int i = 0; i < 34; i++)
+	{
+		PathTable  *twice = new_table(8, 64, 1000, 0);
+
+		check(cxm_path_table_merge(twice, table, NULL) && cxm_path_table_merge(twice, table, NULL), "a table is doubled");
+		free(table);
+		table = twice;
+	}
+	rows = read(table, &n);
+	check(n == 1 && rows[0].count == UINT64_C(1) << 35 && rows[0].median == 7 && rows[0].mean == 7, "2^34 of each of two gaps");
+	check(table->gaps == 10, "as few places as there can be");
+	free(rows);
+
+	/* the other way round: all at once into a table that has a few */
+	check(cxm_path_table_add(other, two, 1) && cxm_path_table_merge(other, table, NULL), "and one more");
+	rows = read(other, &n);
+	check(n == 1 && rows[0].count == (UINT64_C(1) << 35) + 1 && rows[0].median == 5, "one more of the shorter one is the median");
+	check(other->gaps == table->gaps, "in the same places");
+	free(rows);
+	free(other);
+	free(table);
+}
+
 /* Bytes of a stranger: an end, and no read outside */
 static void
 damaged(void)
@@ -345,6 +381,7 @@ int
 main(void)
 {
 	transitions();
+	many_of_one_gap();
 	damaged();
 	sessions_and_paths();
 	printf("%d passed, %d failed\n", passed, failed);
