@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
+#include "access/relation.h"
 #include "access/xact.h"
 #include "alert.h"
 #include "catalog/namespace.h"
@@ -14,7 +15,9 @@
 #include "catalog/pg_ts_config.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "direct.h"
 #include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "tsearch/ts_type.h"
 #include "tsearch/ts_utils.h"
@@ -72,65 +75,121 @@ register_callbacks(void)
 	kept.is_registered = true;
 }
 
-enum
+/* cx.alert_rule as the store makes it, as far as it is read here */
+typedef enum RuleColumn
 {
-	RULE_ID = 1, VERSION, NAME, METRIC, SCORE_MIN, SCORE_MAX, TOUCHPOINTS, LOCATIONS, PRODUCTS,
-	SEARCH, SEARCH_CONFIG, SEVERITY, CHANNEL, OWNER, VALID_FROM, VALID_TO, FOLLOW_UP, ASKS_DROP, ASKS_CUSTOMER,
-	IS_LIMITED, THROTTLE_BY, THROTTLE, STORM_CAP, STORM_WINDOW
+	RULE_ID, NAME, VERSION, ENABLED, KIND, METRIC, SCORE_MIN, SCORE_MAX, TOUCHPOINT_IDS, LOCATION_IDS, PRODUCT_IDS,
+	SEARCH, SEARCH_CONFIG, DROP_MIN, SEGMENT, SPEND_MIN, SPEND_CURRENCY, SPEND_WINDOW, TREND_GOAL, TREND_WINDOW,
+	TREND_BY, TREND_PERIOD, TREND_CONFIDENCE, SILENCE_AFTER, SILENCE_EXPECT, SILENCE_WITHIN, SEVERITY, CHANNEL,
+	ROUTING, OWNER, OWNERS, FOLLOW_UP, THROTTLE, THROTTLE_BY, STORM_CAP, STORM_WINDOW, QUIET_FROM, QUIET_TO,
+	VALID_FROM, VALID_TO
+} RuleColumn;
+
+static const CxmColumn rule_columns[] =
+{
+	[RULE_ID] = {"rule_id", INT4OID},
+	[NAME] = {"name", TEXTOID},
+	[VERSION] = {"version", INT4OID},
+	[ENABLED] = {"enabled", BOOLOID},
+	[KIND] = {"kind", TEXTOID},
+	[METRIC] = {"metric", TEXTOID},
+	[SCORE_MIN] = {"score_min", INT2OID},
+	[SCORE_MAX] = {"score_max", INT2OID},
+	[TOUCHPOINT_IDS] = {"touchpoint_ids", INT4ARRAYOID},
+	[LOCATION_IDS] = {"location_ids", INT4ARRAYOID},
+	[PRODUCT_IDS] = {"product_ids", INT4ARRAYOID},
+	[SEARCH] = {"search", TEXTOID},
+	[SEARCH_CONFIG] = {"search_config", TEXTOID},
+	[DROP_MIN] = {"drop_min", INT2OID},
+	[SEGMENT] = {"segment", JSONBOID},
+	[SPEND_MIN] = {"spend_min", NUMERICOID},
+	[SPEND_CURRENCY] = {"spend_currency", TEXTOID},
+	[SPEND_WINDOW] = {"spend_window", INTERVALOID},
+	[TREND_GOAL] = {"trend_goal", FLOAT8OID},
+	[TREND_WINDOW] = {"trend_window", INTERVALOID},
+	[TREND_BY] = {"trend_by", TEXTOID},
+	[TREND_PERIOD] = {"trend_period", TEXTOID},
+	[TREND_CONFIDENCE] = {"trend_confidence", FLOAT8OID},
+	[SILENCE_AFTER] = {"silence_after", TEXTOID},
+	[SILENCE_EXPECT] = {"silence_expect", TEXTOID},
+	[SILENCE_WITHIN] = {"silence_within", INTERVALOID},
+	[SEVERITY] = {"severity", TEXTOID},
+	[CHANNEL] = {"channel", TEXTOID},
+	[ROUTING] = {"routing", TEXTOID},
+	[OWNER] = {"owner", TEXTOID},
+	[OWNERS] = {"owners", TEXTARRAYOID},
+	[FOLLOW_UP] = {"follow_up", BOOLOID},
+	[THROTTLE] = {"throttle", INTERVALOID},
+	[THROTTLE_BY] = {"throttle_by", TEXTOID},
+	[STORM_CAP] = {"storm_cap", INT4OID},
+	[STORM_WINDOW] = {"storm_window", INTERVALOID},
+	[QUIET_FROM] = {"quiet_from", TIMEOID},
+	[QUIET_TO] = {"quiet_to", TIMEOID},
+	[VALID_FROM] = {"valid_from", TIMESTAMPTZOID},
+	[VALID_TO] = {"valid_to", TIMESTAMPTZOID}
 };
 
-#define RULE_COLUMNS \
-	"SELECT r.rule_id, r.version, r.name, r.metric, r.score_min, r.score_max, r.touchpoint_ids, r.location_ids, r.product_ids," \
-	" r.search, r.search_config, r.severity, r.channel, r.owner, r.valid_from, r.valid_to, r.follow_up," \
-	" r.drop_min IS NOT NULL," \
-	" r.drop_min IS NOT NULL OR r.segment IS NOT NULL OR r.spend_min IS NOT NULL," \
-	" r.throttle IS NOT NULL OR r.storm_cap IS NOT NULL OR r.quiet_from IS NOT NULL OR r.routing OPERATOR(pg_catalog.<>) 'owner'," \
-	" r.throttle_by, (pg_catalog.date_part('epoch', r.throttle) OPERATOR(pg_catalog.*) 1000000)::bigint," \
-	" r.storm_cap, (pg_catalog.date_part('epoch', r.storm_window) OPERATOR(pg_catalog.*) 1000000)::bigint"
+static CxmTable stored_rules = {
+	.name = "alert_rule", .columns = rule_columns, .ncolumns = lengthof(rule_columns)
+};
 
-static const char *const stored_rules =
-RULE_COLUMNS " FROM cx.alert_rule AS r WHERE r.enabled AND r.kind OPERATOR(pg_catalog.=) 'answer' ORDER BY r.rule_id";
+/* rules that are being read */
+typedef struct Reading
+{
+	CxmAlertRules *rules;
+	uint32		room;
+	bool		is_given;
+} Reading;
 
-static const char *const given_rule =
-RULE_COLUMNS " FROM pg_catalog.jsonb_populate_record(NULL::cx.alert_rule, $1) AS r";
+static bool
+is_null(TupleTableSlot *row, RuleColumn column)
+{
+	return row->tts_isnull[column];
+}
 
 static Datum
-column(HeapTuple row, int number, bool *is_null)
+value_of(TupleTableSlot *row, RuleColumn column)
 {
-	return SPI_getbinval(row, SPI_tuptable->tupdesc, number, is_null);
+	return row->tts_values[column];
 }
 
 static text *
-text_column(HeapTuple row, int number, MemoryContext context)
+text_column(TupleTableSlot *row, RuleColumn column)
 {
-	bool		is_null;
-	Datum		value = column(row, number, &is_null);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	text	   *copy = is_null ? NULL : DatumGetTextPCopy(value);
-
-	MemoryContextSwitchTo(old);
-	return copy;
+	return is_null(row, column) ? NULL : DatumGetTextPCopy(value_of(row, column));
 }
 
 static char *
-string_column(HeapTuple row, int number, MemoryContext context)
+string_column(TupleTableSlot *row, RuleColumn column)
 {
-	bool		is_null;
-	Datum		value = column(row, number, &is_null);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	char	   *copy = is_null ? NULL : TextDatumGetCString(value);
-
-	MemoryContextSwitchTo(old);
-	return copy;
+	return is_null(row, column) ? NULL : TextDatumGetCString(value_of(row, column));
 }
 
 static bool
-bool_column(HeapTuple row, int number)
+has_text(TupleTableSlot *row, RuleColumn column, const char *string)
 {
-	bool		is_null;
-	Datum		value = column(row, number, &is_null);
+	const text *value = is_null(row, column) ? NULL : DatumGetTextPP(value_of(row, column));
 
-	return !is_null && DatumGetBool(value);
+	return value != NULL && VARSIZE_ANY_EXHDR(value) == strlen(string)
+		&& memcmp(VARDATA_ANY(value), string, strlen(string)) == 0;
+}
+
+static bool
+bool_column(TupleTableSlot *row, RuleColumn column)
+{
+	return !is_null(row, column) && DatumGetBool(value_of(row, column));
+}
+
+/* In microseconds, months and years counted as EXTRACT (EPOCH) does */
+static int64
+length_column(TupleTableSlot *row, RuleColumn column)
+{
+	Datum		seconds;
+
+	if (is_null(row, column))
+		return 0;
+	seconds = DirectFunctionCall2(interval_part, CStringGetTextDatum("epoch"), value_of(row, column));
+	return DatumGetInt64(DirectFunctionCall1(dtoi8, Float8GetDatum(DatumGetFloat8(seconds) * USECS_PER_SEC)));
 }
 
 static int
@@ -143,22 +202,19 @@ compare_ids(const void *a, const void *b)
 }
 
 static CxmAlertIds
-ids_column(HeapTuple row, int number, MemoryContext context)
+ids_column(TupleTableSlot *row, RuleColumn column)
 {
 	CxmAlertIds list = {NULL, 0};
-	bool		is_null;
-	Datum		value = column(row, number, &is_null);
-	ArrayType  *array;
 	Datum	   *elements;
 	bool	   *nulls;
 	int			n;
 	int32	   *ids;
 
-	if (is_null)
+	if (is_null(row, column))
 		return list;
-	array = DatumGetArrayTypeP(value);
-	deconstruct_array(array, INT4OID, sizeof(int32), true, TYPALIGN_INT, &elements, &nulls, &n);
-	ids = MemoryContextAlloc(context, Max(n, 1) * sizeof(int32));
+	deconstruct_array(DatumGetArrayTypeP(value_of(row, column)), INT4OID, sizeof(int32), true, TYPALIGN_INT,
+					  &elements, &nulls, &n);
+	ids = palloc(Max(n, 1) * sizeof(int32));
 	for (int i = 0; i < n; i++)
 	{
 		if (!nulls[i])
@@ -188,7 +244,7 @@ metric_number(const CxmAlertRules *rules, const text *metric)
 }
 
 static void
-read_limits(CxmAlertRule *rule, HeapTuple row, MemoryContext context)
+read_limits(CxmAlertRule *rule, TupleTableSlot *row)
 {
 	static const char *const names[] = {
 		[CXM_THROTTLE_CUSTOMER] = "customer",
@@ -197,68 +253,86 @@ read_limits(CxmAlertRule *rule, HeapTuple row, MemoryContext context)
 		[CXM_THROTTLE_PRODUCT] = "product",
 		[CXM_THROTTLE_RULE] = "rule"
 	};
-	const char *name = string_column(row, THROTTLE_BY, context);
-	bool		is_null;
 
-	/* what is null is 0 */
 	rule->throttle_by = CXM_THROTTLE_NONE;
-	for (size_t i = 1; name != NULL && i < lengthof(names); i++)
+	for (size_t i = 1; i < lengthof(names); i++)
 	{
-		if (strcmp(name, names[i]) == 0)
+		if (has_text(row, THROTTLE_BY, names[i]))
 			rule->throttle_by = (CxmThrottle) i;
 	}
-	rule->throttle = DatumGetInt64(column(row, THROTTLE, &is_null));
-	rule->storm_cap = DatumGetInt32(column(row, STORM_CAP, &is_null));
-	rule->storm_window = DatumGetInt64(column(row, STORM_WINDOW, &is_null));
+	rule->throttle = length_column(row, THROTTLE);
+	rule->storm_cap = is_null(row, STORM_CAP) ? 0 : DatumGetInt32(value_of(row, STORM_CAP));
+	rule->storm_window = length_column(row, STORM_WINDOW);
 }
 
 static void
-read_rule(CxmAlertRules *rules, CxmAlertRule *rule, HeapTuple row)
+read_condition(CxmAlertRules *rules, CxmAlertCondition *condition, TupleTableSlot *row)
 {
-	MemoryContext context = rules->context;
-	CxmAlertCondition *condition = &rule->condition;
-	text	   *metric = text_column(row, METRIC, context);
-	bool		is_null;
-	bool		has_min;
-	bool		has_max;
-	Datum		value;
-
-	rule->rule_id = DatumGetInt32(column(row, RULE_ID, &is_null));
-	rule->version = DatumGetInt32(column(row, VERSION, &is_null));
-	rule->name = text_column(row, NAME, context);
-	rule->severity = text_column(row, SEVERITY, context);
-	rule->channel = text_column(row, CHANNEL, context);
-	rule->owner = text_column(row, OWNER, context);
-	rule->follow_up = bool_column(row, FOLLOW_UP);
-	rule->asks_customer = bool_column(row, ASKS_CUSTOMER);
-	rule->is_guarded = rule->asks_customer || bool_column(row, IS_LIMITED);
-	read_limits(rule, row, context);
-	rule->search = string_column(row, SEARCH, context);
-	rule->search_config = string_column(row, SEARCH_CONFIG, context);
+	bool		has_min = !is_null(row, SCORE_MIN);
+	bool		has_max = !is_null(row, SCORE_MAX);
 
 	condition->metric = CXM_ANY_METRIC;
-	if (metric != NULL)
+	if (!is_null(row, METRIC))
 	{
-		condition->metric = metric_number(rules, metric);
+		condition->metric = metric_number(rules, DatumGetTextPP(value_of(row, METRIC)));
 		if (condition->metric == CXM_ANY_METRIC)
 		{
 			condition->metric = rules->nmetrics;
-			rules->metrics[rules->nmetrics++] = metric;
+			rules->metrics[rules->nmetrics++] = text_column(row, METRIC);
 		}
 	}
-	value = column(row, SCORE_MIN, &is_null);
-	has_min = !is_null;
-	condition->score_min = has_min ? DatumGetInt16(value) : PG_INT32_MIN;
-	value = column(row, SCORE_MAX, &is_null);
-	has_max = !is_null;
-	condition->score_max = has_max ? DatumGetInt16(value) : PG_INT32_MAX;
+	condition->score_min = has_min ? DatumGetInt16(value_of(row, SCORE_MIN)) : PG_INT32_MIN;
+	condition->score_max = has_max ? DatumGetInt16(value_of(row, SCORE_MAX)) : PG_INT32_MAX;
 	/* also of one that is to lie below the last */
-	condition->asks_score = has_min || has_max || bool_column(row, ASKS_DROP);
-	condition->touchpoints = ids_column(row, TOUCHPOINTS, context);
-	condition->locations = ids_column(row, LOCATIONS, context);
-	condition->products = ids_column(row, PRODUCTS, context);
-	condition->valid_from = DatumGetTimestampTz(column(row, VALID_FROM, &is_null));
-	condition->valid_to = DatumGetTimestampTz(column(row, VALID_TO, &is_null));
+	condition->asks_score = has_min || has_max || !is_null(row, DROP_MIN);
+	condition->touchpoints = ids_column(row, TOUCHPOINT_IDS);
+	condition->locations = ids_column(row, LOCATION_IDS);
+	condition->products = ids_column(row, PRODUCT_IDS);
+	condition->valid_from = DatumGetTimestampTz(value_of(row, VALID_FROM));
+	condition->valid_to = DatumGetTimestampTz(value_of(row, VALID_TO));
+}
+
+/* One more rule; of the stored ones those that are enabled and about answers.  They come in any order. */
+static void
+read_rule(TupleTableSlot *row, void *state)
+{
+	Reading    *reading = state;
+	CxmAlertRules *rules = reading->rules;
+	CxmAlertRule *rule;
+	MemoryContext old;
+
+	if (!reading->is_given && (!bool_column(row, ENABLED) || !has_text(row, KIND, "answer")))
+		return;
+	old = MemoryContextSwitchTo(rules->context);
+	if (rules->n == reading->room)
+	{
+		reading->room *= 2;
+		rules->rules = repalloc(rules->rules, reading->room * sizeof(CxmAlertRule));
+		rules->metrics = repalloc(rules->metrics, reading->room * sizeof(text *));
+	}
+	rule = &rules->rules[rules->n++];
+	memset(rule, 0, sizeof(CxmAlertRule));
+	rule->rule_id = DatumGetInt32(value_of(row, RULE_ID));
+	rule->version = DatumGetInt32(value_of(row, VERSION));
+	rule->name = text_column(row, NAME);
+	rule->severity = text_column(row, SEVERITY);
+	rule->channel = text_column(row, CHANNEL);
+	rule->owner = text_column(row, OWNER);
+	rule->follow_up = bool_column(row, FOLLOW_UP);
+	rule->asks_customer = !is_null(row, DROP_MIN) || !is_null(row, SEGMENT) || !is_null(row, SPEND_MIN);
+	rule->is_guarded = rule->asks_customer || !is_null(row, THROTTLE) || !is_null(row, STORM_CAP)
+		|| !is_null(row, QUIET_FROM) || (!is_null(row, ROUTING) && !has_text(row, ROUTING, "owner"));
+	read_limits(rule, row);
+	rule->search = string_column(row, SEARCH);
+	rule->search_config = string_column(row, SEARCH_CONFIG);
+	read_condition(rules, &rule->condition, row);
+	MemoryContextSwitchTo(old);
+}
+
+static int
+compare_rules(const void *a, const void *b)
+{
+	return compare_ids(&((const CxmAlertRule *) a)->rule_id, &((const CxmAlertRule *) b)->rule_id);
 }
 
 /* Which rules an answer to each metric may meet */
@@ -281,33 +355,72 @@ list_rules(CxmAlertRules *rules)
 	}
 }
 
+/*
+ * Without a statement, which at the first answer of a session would be most
+ * of its time.  False where that is not possible.
+ */
+static bool
+read_table(Reading *reading)
+{
+	Relation	relation = cxm_table_open(&stored_rules, ACL_SELECT);
+
+	if (relation == NULL)
+		return false;
+	PushActiveSnapshot(GetLatestSnapshot());
+	cxm_read_rows(relation, read_rule, reading);
+	PopActiveSnapshot();
+	relation_close(relation, NoLock);
+	return true;
+}
+
+static void
+run_query(Reading *reading, const char *source, const Datum *given)
+{
+	StringInfoData query;
+	Oid			types[1] = {JSONBOID};
+	SPIPlanPtr	plan;
+	TupleTableSlot *row;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	initStringInfo(&query);
+	for (size_t i = 0; i < lengthof(rule_columns); i++)
+		appendStringInfo(&query, "%s r.%s", i == 0 ? "SELECT" : ",", rule_columns[i].name);
+	appendStringInfo(&query, " FROM %s AS r", source);
+	plan = SPI_prepare(query.data, given == NULL ? 0 : 1, types);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", query.data, SPI_result_code_string(SPI_result));
+	if (SPI_execute_snapshot(plan, unconstify(Datum *, given), NULL,
+							 given != NULL || IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot(),
+							 InvalidSnapshot, true, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not run \"%s\"", query.data);
+	row = MakeSingleTupleTableSlot(SPI_tuptable->tupdesc, &TTSOpsHeapTuple);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		ExecStoreHeapTuple(SPI_tuptable->vals[i], row, false);
+		slot_getallattrs(row);
+		read_rule(row, reading);
+	}
+	ExecDropSingleTupleTableSlot(row);
+	SPI_finish();
+}
+
 /* Read the stored rules, or the one given */
 static CxmAlertRules *
 read_rules(MemoryContext context, const Datum *given)
 {
 	CxmAlertRules *rules = MemoryContextAllocZero(context, sizeof(CxmAlertRules));
-	const char *query = given == NULL ? stored_rules : given_rule;
-	Oid			types[1] = {JSONBOID};
-	SPIPlanPtr	plan;
+	Reading		reading = {.rules = rules, .room = 8, .is_given = given != NULL};
 
 	rules->context = context;
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	plan = SPI_prepare(query, given == NULL ? 0 : 1, types);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare \"%s\": %s", query, SPI_result_code_string(SPI_result));
-	if (SPI_execute_snapshot(plan, unconstify(Datum *, given), NULL,
-							 given != NULL || IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot(),
-							 InvalidSnapshot, true, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not run \"%s\"", query);
-
-	rules->n = (uint32) SPI_processed;
-	rules->rules = MemoryContextAllocZero(context, Max(rules->n, 1) * sizeof(CxmAlertRule));
-	rules->metrics = MemoryContextAlloc(context, Max(rules->n, 1) * sizeof(text *));
-	for (uint32 i = 0; i < rules->n; i++)
-		read_rule(rules, &rules->rules[i], SPI_tuptable->vals[i]);
+	rules->rules = MemoryContextAlloc(context, reading.room * sizeof(CxmAlertRule));
+	rules->metrics = MemoryContextAlloc(context, reading.room * sizeof(text *));
+	if (given != NULL)
+		run_query(&reading, "pg_catalog.jsonb_populate_record(NULL::cx.alert_rule, $1)", given);
+	else if (!read_table(&reading))
+		run_query(&reading, "cx.alert_rule", NULL);
+	qsort(rules->rules, rules->n, sizeof(CxmAlertRule), compare_rules);
 	list_rules(rules);
-	SPI_finish();
 	return rules;
 }
 
