@@ -200,6 +200,9 @@ read_found(TupleTableSlot *slot, void *state)
 	uint32		place = batch->added == NULL ? (uint32) row_int64(slot, 1) - 1 : batch->added[row_int64(slot, 1) - 1];
 	CxmLabel	label = {0};
 
+	/* what this call has added, whose profile may be yet to come */
+	if (batch->mentioned[place].id != 0)
+		return;
 	label.id = row_int64(slot, 2);
 	label.quarantine = cxm_row_refusal(slot, 3);
 	label.stub = row_int64(slot, 4);
