@@ -200,6 +200,9 @@ read_found(TupleTableSlot *slot, void *state)
 	uint32		place = batch->added == NULL ? (uint32) row_int64(slot, 1) - 1 : batch->added[row_int64(slot, 1) - 1];
 	CxmLabel	label = {0};
 
+	/* what this call has added, whose profile may be yet to come */
+	if (batch->mentioned[place].id != 0)
+		return;
 	label.id = row_int64(slot, 2);
 	label.quarantine = cxm_row_refusal(slot, 3);
 	label.stub = row_int64(slot, 4);
@@ -1165,9 +1168,9 @@ cxm_link(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(place.profile_id);
 }
 
-/* Resolve links by their numbers, retiring them first when there is a reason */
+/* Resolve links by their numbers, retiring them first when there is a reason; "others" are only resolved, in the same go */
 static int64
-resolve_by_id(Datum link_ids, text *retired_reason, bool waits)
+resolve_by_id(Datum link_ids, text *retired_reason, bool waits, Datum others)
 {
 	Batch		batch = {.retires = retired_reason != NULL};
 	int64		count;
@@ -1177,6 +1180,11 @@ resolve_by_id(Datum link_ids, text *retired_reason, bool waits)
 	batch.rules = current_rules(NULL);
 	cxm_vector_init(&batch.changes, sizeof(CxmChange));
 	cxm_query(&changed_query, &link_ids, false, read_changed, &batch);
+	if (others != (Datum) 0)
+	{
+		batch.retires = false;
+		cxm_query(&changed_query, &others, false, read_changed, &batch);
+	}
 	count = resolve_batch(&batch, retired_reason, !waits, NULL);
 	SPI_finish();
 	return count;
@@ -1188,19 +1196,19 @@ PG_FUNCTION_INFO_V1(cxm_resolve_links);
 Datum
 cxm_resolve_links(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(resolve_by_id(PG_GETARG_DATUM(0), NULL, PG_GETARG_BOOL(1)));
+	PG_RETURN_INT64(resolve_by_id(PG_GETARG_DATUM(0), NULL, PG_GETARG_BOOL(1), (Datum) 0));
 }
 
 PG_FUNCTION_INFO_V1(cxm_retire_links);
 
-/* cxm.retire_links(link_ids, reason, wait): the same of links that are retired with it */
+/* cxm.retire_links(link_ids, reason, wait, resolved_links): the same of links that are retired with it */
 Datum
 cxm_retire_links(PG_FUNCTION_ARGS)
 {
-	if (PG_ARGISNULL(0))
-		PG_RETURN_INT64(0);
-	PG_RETURN_INT64(resolve_by_id(PG_GETARG_DATUM(0), PG_ARGISNULL(1) ? cstring_to_text("") : PG_GETARG_TEXT_PP(1),
-								  PG_ARGISNULL(2) || PG_GETARG_BOOL(2)));
+	Datum		link_ids = PG_ARGISNULL(0) ? PointerGetDatum(construct_empty_array(INT8OID)) : PG_GETARG_DATUM(0);
+
+	PG_RETURN_INT64(resolve_by_id(link_ids, PG_ARGISNULL(1) ? cstring_to_text("") : PG_GETARG_TEXT_PP(1),
+								  PG_ARGISNULL(2) || PG_GETARG_BOOL(2), PG_ARGISNULL(3) ? (Datum) 0 : PG_GETARG_DATUM(3)));
 }
 
 static CxmQuery state_query =

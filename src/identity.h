@@ -49,6 +49,7 @@ extern void cxm_connect(CxmConnection *connection);
 extern void cxm_disconnect(CxmConnection *connection);
 
 extern uint64 cxm_query(CxmQuery *query, const Datum *args, bool read_only, CxmRowReader reader, void *state);
+extern void cxm_query_ends(void);
 extern uint64 cxm_query_latest(CxmQuery *query, const Datum *args);
 
 /* columns of a row, from 1 */

@@ -46,14 +46,24 @@ typedef struct Receiver
 	void	   *state;
 } Receiver;
 
+static bool is_read_enough;
+
 static bool
 receive_slot(TupleTableSlot *slot, DestReceiver *self)
 {
 	Receiver   *receiver = (Receiver *) self;
 
 	slot_getallattrs(slot);
+	is_read_enough = false;
 	receiver->reader(slot, receiver->state);
-	return true;
+	return !is_read_enough;
+}
+
+/* For a reader: the statement ends with this row, before anything is done about the next one */
+void
+cxm_query_ends(void)
+{
+	is_read_enough = true;
 }
 
 static void

@@ -138,6 +138,7 @@ typedef struct Resolve
 	CxmIdMap	cluster_of;
 	CxmVector	ids;			/* int64: to be looked up */
 	bool		is_stale;
+	bool		gives_way;		/* to others: it is to give back its locks at once */
 
 	/* the groups: of so many clusters, and the fresh identifiers */
 	struct LinkGroup *groups;
@@ -559,6 +560,22 @@ read_label(TupleTableSlot *slot, void *state)
 	set_label(resolve, &label);
 }
 
+/* What was to be locked because it was in the region is no profile any more */
+static void
+forget_extra(Resolve *resolve, int64 id)
+{
+	Size		n = 0;
+
+	for (Size i = 0; i < resolve->extra.n; i++)
+	{
+		int64		extra = *vector_at(&resolve->extra, int64, i);
+
+		if (extra != id)
+			*vector_at(&resolve->extra, int64, n++) = extra;
+	}
+	resolve->extra.n = n;
+}
+
 static void
 read_lock(TupleTableSlot *slot, void *state)
 {
@@ -570,8 +587,17 @@ read_lock(TupleTableSlot *slot, void *state)
 	if (row_int64(slot, 2) != id)
 	{
 		/* merged away meanwhile; a profile of the region is then found under its new name */
+		forget_extra(resolve, id);
 		if (i != CXM_NOWHERE)
 			resolve->is_stale = true;
+
+		/* its row may be changed by whoever has locked the one that it is in now, so nothing is waited for with it */
+		if (!resolve->never_waits)
+		{
+			resolve->is_stale = true;
+			resolve->gives_way = true;
+			cxm_query_ends();
+		}
 		return;
 	}
 	if (i == CXM_NOWHERE)
@@ -768,7 +794,7 @@ lock_profiles(Resolve *resolve)
 			ids[n++] = ids[i];
 	}
 
-	while (first < n)
+	while (first < n && !resolve->gives_way)
 	{
 		Size		end = first;
 		bool		is_shared = false;
@@ -2468,6 +2494,7 @@ start_attempt(Resolve *resolve)
 	cxm_vector_init(&resolve->quarantines, sizeof(Flag));
 	resolve->has_own_rows = false;
 	resolve->is_stale = false;
+	resolve->gives_way = false;
 	resolve->needs_locks = false;
 	resolve->has_spread = false;
 	resolve->nranked = 0;

@@ -112,13 +112,13 @@ $$;
 COMMENT ON FUNCTION cxm.resolve_all() IS
 'Resolves who is who from all live links, after rules (cx.namespace, cx.blocked_value) were changed in this transaction. Waits for all transactions that have added or retired links, and keeps others from it till the end of this one. Returns how many profiles and identifiers belong to somebody else now. At REPEATABLE READ and SERIALIZABLE raises 40001 when links were changed since the transaction began.';
 
-CREATE FUNCTION cxm.retire_links(link_ids bigint[], reason text, wait boolean DEFAULT true) RETURNS bigint
+CREATE FUNCTION cxm.retire_links(link_ids bigint[], reason text, wait boolean DEFAULT true, resolved_links bigint[] DEFAULT NULL) RETURNS bigint
 AS 'MODULE_PATHNAME', 'cxm_retire_links'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp;
 
-COMMENT ON FUNCTION cxm.retire_links(bigint[], text, boolean) IS
-'Takes links back, saying why, and splits the profiles that they alone held together. Links that are retired already stay as they are. Returns how many profiles and identifiers belong to somebody else now. wait: as of cxm.resolve_links().';
+COMMENT ON FUNCTION cxm.retire_links(bigint[], text, boolean, bigint[]) IS
+'Takes links back, saying why, and splits the profiles that they alone held together. Links that are retired already stay as they are. Returns how many profiles and identifiers belong to somebody else now. wait: as of cxm.resolve_links(); resolved_links: links that were added or changed, to be resolved in the same go and under the same locks (NULL = none).';
 
 CREATE FUNCTION cxm.stale_links(source_id integer, message_ids text[], identifiers jsonb[] DEFAULT NULL) RETURNS bigint[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE

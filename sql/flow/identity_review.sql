@@ -565,12 +565,8 @@ BEGIN
                                               UNION SELECT identifier_b));
     v_members := ARRAY(SELECT m.identifier_id FROM cxm.profile_identifiers(v_before) AS m);
 
-    IF cardinality(retired) > 0 THEN
-        PERFORM cxm.retire_links(retired, reason);
-    END IF;
-    IF apart IS NOT NULL THEN
-        PERFORM cxm.resolve_links(ARRAY[apart]);
-    END IF;
+    -- in one go: with the locks of the first, the second could wait in a circle
+    PERFORM cxm.retire_links(retired, reason, resolved_links => ARRAY[apart]);
 
     profiles := cxm.identifier_profiles(v_members);
     split_off := cardinality(profiles) - cardinality(v_before);
