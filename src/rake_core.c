@@ -140,3 +140,97 @@ rake(const RakeVariable *variables, int nvariables, size_t n, double *weight, do
 	result.converged = result.largest_difference <= tolerance;
 	return result;
 }
+
+/* Take the mean of each category off its values; returns the largest of them */
+static double
+center(const RakeVariable *variable, size_t n, const double *base, double *value, double *sums, double *weights)
+{
+	double		largest = 0;
+
+	for (int32_t i = 0; i < variable->ncategories; i++)
+		sums[i] = weights[i] = 0;
+	for (size_t i = 0; i < n; i++)
+	{
+		int32_t		category = variable->category[i];
+
+		if (category >= 0)
+		{
+			sums[category] += base ? base[i] * value[i] : value[i];
+			weights[category] += base ? base[i] : 1;
+		}
+	}
+	for (int32_t i = 0; i < variable->ncategories; i++)
+	{
+		sums[i] = weights[i] > 0 ? sums[i] / weights[i] : 0;
+		largest = fmax(largest, fabs(sums[i]));
+	}
+	for (size_t i = 0; i < n; i++)
+	{
+		if (variable->category[i] >= 0)
+			value[i] -= sums[variable->category[i]];
+	}
+	return largest;
+}
+
+/*
+ * Mean of value[], NAN where there is none, with the weights that raking gave, and its standard error.
+ *
+ * What the categories explain of the value varies no more from sample to sample, for their shares are held. So the
+ * error is that of what they leave: the residuals of the values, after the means of the categories are taken off
+ * variable by variable until there are none (what an answer without a value adds to the total, nothing, too). base[]
+ * has the weights of these means; NULL: all the same. value[] is used up. sums[] as in rake().
+ */
+RakeMean
+rake_mean(const RakeVariable *variables, int nvariables, size_t n, const double *base, const double *weight,
+		  double *value, double *sums, RakePoll poll)
+{
+	RakeMean	result = {0, NAN, NAN};
+	double		total = 0;
+	double		sum = 0;
+	double		spread = 0;
+	double		average = 0;
+	double		squares = 0;
+	int32_t		most = 0;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		if (isnan(value[i]))
+			continue;
+		result.answers++;
+		total += weight[i];
+		sum += weight[i] * value[i];
+	}
+	if (result.answers == 0)
+		return result;
+	result.mean = sum / total;
+	if (result.answers == 1)
+		return result;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		value[i] = isnan(value[i]) ? 0 : value[i] - result.mean;
+		spread = fmax(spread, fabs(value[i]));
+	}
+	for (int v = 0; v < nvariables; v++)
+		most = variables[v].ncategories > most ? variables[v].ncategories : most;
+	for (int pass = 0; pass < 1000; pass++)
+	{
+		double		largest = 0;
+
+		for (int v = 0; v < nvariables; v++)
+			largest = fmax(largest, center(&variables[v], n, base, value, sums, sums + most));
+		if (nvariables == 1 || largest <= spread * 1e-12)
+			break;
+		poll();
+	}
+
+	for (size_t i = 0; i < n; i++)
+	{
+		value[i] *= weight[i] / total;
+		average += value[i] / (double) n;
+	}
+	for (size_t i = 0; i < n; i++)
+		squares += (value[i] - average) * (value[i] - average);
+	result.standard_error = sqrt(squares * ((double) n / (double) (n - 1)));
+	return result;
+}

@@ -29,10 +29,20 @@ typedef struct RakeResult
 	int64_t		capped;			/* answers whose weight is the largest that is allowed */
 } RakeResult;
 
+/* the mean of something over raked answers; NAN where there is none */
+typedef struct RakeMean
+{
+	int64_t		answers;		/* those that have it */
+	double		mean;
+	double		standard_error;
+} RakeMean;
+
 typedef void (*RakePoll) (void);
 
 extern void rake_shares(const RakeVariable *variable, const double *weight, size_t n, double *sums, double *shares);
 extern RakeResult rake(const RakeVariable *variables, int nvariables, size_t n, double *weight, double cap,
 					   int32_t max_iterations, double tolerance, double *sums, RakePoll poll);
+extern RakeMean rake_mean(const RakeVariable *variables, int nvariables, size_t n, const double *base,
+						  const double *weight, double *value, double *sums, RakePoll poll);
 
 #endif							/* RAKE_CORE_H */

@@ -147,6 +147,13 @@ DECLARE
     v_shown bigint := 0;
     v_rows bigint;
 BEGIN
+    -- on a snapshot from before, tickets and answers that came since would neither be counted nor taken away
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = 'a wave is published at the isolation level read committed',
+            DETAIL = format('The transaction is %s, and does not see what others have answered since it began.', upper(current_setting('transaction_isolation'))),
+            HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED.';
+    END IF;
     SELECT w.* INTO v_wave FROM cx.employee_wave AS w WHERE w.key = wave FOR UPDATE;
     IF v_wave.wave_id IS NULL OR v_wave.state <> 'open' THEN
         RAISE no_data_found USING
@@ -200,4 +207,4 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.publish_employee_wave(text) IS
-'Ends a wave: writes what its answers come to for everybody and each group to cx.employee_result, hides groups of fewer than min_group answers, or whose answers are all the same, and as many others as it takes that none can be told by subtraction (cxm.suppress_groups; which of the hidden ones is the cause is not kept), and deletes the answers and tickets. Returns the number of rows that are shown. It cannot be undone, and a wave is published once, so there are no two states to compare. Error P0002: no such wave, or it is published.';
+'Ends a wave: writes what its answers come to for everybody and each group to cx.employee_result, hides groups of fewer than min_group answers, or whose answers are all the same, and as many others as it takes that none can be told by subtraction (cxm.suppress_groups; which of the hidden ones is the cause is not kept), and deletes the answers and tickets. Returns the number of rows that are shown. It cannot be undone, and a wave is published once, so there are no two states to compare. Errors: P0002 no such wave, or it is published; 55000 another isolation level than read committed, which would not see all answers.';

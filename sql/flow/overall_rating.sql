@@ -75,10 +75,11 @@ BEGIN
         END IF;
     END LOOP;
 
-    -- one at a time, so that versions have no gaps and no two are the same
+    -- one at a time, so that versions have no gaps and no two are the same; and by the clock, for a transaction that
+    -- began before the one that set the version before would date its own back to then
     LOCK TABLE cx.overall_rating_version IN SHARE ROW EXCLUSIVE MODE;
-    INSERT INTO cx.overall_rating_version (version, min_weight, reason)
-    SELECT coalesce(max(v.version), 0) + 1, min_weight, reason FROM cx.overall_rating_version AS v
+    INSERT INTO cx.overall_rating_version (version, min_weight, reason, set_at)
+    SELECT coalesce(max(v.version), 0) + 1, min_weight, reason, clock_timestamp() FROM cx.overall_rating_version AS v
     RETURNING version INTO v_version;
     INSERT INTO cx.overall_rating_part (version, measure, unit, weight, worst, best)
     SELECT v_version, p.key, p.value ->> 'unit', (p.value ->> 'weight')::double precision, (p.value ->> 'worst')::double precision, (p.value ->> 'best')::double precision

@@ -28,9 +28,9 @@ COMMENT ON FUNCTION cxm.rake_margins(bigint[], text[], text[], integer[], intege
 'The share of each category with the weights to begin with and with those after raking, a step of cxm.rake_report(): the arrays are those of cxm.rake_query().';
 
 -- The work; the three functions after it each show something of what comes out.
-CREATE FUNCTION cxm.rake_query(query text, search_path text, targets jsonb, cap double precision, max_iterations integer, tolerance double precision, base_weight text,
+CREATE FUNCTION cxm.rake_query(query text, search_path text, targets jsonb, cap double precision, max_iterations integer, tolerance double precision, base_weight text, value text DEFAULT NULL,
     OUT ids bigint[], OUT variables text[], OUT labels text[], OUT counts integer[], OUT shares double precision[], OUT categories integer[],
-    OUT base_weights double precision[], OUT weights double precision[],
+    OUT base_weights double precision[], OUT weights double precision[], OUT "values" double precision[],
     OUT iterations integer, OUT converged boolean, OUT largest_difference double precision, OUT capped bigint) RETURNS record
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -91,8 +91,9 @@ BEGIN
 
     -- the query is the caller's, and on a line of its own, for it may end in a comment
     PERFORM set_config('search_path', search_path, true);
-    EXECUTE pg_catalog.format(E'SELECT pg_catalog.array_agg(q.id::pg_catalog.int8) AS ids, pg_catalog.array_agg(%s::pg_catalog.float8) AS weights, %s AS categories, ARRAY[%s] AS strangers FROM (%s\n) AS q',
+    EXECUTE pg_catalog.format(E'SELECT pg_catalog.array_agg(q.id::pg_catalog.int8) AS ids, pg_catalog.array_agg(%s::pg_catalog.float8) AS weights, %s AS "values", %s AS categories, ARRAY[%s] AS strangers FROM (%s\n) AS q',
                               CASE WHEN base_weight IS NULL THEN '1' ELSE pg_catalog.format('q.%I', base_weight) END,
+                              CASE WHEN value IS NULL THEN 'NULL::pg_catalog.float8[]' ELSE pg_catalog.format('pg_catalog.array_agg(q.%I::pg_catalog.float8)', value) END,
                               pg_catalog.array_to_string(v_categories, ' OPERATOR(pg_catalog.||) '), pg_catalog.array_to_string(v_strangers, ', '), query)
     INTO v_one;
     PERFORM pg_catalog.set_config('search_path', v_path, true);
@@ -104,6 +105,7 @@ BEGIN
     END IF;
     ids := v_one.ids;
     base_weights := v_one.weights;
+    "values" := v_one."values";
     categories := v_one.categories;
     IF array_position(ids, NULL) IS NOT NULL OR array_position(base_weights, NULL) IS NOT NULL THEN
         RAISE null_value_not_allowed USING
@@ -135,8 +137,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION cxm.rake_query(text, text, jsonb, double precision, integer, double precision, text) IS
-'Runs a query under the given search_path and rakes its rows, for cxm.rake(), cxm.rake_report() and cxm.rake_summary(), which say what the arguments are.';
+COMMENT ON FUNCTION cxm.rake_query(text, text, jsonb, double precision, integer, double precision, text, text) IS
+'Runs a query under the given search_path and rakes its rows, for cxm.rake(), cxm.rake_report(), cxm.rake_summary() and cxm.raked_mean(), which say what the arguments are.';
 
 CREATE FUNCTION cxm.rake(query text, targets jsonb, cap double precision DEFAULT 5, max_iterations integer DEFAULT 1000, tolerance double precision DEFAULT 1e-9, base_weight text DEFAULT NULL)
 RETURNS TABLE (id bigint, weight double precision)
@@ -188,3 +190,16 @@ END;
 
 COMMENT ON FUNCTION cxm.post_stratify(text, jsonb, double precision, text) IS
 'Weights with which the answers of a query have the population''s share of each stratum. query: a row an answer, with a bigint id and the stratum (write several variables as one text where their joint shares are known). targets: the share, or number of people, of each stratum, above zero. Otherwise as cxm.rake().';
+
+CREATE FUNCTION cxm.raked_mean(query text, targets jsonb, value text DEFAULT 'value', cap double precision DEFAULT 5, max_iterations integer DEFAULT 1000, tolerance double precision DEFAULT 1e-9,
+                               base_weight text DEFAULT NULL, confidence double precision DEFAULT 0.95)
+RETURNS TABLE (answers bigint, mean double precision, standard_error double precision, lower double precision, upper double precision)
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT m.answers, m.mean, m.standard_error, m.lower, m.upper
+    FROM cxm.rake_query(query, pg_catalog.current_setting('search_path'), targets, cap, max_iterations, tolerance, base_weight, coalesce(value, 'value')) AS r
+    CROSS JOIN LATERAL cxm.rake_mean(r.categories, r.counts, r.base_weights, r.weights, r."values", coalesce(confidence, 0.95)) AS m;
+END;
+
+COMMENT ON FUNCTION cxm.raked_mean(text, jsonb, text, double precision, integer, double precision, text, double precision) IS
+'Mean of a column (value) of the query with the weights of cxm.rake() for the same arguments, and a standard error that knows that they were raked: what the variables explain of the value is certain, for the shares of the population are. The same as svymean() of the R package survey after rake(), or with one variable after postStratify(), for a design without strata and clusters; an approximation where weights were cut to the cap. An answer whose value is NULL takes part in raking only. A value of cxm.nps_points(score) gives the Net Promoter Score; 100 or 0, a percentage. lower, upper: the normal interval, not cut off at the ends of a scale. One row; mean NULL without values, error and interval with fewer than two. Errors: those of cxm.rake(), 22003 a value that is NaN or beyond 1e100, 22023 a confidence that is not between 0 and 1.';

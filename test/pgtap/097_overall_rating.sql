@@ -56,6 +56,7 @@ SELECT is_empty($$SELECT FROM rated AS r JOIN rated AS b ON b.key = r.key AND b.
 SELECT ok((SELECT bool_and((change IS NULL) = (period = '2026-01-01')) FROM rated), 'which the first has not');
 -- too little of the weight
 SELECT is(cxm.set_overall_rating('{"csat": {"weight": 6, "worst": 0, "best": 100}, "nps": {"weight": 4, "worst": 0, "best": 100}}', 'mostly csat', 0.5), 3, 'a third version');
+SELECT is((SELECT array_agg(version ORDER BY set_at, version DESC) FROM cx.overall_rating_version), '{1,2,3}', 'a later version holds from later on, whenever its transaction began');
 SELECT results_eq($$SELECT DISTINCT key COLLATE "default", rating IS NULL, weight_present FROM cxm.overall_rating('month', 'location', version => 3) WHERE key IN ('north', 'south') ORDER BY 1$$,
                   $$VALUES ('north', false, 1::float8), ('south', true, 0.4)$$, 'where too little of the weight is there, there is no rating');
 -- the version that held: all were set in this transaction, after these months had ended, so the first rates them

@@ -169,7 +169,7 @@ SELECT r.name, pg_temp.near(r.correlation, c) AS nps FROM cxm.driver_report('SEL
 SELECT r.name, pg_temp.near(r.correlation, c) AS ranks, r.missing FROM cxm.driver_report('SELECT nullif(score, 3) ^ 3 AS cubed, speed FROM elsewhere.asked', 'cubed', '{speed}', outcome_as => 'rank', replicates => 0) AS r,
     (SELECT corr(mid, speed) AS c FROM (SELECT speed, rank() OVER (ORDER BY score) + (count(*) OVER (PARTITION BY score) - 1) / 2.0 AS mid FROM elsewhere.asked WHERE score <> 3) AS m) AS s;
 
--- R 4.2: i <- 1:24; x <- cbind(i, i + i * 5 %% 3 / 10, i * i %% 17, i * 7 %% 13); y <- (3 * i + 2 * x[, 3] - x[, 4] + i * 11 %% 19 * 3) %/% 4,
+-- R 4.2: i <- 1:24; x <- cbind(i, i + (i * 5) %% 3 / 10, (i * i) %% 17, (i * 7) %% 13); y <- (3 * i + 2 * x[, 3] - x[, 4] + (i * 11) %% 19 * 3) %/% 4,
 -- LMG as mean gain of summary(lm())$r.squared over all subsets, Johnson by eigen(cor()), ranks by rank(y) of the complete rows
 CREATE TEMP TABLE twins AS
 SELECT x[1] AS a, x[1] + x[1] * 5 % 3 / 10 AS b, x[1] * x[1] % 17 AS c, x[1] * 7 % 13 AS d, floor((3 * x[1] + 2 * (x[1] * x[1] % 17) - x[1] * 7 % 13 + x[1] * 11 % 19 * 3) / 4) AS y, 1 + x[1] % 3 AS w

@@ -62,6 +62,34 @@ JOIN pg_temp.rake_by_hand(60) AS h USING (id);
 SELECT round(n.nps::numeric, 6) AS nps, round(n.standard_error::numeric, 6) AS se
 FROM cxm.weighted_nps((SELECT cxm.weighted_nps_agg(id % 11, w.weight) FROM cxm.rake('SELECT * FROM random', '{"a": {"k0": 1, "k1": 1}}') AS w JOIN public.random USING (id))) AS n;
 
+-- the error of a mean that knows of raking. R 4.2, survey: d <- data.frame(a = (i * i) %% 3, b = i %% 4 + (i %% 5) %/% 3, v = (i * 7) %% 11, w = 1 + i %% 3) for i in 1:60,
+-- m <- svymean(~v, rake(svydesign(ids = ~1, weights = ~1 or ~w, data = d), list(~a, ~b), list(A, B), control = list(maxit = 5000, epsilon = 1e-11)), na.rm = TRUE), or
+-- postStratify(..., ~b, B); coef(m), SE(m), confint(m)
+CREATE TABLE public.design AS SELECT i AS id, i * i % 3 AS a, i % 4 + i % 5 / 3 AS b, i * 7 % 11 AS v, CASE WHEN i % 13 <> 5 THEN i * 7 % 11 END AS some, 1 + i % 3 AS w FROM generate_series(1, 60) AS i;
+SELECT c.n, abs(m.mean - c.mean) < 1e-9 AS mean, abs(m.standard_error - c.error) < 1e-9 AS error, abs(m.lower - c.lower) < 1e-8 AND abs(m.upper - c.upper) < 1e-8 AS interval, m.answers
+FROM (VALUES (1, '{a,b}'::text[], 'v', NULL, 5.01708333333, 0.423227982712, 4.18757172997, 5.8465949367),
+             (2, '{a,b}', 'some', NULL, 5.10856886496, 0.439353455818, 4.24745191508, 5.96968581485),
+             (3, '{a,b}', 'v', 'w', 5.08133333333, 0.427931270247, 4.24260345579, 5.92006321088),
+             (4, '{b}', 'v', NULL, 5.08611111111, 0.418641367956, 4.26558910748, 5.90663311474),
+             (5, '{b}', 'v', 'w', 5.01944444444, 0.446645720475, 4.14403491846, 5.89485397042),
+             (6, '{b}', 'some', 'w', 5.15380011969, 0.463021503099, 4.24629464955, 6.06130558983)) AS c(n, variables, value, base_weight, mean, error, lower, upper),
+LATERAL (SELECT jsonb_object_agg(t.key, t.value) AS targets FROM jsonb_each('{"a": {"0": 25, "1": 75}, "b": {"0": 10, "1": 20, "2": 30, "3": 25, "4": 15}}') AS t WHERE t.key = ANY (c.variables)) AS t,
+LATERAL cxm.raked_mean('SELECT * FROM design', t.targets, c.value, 'infinity', base_weight => c.base_weight, tolerance => 1e-13) AS m ORDER BY c.n;
+-- the mean is that of the weights; without values there is none, with one no error
+SELECT abs(m.mean - n.nps) < 1e-9 AS nps, m.standard_error < n.standard_error AS certain
+FROM cxm.raked_mean('SELECT id, a, b, cxm.nps_points(v) AS value FROM design WHERE v < 11', '{"b": {"0": 10, "1": 20, "2": 30, "3": 25, "4": 15}}') AS m,
+     cxm.weighted_nps((SELECT cxm.weighted_nps_agg(d.v, w.weight) FROM cxm.rake('SELECT * FROM design', '{"b": {"0": 10, "1": 20, "2": 30, "3": 25, "4": 15}}') AS w JOIN public.design AS d USING (id))) AS n;
+SELECT * FROM cxm.raked_mean('SELECT id, a, NULL::integer AS value FROM design', '{"a": {"0": 1, "1": 2}}');
+SELECT * FROM cxm.raked_mean('SELECT id, a, nullif(id, 1) + CASE WHEN id > 2 THEN NULL::integer ELSE 5 END AS value FROM design', '{"a": {"0": 1, "1": 2}}');
+SELECT * FROM cxm.raked_mean('SELECT id, a, ''NaN''::real AS value FROM design', '{"a": {"0": 1, "1": 2}}');
+SELECT * FROM cxm.raked_mean('SELECT * FROM design', '{"a": {"0": 1, "1": 2}}', 'v', confidence => 1);
+SELECT * FROM cxm.rake_mean('{1,1}', '{1}', '{1,1}', '{1}', '{1,2}', 0.95);
+SELECT * FROM cxm.rake_mean('{1,1}', '{1}', '{1,1}', '{1,1}', '{1}', 0.95);
+SELECT * FROM cxm.rake_mean('{1,2}', '{1}', '{1,1}', '{1,1}', '{1,2}', 0.95);
+SELECT * FROM cxm.rake_mean('{1,1}', '{3}', '{1,1}', '{1,1}', '{1,2}', 0.95);
+SELECT * FROM cxm.rake_mean('{1,1}', '{1}', '{1,1}', '{1,0}', '{1,2}', 0.95);
+DROP TABLE public.design;
+
 -- refused
 SELECT * FROM cxm.rake(NULL, '{}');
 SELECT * FROM cxm.rake('SELECT * FROM answer', '[]');
