@@ -299,6 +299,28 @@ cxm_journey_make(size_t count, const int64_t *at, const int32_t *code)
 	return PointerGetDatum(value);
 }
 
+Datum
+cxm_journey_of_events(JourneyEvent *events, size_t count)
+{
+	JourneyEvent *scratch = MemoryContextAllocHuge(CurrentMemoryContext, (count / 2 + 1) * sizeof(JourneyEvent));
+	int64_t    *at = MemoryContextAllocHuge(CurrentMemoryContext, Max(count, 1) * sizeof(int64_t));
+	int32_t    *code = MemoryContextAllocHuge(CurrentMemoryContext, Max(count, 1) * sizeof(int32_t));
+	Datum		journey;
+
+	cxm_journey_sort(events, scratch, count, cxm_journey_poll);
+	for (size_t i = 0; i < count; i++)
+	{
+		check_at(events[i].at);
+		at[i] = events[i].at;
+		code[i] = events[i].code;
+	}
+	journey = cxm_journey_make(count, at, code);
+	pfree(code);
+	pfree(at);
+	pfree(scratch);
+	return journey;
+}
+
 static Datum
 pack(const Bytes *bytes, size_t entry, size_t count, JourneyBuffer *buffer)
 {
@@ -584,6 +606,16 @@ count_of(const Bytes *bytes)
 	return view.count;
 }
 
+bool
+cxm_journey_is_empty(Datum journey)
+{
+	Bytes		bytes = bytes_of(journey);
+	size_t		count = count_of(&bytes);
+
+	free_bytes(&bytes);
+	return count == 0;
+}
+
 /* Would all events of a value fit entries under this header? */
 static bool
 all_fit(const uint8_t *header, size_t entry, const Bytes *bytes)
@@ -743,8 +775,8 @@ cxm_journey_append(PG_FUNCTION_ARGS)
 }
 
 /* All events of two ordinary values */
-static Datum
-add_packed(Datum first, Datum second, JourneyBuffer *buffer)
+Datum
+cxm_journey_sum(Datum first, Datum second, JourneyBuffer *buffer)
 {
 	JourneyView view_a;
 	JourneyView view_b;
@@ -787,7 +819,7 @@ cxm_journey_add(PG_FUNCTION_ARGS)
 	size_t		more;
 
 	if (!in_aggregate(fcinfo))
-		return add_packed(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), own_buffer(fcinfo));
+		return cxm_journey_sum(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), own_buffer(fcinfo));
 
 	state = (struct varlena *) PG_GETARG_POINTER(0);
 	b = bytes_of(PG_GETARG_DATUM(1));
@@ -857,18 +889,17 @@ PG_FUNCTION_INFO_V1(cxm_journey_hash_extended);
 
 /* The events of the first without those of the second, as often as they are there */
 Datum
-cxm_journey_subtract(PG_FUNCTION_ARGS)
+cxm_journey_difference(Datum first, Datum second, JourneyBuffer *buffer)
 {
-	JourneyBuffer *buffer = own_buffer(fcinfo);
 	JourneyBuffer other = {.context = CurrentMemoryContext};
 	JourneyView b;
-	Bytes		bytes = packed_bytes(PG_GETARG_DATUM(1), &other, &b);
+	Bytes		bytes = packed_bytes(second, &other, &b);
 	JourneyEvents a;
 	size_t		kept = 0;
 	size_t		taken = 0;
 	Datum		difference;
 
-	cxm_journey_read(PG_GETARG_DATUM(0), buffer, &a);
+	cxm_journey_read(first, buffer, &a);
 	for (size_t i = 0; i < a.count; i++)
 	{
 		int			order = taken == b.count ? -1 :
@@ -903,7 +934,13 @@ cxm_journey_subtract(PG_FUNCTION_ARGS)
 		pfree(other.at);
 		pfree(other.code);
 	}
-	PG_RETURN_DATUM(difference);
+	return difference;
+}
+
+Datum
+cxm_journey_subtract(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_DATUM(cxm_journey_difference(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), own_buffer(fcinfo)));
 }
 
 /* Both arguments, packed; the caller frees them */

@@ -37,6 +37,15 @@ extern void cxm_journey_view(Datum journey, JourneyBuffer *buffer, JourneyView *
 /* a journey of events that are in order; raises program_limit_exceeded (54000) beyond 1 GB */
 extern Datum cxm_journey_make(size_t count, const int64_t *at, const int32_t *code);
 
+/* one of events that are in any order, and are brought into it */
+extern Datum cxm_journey_of_events(JourneyEvent *events, size_t count);
+
+/* all events of two; those of the first without those of the second, which raises invalid_parameter_value (22023) */
+extern Datum cxm_journey_sum(Datum first, Datum second, JourneyBuffer *buffer);
+extern Datum cxm_journey_difference(Datum first, Datum second, JourneyBuffer *buffer);
+
+extern bool cxm_journey_is_empty(Datum journey);
+
 /* CHECK_FOR_INTERRUPTS() as a function, for the loops of a core */
 extern void cxm_journey_poll(void);
 

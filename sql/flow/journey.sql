@@ -315,54 +315,23 @@ $$;
 COMMENT ON FUNCTION cxm.lock_journeys() IS
 'Waits until nobody else folds or rebuilds journeys, and keeps others from it till the end of the transaction.';
 
+CREATE FUNCTION cxm.fold_journey_delta(after bigint, upto bigint) RETURNS bigint
+AS 'MODULE_PATHNAME', 'cxm_journey_fold'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION cxm.fold_journey_delta(bigint, bigint) IS
+'Puts the rows of cx.journey_delta at the identifiers above after up to upto into cx.journey and deletes them, in one snapshot; returns their number. For cxm.fold_journey_range(), which sees to it that only one session folds. A journey that is left without events is deleted. Error 22023 when something went that had never come, 42501 for who may not read and write both tables, or does not see all their rows.';
+
 CREATE FUNCTION cxm.fold_journey_range(after bigint, upto bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
-SET jit = off
-SET work_mem = '64MB'
--- in order of the identifiers, which is that of the pages; a hash table would copy journeys
-SET enable_hashagg = off
-SET enable_hashjoin = off
--- one identifier or all of them: how journeys are found depends on it
-SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_rows bigint;
-    v_less bigint[];
 BEGIN
     PERFORM cxm.lock_journeys();
-
-    -- rows are read and deleted by one statement, in one snapshot, so the same ones; and read from the table, whose statistics
-    -- the planner knows
-    WITH net AS MATERIALIZED (
-        SELECT d.identifier_id, count(*) AS n, bool_or(d.weight < 0) AS is_less,
-               cxm.journey_agg(d.at, d.code) FILTER (WHERE d.weight > 0) AS came,
-               cxm.journey_agg(d.at, d.code) FILTER (WHERE d.weight < 0) AS went
-        FROM cx.journey_delta AS d
-        WHERE d.identifier_id > after AND d.identifier_id <= upto
-        GROUP BY d.identifier_id
-    ), gone AS (
-        DELETE FROM cx.journey_delta AS d
-        WHERE d.identifier_id > after AND d.identifier_id <= upto
-    ), folded AS (
-        UPDATE cx.journey AS j
-        SET journey = CASE WHEN n.is_less THEN j.journey OPERATOR(cxm.+) n.came OPERATOR(cxm.-) n.went ELSE j.journey OPERATOR(cxm.+) n.came END
-        FROM net AS n
-        WHERE j.identifier_id = n.identifier_id AND j.identifier_id > after AND j.identifier_id <= upto
-        RETURNING j.identifier_id
-    ), added AS (
-        INSERT INTO cx.journey (identifier_id, journey)
-        SELECT n.identifier_id, n.came OPERATOR(cxm.-) n.went
-        FROM net AS n
-        WHERE n.identifier_id NOT IN (SELECT f.identifier_id FROM folded AS f)
-    )
-    SELECT coalesce(sum(n.n), 0), array_agg(n.identifier_id) FILTER (WHERE n.is_less)
-    INTO v_rows, v_less
-    FROM net AS n;
-
-    IF v_less IS NOT NULL THEN
-        DELETE FROM cx.journey AS j WHERE j.identifier_id = ANY (v_less) AND cxm.count(j.journey) = 0;
-    END IF;
+    -- a statement of its own, whose snapshot has what was folded while the lock was waited for
+    SELECT cxm.fold_journey_delta(after, upto) INTO v_rows;
     RETURN v_rows;
 EXCEPTION
     -- something went that had never come: one such identifier must not keep all others from being folded

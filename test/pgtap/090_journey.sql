@@ -1,6 +1,6 @@
 -- Journeys in the store: what cxm.journeys() shows is what a plain look at the records gives, whatever became of them
 BEGIN;
-SELECT plan(92);
+SELECT plan(103);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = error;
 
@@ -224,6 +224,56 @@ SET LOCAL ROLE cxm_test_reader;
 SELECT ok((SELECT count(*) > 0 FROM cxm.journeys()) AND cxm.journey_codes('never seen') <> '{}' AND (SELECT count(*) = 0 FROM cxm.journey_check()), 'a reader reads them');
 SELECT throws_ok('SELECT cxm.fold_journey_range(1, 2)', '42501', NULL, 'and does not fold them');
 RESET ROLE;
+GRANT SELECT, INSERT, UPDATE, DELETE ON cx.journey, cx.journey_delta TO cxm_test_reader;
+GRANT ALL ON ALL TABLES IN SCHEMA cx TO cxm_test_reader;
+ALTER TABLE cx.journey_delta ENABLE ROW LEVEL SECURITY;
+CREATE POLICY even ON cx.journey_delta TO cxm_test_reader USING (identifier_id % 2 = 0);
+SET LOCAL ROLE cxm_test_reader;
+SELECT throws_ok('SELECT cxm.fold_journey_range(0, 1000)', '42501', NULL, 'who sees some of the changes does not fold those alone');
+RESET ROLE;
+ALTER TABLE cx.journey_delta DISABLE ROW LEVEL SECURITY;
+SET LOCAL ROLE cxm_test_reader;
+SELECT cmp_ok(pg_temp.fold(), '>', 0::bigint, 'who may read and write all of both tables folds');
+RESET ROLE;
+SELECT pg_temp.is_right('and well');
+
+---- tables that somebody has changed
+
+ALTER TABLE cx.journey ADD COLUMN note text;
+UPDATE cx.journey SET note = 'mine ' || identifier_id;
+CREATE TABLE pg_temp.written (what text, identifier_id bigint);
+CREATE FUNCTION pg_temp.note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO pg_temp.written VALUES (tg_op, coalesce(new.identifier_id, old.identifier_id));
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON cx.journey FOR EACH ROW EXECUTE FUNCTION pg_temp.note();
+SELECT identifier_id AS known FROM cx.journey ORDER BY 1 LIMIT 1 \gset
+SELECT cxm.track('view', '{"email": "new@example.com"}', at => '2026-01-07 10:00');
+INSERT INTO cx.event (occurred_at, identifier_id, event_type_id) SELECT '2026-01-07', :known, min(event_type_id) FROM cx.event_type;
+SELECT is(pg_temp.fold(), 2::bigint, 'one who is known and one who is not');
+SELECT results_eq('SELECT what, count(*) FROM pg_temp.written GROUP BY 1 ORDER BY 1', $$VALUES ('INSERT', 1::bigint), ('UPDATE', 1)$$, 'row triggers fire');
+SELECT is((SELECT note FROM cx.journey WHERE identifier_id = :known), 'mine ' || :known, 'a column of somebody''s own stays as it is');
+SELECT pg_temp.is_right('and nothing is missing');
+DROP TRIGGER note ON cx.journey;
+ALTER TABLE cx.journey DROP COLUMN note;
+DROP INDEX cx.journey_delta_identifier_id_idx;
+SELECT throws_ok('SELECT pg_temp.fold()', '42704', NULL, 'without the index that shows the order there is no folding');
+CREATE INDEX journey_delta_identifier_id_idx ON cx.journey_delta (identifier_id);
+
+---- more changes of one identifier than are read at once, and many identifiers, in no order
+
+INSERT INTO cx.journey_delta (identifier_id, at, code, weight)
+SELECT CASE WHEN i % 2 = 0 THEN 1000000 ELSE 1000001 + hashint4(i) % 1000 END, timestamptz '2026-01-01' + hashint4(i) % 5000000 * interval '1 second', 1 + i % 7, 1
+FROM generate_series(1, 150000) AS i;
+CREATE TABLE pg_temp.expected AS
+SELECT identifier_id, cxm.journey_agg(at, code) AS journey FROM cx.journey_delta WHERE identifier_id > 900000 GROUP BY 1;
+SELECT is(cxm.fold_journey_range(900000, 2000000), 150000::bigint, 'a hundred and fifty thousand changes');
+SELECT is_empty('SELECT FROM cx.journey_delta WHERE identifier_id > 900000', 'are taken');
+SELECT is_empty('SELECT identifier_id FROM (SELECT * FROM cx.journey WHERE identifier_id > 900000) AS j FULL JOIN pg_temp.expected AS e USING (identifier_id)
+                 WHERE j.journey OPERATOR(cxm.=) e.journey IS NOT TRUE', 'and are what the aggregate makes of them');
+DELETE FROM cx.journey WHERE identifier_id > 900000;
 
 ---- plans
 
