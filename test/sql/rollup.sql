@@ -325,6 +325,12 @@ INSERT INTO visit_2 (score, shop, at) VALUES (10, 's1', '2026-02-14Z');
 UPDATE visit SET at = at - interval '20 days' WHERE at < '2026-02-05';
 DELETE FROM visit_2 WHERE score = 3;
 SELECT * FROM cxm.rollup_check('visits');
+-- what waits to be folded is told of rollups alone
+CREATE TABLE rollup_1_delta (weight smallint, n bigint, period timestamptz, m1 bigint);
+SELECT cxm.rollup_changes(NULL::rollup_1_delta);
+SELECT cxm.rollup_changes(NULL::integer);
+SELECT cxm.rollup_changes(NULL::cx.rollup);
+DROP TABLE rollup_1_delta;
 -- a partition that is empty when its table is first written to is known from then on
 CREATE TABLE visit_3 PARTITION OF visit FOR VALUES FROM ('2026-03-01Z') TO ('2026-04-01Z');
 INSERT INTO visit VALUES ('2026-03-05Z', 's3', 10);
