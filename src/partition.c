@@ -13,7 +13,8 @@
  * Partitions that were there for a while, and written to through the table, are
  * in what was counted, and no comparison afterwards tells.  So a writer who
  * finds partitions that are not known leaves a mark: a row of cx.partition_set
- * without partitions.
+ * without partitions.  One who may, and finds them before the first row goes
+ * in, makes them known: of what is in them the triggers then see all.
  *
  * Copyright (c) 2026, cxm developers
  */
@@ -23,17 +24,22 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "partition.h"
 #include "partitioning/partdesc.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -41,6 +47,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 /* partitions of a table that were as they are known to be when a writer looked */
 typedef struct Known
@@ -182,25 +189,34 @@ match_partitions(Oid relid, bool is_parent_known, const Oid *set, int nset, Snap
 	return is_same;
 }
 
-/* The set as OIDs, ascending */
-static Oid *
-read_set(Datum array, int *n)
+/* Add partitions to a set of OIDs, which is ascending */
+static void
+read_set(Datum array, Oid **members, int *n)
 {
-	ArrayType  *set = DatumGetArrayTypePCopy(array);
-	Oid		   *members = (Oid *) ARR_DATA_PTR(set);
+	ArrayType  *set = DatumGetArrayTypeP(array);
+	int			nmore = ArrayGetNItems(ARR_NDIM(set), ARR_DIMS(set));
+	int			nkept = 0;
 
 	if (ARR_HASNULL(set) || ARR_ELEMTYPE(set) != REGCLASSOID)
 		elog(ERROR, "a set of partitions is not one of tables");
-	*n = ArrayGetNItems(ARR_NDIM(set), ARR_DIMS(set));
-	for (int i = 1; i < *n; i++)
+	*members = *members == NULL ? palloc(Max(nmore, 1) * sizeof(Oid))
+		: repalloc(*members, Max(*n + nmore, 1) * sizeof(Oid));
+	memcpy(*members + *n, ARR_DATA_PTR(set), nmore * sizeof(Oid));
+	nmore += *n;
+	for (int i = 1; i < nmore; i++)
 	{
-		if (members[i] < members[i - 1])
+		if ((*members)[i] <= (*members)[i - 1])
 		{
-			qsort(members, *n, sizeof(Oid), compare_oids);
+			qsort(*members, nmore, sizeof(Oid), compare_oids);
 			break;
 		}
 	}
-	return members;
+	for (int i = 0; i < nmore; i++)
+	{
+		if (nkept == 0 || (*members)[i] != (*members)[nkept - 1])
+			(*members)[nkept++] = (*members)[i];
+	}
+	*n = nkept;
 }
 
 /* In one that is a parent or child without partitioning, statements on others write */
@@ -241,7 +257,7 @@ check_set(int32 rollup_id, Oid source, Snapshot snapshot, bool is_writer, Oid **
 		if (is_null)
 			*is_marked = true;
 		else
-			*set = read_set(value, nset);
+			read_set(value, set, nset);
 	}
 	cxm_end_store_scan(&scan);
 	if (*set == NULL || (*is_marked && !is_writer)
@@ -333,8 +349,9 @@ keep_set(Known *known, const Oid *set, int n)
 	known->n = n;
 }
 
+/* A row of cx.partition_set: with a partition that is known from now on, or without one, a mark */
 static void
-write_mark(int32 rollup_id, Oid source)
+write_set(int32 rollup_id, Oid source, Oid partition)
 {
 	Oid			schema = get_namespace_oid("cx", true);
 	Oid			relid = OidIsValid(schema) ? get_relname_relid("partition_set", schema) : InvalidOid;
@@ -349,17 +366,40 @@ write_mark(int32 rollup_id, Oid source)
 	values = palloc0(RelationGetDescr(relation)->natts * sizeof(Datum));
 	nulls = palloc(RelationGetDescr(relation)->natts * sizeof(bool));
 	memset(nulls, true, RelationGetDescr(relation)->natts * sizeof(bool));
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < (OidIsValid(partition) ? 3 : 2); i++)
 	{
-		AttrNumber	number = get_attnum(relid, i == 0 ? "rollup_id" : "source");
+		static const char *const columns[] = {"rollup_id", "source", "partitions"};
+		AttrNumber	number = get_attnum(relid, columns[i]);
 
 		if (number <= 0)
 			elog(ERROR, "table cx.partition_set is not as the store made it");
 		values[number - 1] = i == 0 ? Int32GetDatum(rollup_id) : ObjectIdGetDatum(source);
+		if (i == 2)
+		{
+			Datum		member = ObjectIdGetDatum(partition);
+
+			values[number - 1] = PointerGetDatum(construct_array(&member, 1, REGCLASSOID, sizeof(Oid), true,
+																 TYPALIGN_INT));
+		}
 		nulls[number - 1] = false;
 	}
 	CatalogTupleInsert(relation, heap_form_tuple(RelationGetDescr(relation), values, nulls));
 	table_close(relation, NoLock);
+}
+
+static Oid
+root_of(Relation relation)
+{
+	Oid			root = RelationGetRelid(relation);
+
+	if (relation->rd_rel->relispartition)
+	{
+		List	   *ancestors = get_partition_ancestors(root);
+
+		root = llast_oid(ancestors);
+		list_free(ancestors);
+	}
+	return root;
 }
 
 /*
@@ -370,7 +410,7 @@ write_mark(int32 rollup_id, Oid source)
 void
 cxm_mark_partitions(int32 rollup_id, Relation written)
 {
-	Oid			source = RelationGetRelid(written);
+	Oid			source;
 	Known	   *known;
 	Snapshot	snapshot;
 	Oid		   *set;
@@ -380,13 +420,7 @@ cxm_mark_partitions(int32 rollup_id, Relation written)
 
 	if (written->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
 		return;
-	if (written->rd_rel->relispartition)
-	{
-		List	   *ancestors = get_partition_ancestors(source);
-
-		source = llast_oid(ancestors);
-		list_free(ancestors);
-	}
+	source = root_of(written);
 	known = find_known(rollup_id, source);
 	if (known->is_good)
 		return;
@@ -404,9 +438,141 @@ cxm_mark_partitions(int32 rollup_id, Relation written)
 	{
 		known->is_good = false;
 		if (!is_marked)
-			write_mark(rollup_id, source);
+			write_set(rollup_id, source, InvalidOid);
 	}
 	UnregisterSnapshot(snapshot);
+}
+
+/*
+ * Making known
+ */
+
+static bool
+owns(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool		result = HeapTupleIsValid(tuple)
+		&& has_privs_of_role(GetUserId(), ((Form_pg_class) GETSTRUCT(tuple))->relowner);
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return result;
+}
+
+/*
+ * A partition without rows, locked so that nobody else can write to it till
+ * the end of the transaction, and not in use here either: a statement that has
+ * begun would not fire triggers that are made now.  Nobody is waited for, and
+ * others who write to it wait for no more than a statement: inside BEGIN ...
+ * COMMIT this is left to those who have made the partition there.
+ */
+static bool
+lock_empty(Oid relid)
+{
+	Relation	relation;
+	bool		is_one;
+
+	if (!owns(relid))
+		return false;
+	relation = try_relation_open(relid, AccessShareLock);
+	if (relation == NULL)
+		return false;
+	is_one = relation->rd_rel->relkind == RELKIND_RELATION && relation->rd_rel->relispartition
+		&& (relation->rd_createSubid != InvalidSubTransactionId || !IsTransactionBlock())
+		&& relation->rd_refcnt == 1
+		&& RelationGetNumberOfBlocks(relation) == 0
+		/* and again, when nobody else can */
+		&& ConditionalLockRelation(relation, ShareRowExclusiveLock)
+		&& RelationGetNumberOfBlocks(relation) == 0;
+	relation_close(relation, NoLock);
+	return is_one;
+}
+
+/* The direct partitions of a known table that are not in the set */
+static List *
+unknown_partitions(Relation relation, const Oid *set, int n)
+{
+	PartitionDesc partitions = RelationGetPartitionDesc(relation, true);
+	List	   *unknown = NIL;
+
+	for (int i = 0; i < partitions->nparts; i++)
+	{
+		if (bsearch(&partitions->oids[i], set, n, sizeof(Oid), compare_oids) == NULL)
+			unknown = lappend_oid(unknown, partitions->oids[i]);
+	}
+	return unknown;
+}
+
+static bool
+add_triggers(int32 rollup_id, Oid source, Oid partition)
+{
+	static const char *const query =
+		"SELECT cxm.add_rollup_triggers(r.rollup_id, $3) FROM cx.rollup AS r"
+		" WHERE r.rollup_id OPERATOR(pg_catalog.=) $1 AND r.source OPERATOR(pg_catalog.=) $2";
+	Oid			types[] = {INT4OID, REGCLASSOID, REGCLASSOID};
+	Datum		values[] = {Int32GetDatum(rollup_id), ObjectIdGetDatum(source), ObjectIdGetDatum(partition)};
+	bool		is_done;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	is_done = SPI_execute_with_args(query, 3, types, values, NULL, false, 0) == SPI_OK_SELECT && SPI_processed == 1;
+	SPI_finish();
+	return is_done;
+}
+
+PG_FUNCTION_INFO_V1(cxm_rollup_partition);
+
+/*
+ * cxm.rollup_partition()
+ *
+ * Before rows go into a partitioned table that a rollup counts: partitions
+ * that are not known and have none yet are made known, where whoever writes
+ * may do so, as who makes partitions mostly may.
+ */
+Datum
+cxm_rollup_partition(PG_FUNCTION_ARGS)
+{
+	const TriggerData *trigger = (TriggerData *) fcinfo->context;
+	int32		rollup_id;
+	Oid			source;
+	Oid			rollups;
+	Snapshot	snapshot;
+	Oid		   *set;
+	int			n;
+	bool		is_exact;
+	bool		is_marked;
+	ListCell   *cell;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event)
+		|| !TRIGGER_FIRED_BEFORE(trigger->tg_event) || trigger->tg_trigger->tgnargs != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("cxm.rollup_partition() must be called as a trigger that cxm.create_rollup() has made")));
+	rollup_id = pg_strtoint32(trigger->tg_trigger->tgargs[0]);
+	if (trigger->tg_relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return PointerGetDatum(NULL);
+	source = root_of(trigger->tg_relation);
+	rollups = get_relname_relid("rollup", get_namespace_oid("cx", true));
+	if (find_known(rollup_id, source)->is_good || !OidIsValid(rollups) || !owns(rollups))
+		return PointerGetDatum(NULL);
+
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	if (check_set(rollup_id, source, snapshot, true, &set, &n, &is_exact, &is_marked) == CXM_PARTITIONS_KNOWN
+		&& !is_exact)
+	{
+		foreach(cell, unknown_partitions(trigger->tg_relation, set, n))
+		{
+			Oid			partition = lfirst_oid(cell);
+
+			if (lock_empty(partition) && add_triggers(rollup_id, source, partition))
+			{
+				write_set(rollup_id, source, partition);
+				CommandCounterIncrement();
+			}
+		}
+	}
+	UnregisterSnapshot(snapshot);
+	return PointerGetDatum(NULL);
 }
 
 PG_FUNCTION_INFO_V1(cxm_has_known_partitions);

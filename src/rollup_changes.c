@@ -35,7 +35,15 @@
 /* columns of a delta table */
 #define DELTA_WEIGHT	0
 #define DELTA_N			1
-#define DELTA_KEYS		2
+
+/* what a column is: one that groups are told apart by, or what is added up */
+typedef enum Part
+{
+	KEY,						/* what came and what went stay apart, too */
+	INTEGER,
+	NUMBER,
+	RATINGS
+} Part;
 
 typedef struct Group
 {
@@ -48,7 +56,8 @@ typedef struct Changes
 {
 	CxmRows		rows;
 	TupleDesc	desc;			/* of the delta table */
-	int			nkeys;
+	int			ncolumns;
+	Part	   *parts;			/* of its columns */
 	MemoryContext context;		/* of the groups */
 	uint32		size;			/* of the table, a power of two */
 	uint32		n;
@@ -105,23 +114,16 @@ grow_groups(Changes *changes)
 	pfree(old);
 }
 
-/* What came and what went stay apart */
-static bool
-is_key(const Changes *changes, int column)
-{
-	return column == DELTA_WEIGHT || (column >= DELTA_KEYS && column < DELTA_KEYS + changes->nkeys);
-}
-
 static uint32
 hash_keys(const Changes *changes, const TupleTableSlot *row)
 {
 	uint64		hash = 0;
 
-	for (int i = 0; i < DELTA_KEYS + changes->nkeys; i++)
+	for (int i = 0; i < changes->ncolumns; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(changes->desc, i);
 
-		if (!is_key(changes, i) || row->tts_isnull[i])
+		if (changes->parts[i] != KEY || row->tts_isnull[i])
 			continue;
 		hash = hash * UINT64CONST(0x9e3779b97f4a7c15) + i;
 		hash ^= column->attbyval ? (uint64) row->tts_values[i]
@@ -134,11 +136,11 @@ hash_keys(const Changes *changes, const TupleTableSlot *row)
 static bool
 is_group(const Changes *changes, const Group *group, const TupleTableSlot *row)
 {
-	for (int i = 0; i < DELTA_KEYS + changes->nkeys; i++)
+	for (int i = 0; i < changes->ncolumns; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(changes->desc, i);
 
-		if (!is_key(changes, i))
+		if (changes->parts[i] != KEY)
 			continue;
 		if (group->nulls[i] != row->tts_isnull[i])
 			return false;
@@ -154,7 +156,7 @@ is_group(const Changes *changes, const Group *group, const TupleTableSlot *row)
 static void
 fill_group(Changes *changes, Group *group, uint32 hash, const TupleTableSlot *row)
 {
-	int			ncolumns = changes->desc->natts;
+	int			ncolumns = changes->ncolumns;
 	MemoryContext old = MemoryContextSwitchTo(changes->context);
 
 	group->hash = hash;
@@ -176,51 +178,55 @@ fill_group(Changes *changes, Group *group, uint32 hash, const TupleTableSlot *ro
  * Adding up
  */
 
-static Datum
-add_int8(Datum a, Datum b)
+static void
+add_integer(Datum *sum, Datum integer)
 {
-	int64		sum;
+	int64		total;
 
-	if (pg_add_s64_overflow(DatumGetInt64(a), DatumGetInt64(b), &sum))
+	if (pg_add_s64_overflow(DatumGetInt64(*sum), DatumGetInt64(integer), &total))
 		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("bigint out of range")));
-	return Int64GetDatum(sum);
+#ifdef USE_FLOAT8_BYVAL
+	*sum = Int64GetDatum(total);
+#else
+	memcpy(DatumGetPointer(*sum), &total, sizeof(int64));
+#endif
+}
+
+static void
+add_number(Changes *changes, Datum *sum, Datum number)
+{
+	Datum		total = DirectFunctionCall2(numeric_add, *sum, number);
+	MemoryContext old = MemoryContextSwitchTo(changes->context);
+
+	pfree(DatumGetPointer(*sum));
+	*sum = datumCopy(total, false, -1);
+	MemoryContextSwitchTo(old);
 }
 
 static void
 add_row(Changes *changes, Group *group, const TupleTableSlot *row)
 {
-	for (int i = DELTA_N; i < changes->desc->natts; i++)
+	for (int i = 0; i < changes->ncolumns; i++)
 	{
 		Datum		value = row->tts_values[i];
+		int			point;
 
-		if (is_key(changes, i))
-			continue;
-		if (TupleDescAttr(changes->desc, i)->atttypid == INT8OID)
+		switch (changes->parts[i])
 		{
-			Datum		sum = add_int8(group->values[i], value);
-
-			if (!FLOAT8PASSBYVAL)
-				memcpy(DatumGetPointer(group->values[i]), DatumGetPointer(sum), sizeof(int64));
-			else
-				group->values[i] = sum;
-		}
-		else if (TupleDescAttr(changes->desc, i)->atttypid == NUMERICOID)
-		{
-			Datum		sum = DirectFunctionCall2(numeric_add, group->values[i], value);
-			MemoryContext old = MemoryContextSwitchTo(changes->context);
-
-			pfree(DatumGetPointer(group->values[i]));
-			group->values[i] = datumCopy(sum, false, -1);
-			MemoryContextSwitchTo(old);
-		}
-		else
-		{
-			Ratings    *ratings = (Ratings *) DatumGetPointer(group->values[i]);
-			int			point;
-
-			/* called for its error: one place says what is wrong with two values */
-			if (ratings_add(ratings, (const Ratings *) DatumGetPointer(value), &point) != RATINGS_OK)
-				(void) DirectFunctionCall2(cxm_ratings_add, group->values[i], value);
+			case KEY:
+				break;
+			case INTEGER:
+				add_integer(&group->values[i], value);
+				break;
+			case NUMBER:
+				add_number(changes, &group->values[i], value);
+				break;
+			case RATINGS:
+				/* called for its error: one place says what is wrong with two values */
+				if (ratings_add((Ratings *) DatumGetPointer(group->values[i]), (Ratings *) DatumGetPointer(value),
+								&point) != RATINGS_OK)
+					(void) DirectFunctionCall2(cxm_ratings_add, group->values[i], value);
+				break;
 		}
 	}
 }
@@ -229,9 +235,9 @@ add_row(Changes *changes, Group *group, const TupleTableSlot *row)
 static bool
 is_whole(const Changes *changes, const TupleTableSlot *row)
 {
-	for (int i = 0; i < changes->desc->natts; i++)
+	for (int i = 0; i < changes->ncolumns; i++)
 	{
-		if (row->tts_isnull[i] && !is_key(changes, i))
+		if (row->tts_isnull[i] && changes->parts[i] != KEY)
 			return false;
 	}
 	return true;
@@ -270,6 +276,24 @@ take_row(Changes *changes, const TupleTableSlot *row)
 	fill_group(changes, &changes->groups[place], hash, row);
 }
 
+static bool
+find_part(Form_pg_attribute column, int number, Part *part)
+{
+	if (column->attisdropped)
+		return false;
+	if (number == DELTA_WEIGHT || (number != DELTA_N && NameStr(column->attname)[0] != 'm'))
+		*part = KEY;
+	else if (column->atttypid == INT8OID)
+		*part = INTEGER;
+	else if (column->atttypid == NUMERICOID)
+		*part = NUMBER;
+	else if (!column->attbyval && column->attlen == sizeof(Ratings))
+		*part = RATINGS;
+	else
+		return false;
+	return true;
+}
+
 /*
  * Which table it is, and how it is laid out, is known by the names that
  * cxm.create_rollup() has given.
@@ -295,16 +319,11 @@ open_delta(FunctionCallInfo fcinfo, Changes *changes)
 
 	delta = table_open(relid, AccessShareLock);
 	changes->desc = RelationGetDescr(delta);
-	while (changes->nkeys + DELTA_KEYS < changes->desc->natts
-		   && NameStr(TupleDescAttr(changes->desc, changes->nkeys + DELTA_KEYS)->attname)[0] != 'm')
-		changes->nkeys++;
-	for (int i = DELTA_N; i < changes->desc->natts; i++)
+	changes->ncolumns = changes->desc->natts;
+	changes->parts = palloc(changes->ncolumns * sizeof(Part));
+	for (int i = 0; i < changes->ncolumns; i++)
 	{
-		Form_pg_attribute column = TupleDescAttr(changes->desc, i);
-
-		if (column->attisdropped
-			|| (!is_key(changes, i) && column->atttypid != INT8OID && column->atttypid != NUMERICOID
-				&& (column->attbyval || column->attlen != sizeof(Ratings))))
+		if (!find_part(TupleDescAttr(changes->desc, i), i, &changes->parts[i]))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("table %s is not as cxm.create_rollup() made it", name),

@@ -277,3 +277,53 @@ cxm_poisson_test(int64_t events_a, double exposure_a, int64_t events_b, double e
 	}
 	return fmin(1, binomial_at_most(k, n, p) + (low > n ? 0 : cxm_incomplete_beta(low, n - low + 1, p)));
 }
+
+static int
+compare_numbers(const void *a, const void *b)
+{
+	int64_t		x = *(const int64_t *) a;
+	int64_t		y = *(const int64_t *) b;
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * The windows of so many periods that have one of these periods in them, in as
+ * few runs as can be; how many these are, n at most.  The numbers are sorted.
+ */
+size_t
+cxm_window_runs(int64_t *numbers, size_t n, int64_t rolling, CxmRun *runs)
+{
+	size_t		nruns = 0;
+
+	qsort(numbers, n, sizeof(int64_t), compare_numbers);
+	for (size_t i = 0; i < n; i++)
+	{
+		if (nruns > 0 && numbers[i] <= runs[nruns - 1].ends)
+			runs[nruns - 1].ends = numbers[i] + rolling;
+		else
+			runs[nruns++] = (CxmRun){numbers[i], numbers[i] + rolling};
+	}
+	return nruns;
+}
+
+/* What is in both; how many runs that are, na + nb at most */
+size_t
+cxm_shared_runs(const CxmRun *a, size_t na, const CxmRun *b, size_t nb, CxmRun *shared)
+{
+	size_t		nshared = 0;
+
+	for (size_t i = 0, j = 0; i < na && j < nb;)
+	{
+		int64_t		begins = a[i].begins > b[j].begins ? a[i].begins : b[j].begins;
+		int64_t		ends = a[i].ends < b[j].ends ? a[i].ends : b[j].ends;
+
+		if (begins < ends)
+			shared[nshared++] = (CxmRun){begins, ends};
+		if (a[i].ends < b[j].ends)
+			i++;
+		else
+			j++;
+	}
+	return nshared;
+}

@@ -631,6 +631,13 @@ LANGUAGE C;
 COMMENT ON FUNCTION cxm.rollup_delta() IS
 'Trigger on the source of a rollup and on its partitions, with the rollup''s number, number of group columns, kinds of measures and name as one argument: writes what comes and goes, summed up by group, to cx.rollup_N_delta, without asking for privileges there. What an UPDATE leaves as it was is not written. Errors: what the rollup''s expressions raise; 22003 for a score off its scale and for NaN or infinity in a sum; 55000 when part of the rollup is gone.';
 
+CREATE FUNCTION cxm.rollup_partition() RETURNS trigger
+AS 'MODULE_PATHNAME', 'cxm_rollup_partition'
+LANGUAGE C;
+
+COMMENT ON FUNCTION cxm.rollup_partition() IS
+'Trigger on the source of a rollup, when that is partitioned, before a statement writes to it, with the rollup''s number as argument: partitions that the rollup does not know and that have no rows get its triggers and are known from then on, when whoever writes may act for the owners of store and partition, nobody else is writing to the partition, and the statement is a transaction of its own or the partition was made in its transaction. Others wait for refresh_rollup(): as soon as they have rows, the rollup is refused until then.';
+
 CREATE FUNCTION cxm.add_rollup_triggers(rollup_id integer, relation regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -645,6 +652,8 @@ BEGIN
     -- TRUNCATE fires those of every partition, and each looks after its own rows
     IF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = relation) = 'r' THEN
         EXECUTE format('CREATE OR REPLACE TRIGGER rollup_%s_truncate BEFORE TRUNCATE ON %s %s', rollup_id, relation, v_call);
+    ELSE
+        EXECUTE format('CREATE OR REPLACE TRIGGER rollup_%1$s_partition BEFORE INSERT OR UPDATE ON %2$s FOR EACH STATEMENT EXECUTE FUNCTION cxm.rollup_partition(%1$L)', rollup_id, relation);
     END IF;
 END
 $$;
@@ -1075,7 +1084,7 @@ BEGIN
     FOR v_trigger IN
         SELECT t.tgname, t.tgrelid::regclass AS relation
         FROM cxm.rollup_tables(v_id) AS m
-        JOIN pg_trigger AS t ON t.tgrelid = m.relation AND t.tgfoid = 'cxm.rollup_delta()'::regprocedure AND t.tgname LIKE format('rollup\_%s\_%%', v_id)
+        JOIN pg_trigger AS t ON t.tgrelid = m.relation AND t.tgfoid IN ('cxm.rollup_delta()'::regprocedure, 'cxm.rollup_partition()'::regprocedure) AND t.tgname LIKE format('rollup\_%s\_%%', v_id)
         ORDER BY t.tgrelid, t.tgname
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', v_trigger.tgname, v_trigger.relation);
@@ -1319,7 +1328,7 @@ BEGIN
         IF v_change.is_gone THEN
             EXECUTE (SELECT string_agg(format('DROP TRIGGER %I ON %s', t.tgname, v_change.relation), '; ')
                      FROM pg_trigger AS t
-                     WHERE t.tgrelid = v_change.relation AND t.tgfoid = 'cxm.rollup_delta()'::regprocedure AND t.tgname LIKE format('rollup\_%s\_%%', rollup_id));
+                     WHERE t.tgrelid = v_change.relation AND t.tgfoid IN ('cxm.rollup_delta()'::regprocedure, 'cxm.rollup_partition()'::regprocedure) AND t.tgname LIKE format('rollup\_%s\_%%', rollup_id));
         ELSE
             PERFORM cxm.add_rollup_triggers(rollup_id, v_change.relation);
         END IF;

@@ -123,6 +123,13 @@ COMMENT ON FUNCTION cxm.scorecard_scores(text, text, text, integer, integer, int
 
 ---- Shares: of so many, so many
 
+CREATE FUNCTION cxm.scorecard_steps(marks bigint[], rolling integer, at timestamptz[] DEFAULT NULL, orders text[] DEFAULT NULL) RETURNS integer[]
+AS 'MODULE_PATHNAME', 'cxm_scorecard_steps'
+LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION cxm.scorecard_steps(bigint[], integer, timestamptz[], text[]) IS
+'The windows of so many periods (rolling) that a customer counts in: pairs {number of the period that a window ends with, step} to be counted by cxm.count_pairs(). marks: of each of the customer''s records the number of its period times 8, plus 1 when something was bought, 2 for a complaint, 4 for a review. A step is 2 times its kind where a run of windows begins, 1 more where it has ended; kinds: 0 bought, 1 bought in another order than the first, 2 any record, 3 complained, 4 reviewed, 5 bought in the window before, 6 bought in both. at and orders: time and order of each record, without which there is no kind 1. NULL marks are skipped; NULL when all is NULL. Errors: 22023 a window without periods, 2202E arrays of different lengths, 22003 a period that has no number.';
+
 CREATE FUNCTION cxm.scorecard_shares(
     bucket text,
     dimension text,
@@ -150,81 +157,59 @@ DECLARE
     v_complaints CONSTANT integer[] NOT NULL := ARRAY(SELECT t.event_type_id FROM cx.store AS s JOIN cx.event_type AS t ON t.key = ANY (s.complaint_types));
 BEGIN
     RETURN QUERY
-    WITH done AS MATERIALIZED (
-        -- what each customer did in each period, every table read once
-        SELECT d.customer, d.id, d.number, bool_or(d.bought) AS bought, bool_or(d.repeated) AS repeated, bool_or(d.complained) AS complained, bool_or(d.reviewed) AS reviewed
+    WITH done AS (
+        -- what each customer did, every table read once: 1 = bought, 2 = complained, 4 = reviewed, in the low bits of a mark
+        SELECT d.id, cxm.scorecard_steps(array_agg(d.number::bigint * 8 + d.what), rolling, CASE WHEN v_repeat THEN array_agg(d.at) END, CASE WHEN v_repeat THEN array_agg(d.order_key) END) AS steps
         FROM (
-            SELECT l.customer, l.id, l.number, l.bought, false AS complained, false AS reviewed,
-                   CASE WHEN v_repeat THEN l.bought AND l.order_key <> first_value(l.order_key) OVER (PARTITION BY l.customer, l.id, l.bought ORDER BY l.at, l.order_key) END AS repeated
-            FROM (
-                SELECT p.canonical_id AS customer, CASE dimension WHEN 'touchpoint' THEN b.touchpoint_id WHEN 'location' THEN b.location_id WHEN 'product' THEN b.product_id WHEN 'employee' THEN b.employee_id END AS id,
-                       cxm.period_number(b.occurred_at, bucket, zone, week_start) AS number, b.amount > 0 AS bought,
-                       CASE WHEN v_repeat THEN coalesce('order ' || b.order_id || ' ' || b.source_id, 'order ' || b.order_id, 'line ' || b.purchase_id) COLLATE "C" END AS order_key,
-                       b.occurred_at AS at
-                FROM cx.purchase AS b
-                JOIN cx.identifier AS i ON i.identifier_id = b.identifier_id
-                JOIN cx.profile AS p ON p.profile_id = i.profile_id
-                WHERE (v_repeat OR v_retained OR v_active)
-                  AND (v_active OR b.amount > 0)
-                  AND b.occurred_at >= CASE WHEN v_repeat THEN '-infinity' ELSE v_from END AND b.occurred_at < read_to
-                  AND CASE dimension WHEN 'touchpoint' THEN b.touchpoint_id IS NOT NULL WHEN 'location' THEN b.location_id IS NOT NULL WHEN 'product' THEN b.product_id IS NOT NULL WHEN 'employee' THEN b.employee_id IS NOT NULL ELSE true END
-            ) AS l
+            SELECT p.canonical_id AS customer, CASE dimension WHEN 'touchpoint' THEN b.touchpoint_id WHEN 'location' THEN b.location_id WHEN 'product' THEN b.product_id WHEN 'employee' THEN b.employee_id END AS id,
+                   cxm.period_number(b.occurred_at, bucket, zone, week_start) AS number, CASE WHEN b.amount > 0 THEN 1 ELSE 0 END AS what,
+                   b.occurred_at AS at, CASE WHEN v_repeat THEN coalesce('order ' || b.order_id || ' ' || b.source_id, 'order ' || b.order_id, 'line ' || b.purchase_id) END AS order_key
+            FROM cx.purchase AS b
+            JOIN cx.identifier AS i ON i.identifier_id = b.identifier_id
+            JOIN cx.profile AS p ON p.profile_id = i.profile_id
+            WHERE (v_repeat OR v_retained OR v_active)
+              AND (v_active OR b.amount > 0)
+              AND b.occurred_at >= CASE WHEN v_repeat THEN '-infinity' ELSE v_from END AND b.occurred_at < read_to
+              AND CASE dimension WHEN 'touchpoint' THEN b.touchpoint_id IS NOT NULL WHEN 'location' THEN b.location_id IS NOT NULL WHEN 'product' THEN b.product_id IS NOT NULL WHEN 'employee' THEN b.employee_id IS NOT NULL ELSE true END
             UNION ALL
-            SELECT p.canonical_id, CASE dimension WHEN 'touchpoint' THEN e.touchpoint_id WHEN 'location' THEN e.location_id WHEN 'product' THEN e.product_id WHEN 'employee' THEN e.employee_id END, cxm.period_number(e.occurred_at, bucket, zone, week_start), false, e.event_type_id = ANY (v_complaints), false, false
+            SELECT p.canonical_id, CASE dimension WHEN 'touchpoint' THEN e.touchpoint_id WHEN 'location' THEN e.location_id WHEN 'product' THEN e.product_id WHEN 'employee' THEN e.employee_id END,
+                   cxm.period_number(e.occurred_at, bucket, zone, week_start), CASE WHEN e.event_type_id = ANY (v_complaints) THEN 2 ELSE 0 END, e.occurred_at, NULL
             FROM cx.event AS e
             JOIN cx.identifier AS i ON i.identifier_id = e.identifier_id
             JOIN cx.profile AS p ON p.profile_id = i.profile_id
             WHERE v_active AND e.occurred_at >= v_from AND e.occurred_at < read_to
               AND CASE dimension WHEN 'touchpoint' THEN e.touchpoint_id IS NOT NULL WHEN 'location' THEN e.location_id IS NOT NULL WHEN 'product' THEN e.product_id IS NOT NULL WHEN 'employee' THEN e.employee_id IS NOT NULL ELSE true END
             UNION ALL
-            SELECT p.canonical_id, CASE dimension WHEN 'touchpoint' THEN f.touchpoint_id WHEN 'location' THEN f.location_id WHEN 'product' THEN f.product_id WHEN 'employee' THEN f.employee_id END, cxm.period_number(f.occurred_at, bucket, zone, week_start), false, false, f.metric = 'rating' AND f.question = 'public_review', false
+            SELECT p.canonical_id, CASE dimension WHEN 'touchpoint' THEN f.touchpoint_id WHEN 'location' THEN f.location_id WHEN 'product' THEN f.product_id WHEN 'employee' THEN f.employee_id END,
+                   cxm.period_number(f.occurred_at, bucket, zone, week_start), CASE WHEN f.metric = 'rating' AND f.question = 'public_review' THEN 4 ELSE 0 END, f.occurred_at, NULL
             FROM cx.feedback AS f
             JOIN cx.identifier AS i ON i.identifier_id = f.identifier_id
             JOIN cx.profile AS p ON p.profile_id = i.profile_id
             WHERE v_active AND f.occurred_at >= v_from AND f.occurred_at < read_to
               AND CASE dimension WHEN 'touchpoint' THEN f.touchpoint_id IS NOT NULL WHEN 'location' THEN f.location_id IS NOT NULL WHEN 'product' THEN f.product_id IS NOT NULL WHEN 'employee' THEN f.employee_id IS NOT NULL ELSE true END
         ) AS d
-        GROUP BY d.customer, d.id, d.number
-    ), mark AS (
-        -- a customer counts in the windows that a period with the mark lies in: from the first of a run of such windows to the end of the last
-        SELECT m.measure, m.id, m.customer, m.is_trial, m.number AS begins, m.number + rolling AS ends,
-               lag(m.number) OVER own + rolling >= m.number IS NOT TRUE AS is_first, lead(m.number) OVER own <= m.number + rolling IS NOT TRUE AS is_last
-        FROM (
-            SELECT v.measure, v.is_trial, d.id, d.customer, d.number
-            FROM done AS d
-            CROSS JOIN LATERAL (VALUES ('retention_rate', v_retained AND d.bought, true),
-                                       ('repeat_purchase_rate', d.bought, true), ('repeat_purchase_rate', d.repeated, false),
-                                       ('complaint_rate', true, true), ('complaint_rate', d.complained, false),
-                                       ('review_rate', true, true), ('review_rate', d.reviewed, false)) AS v (measure, counts, is_trial)
-            WHERE v.counts AND (v.measure = 'retention_rate' OR v.measure = ANY (measures))
-            UNION ALL
-            SELECT DISTINCT 'referral_rate', false, NULL::integer, l.referrer_id, cxm.period_number(l.referred_at, bucket, zone, week_start)
-            FROM cxm.referral_links() AS l
-            WHERE 'referral_rate' = ANY (measures) AND isfinite(l.referred_at) AND l.referred_at < read_to
-        ) AS m
-        WINDOW own AS (PARTITION BY m.customer, m.measure, m.is_trial, m.id ORDER BY m.number)
-    ), retained AS (
-        SELECT r.id, r.number, r.before, r.stayed - lag(r.stayed, 1, 0::bigint) OVER (PARTITION BY r.customer, r.id ORDER BY r.number) AS stayed
-        FROM (
-            -- who bought in this window, and who in the one before, step by step
-            SELECT s.id, s.customer, s.number, sum(s.before) AS before,
-                   least(sum(sum(s.now)) OVER so_far, sum(sum(s.before)) OVER so_far)::bigint AS stayed
-            FROM mark AS m
-            CROSS JOIN LATERAL (VALUES (m.begins, 1, 0, m.is_first), (m.ends, -1, 0, m.is_last), (m.begins + rolling, 0, 1, m.is_first), (m.ends + rolling, 0, -1, m.is_last)) AS v (number, now, before, counts)
-            CROSS JOIN LATERAL (SELECT m.id, m.customer, v.number, v.now, v.before) AS s
-            WHERE m.measure = 'retention_rate' AND v.counts
-            GROUP BY s.id, s.customer, s.number
-            WINDOW so_far AS (PARTITION BY s.customer, s.id ORDER BY s.number)
-        ) AS r
+        GROUP BY d.customer, d.id
+    ), referred AS (
+        SELECT cxm.scorecard_steps(array_agg(cxm.period_number(l.referred_at, bucket, zone, week_start)::bigint * 8 + 1), rolling) AS steps
+        FROM cxm.referral_links() AS l
+        WHERE 'referral_rate' = ANY (measures) AND isfinite(l.referred_at) AND l.referred_at < read_to
+        GROUP BY l.referrer_id
     ), step AS (
         SELECT t.measure, t.id, t.number, sum(t.trials) AS trials, sum(t.successes) AS successes
         FROM (
-            SELECT m.measure, m.id, v.number, CASE WHEN m.is_trial THEN v.count ELSE 0 END AS trials, CASE WHEN m.is_trial THEN 0 ELSE v.count END AS successes
-            FROM mark AS m
-            CROSS JOIN LATERAL (VALUES (m.begins, 1, m.is_first), (m.ends, -1, m.is_last)) AS v (number, count, counts)
-            WHERE m.measure <> 'retention_rate' AND v.counts
+            SELECT m.measure, s.id, s.number, CASE s.kind WHEN m.trial THEN s.count ELSE 0 END AS trials, CASE s.kind WHEN m.success THEN s.count ELSE 0 END AS successes
+            FROM (
+                SELECT c.id, p.first AS number, p.second / 2 AS kind, CASE p.second % 2 WHEN 0 THEN p.count ELSE -p.count END AS count
+                FROM (SELECT d.id, cxm.count_pairs(d.steps) AS counts FROM done AS d GROUP BY d.id) AS c
+                CROSS JOIN LATERAL cxm.pair_counts(c.counts) AS p
+            ) AS s
+            JOIN (VALUES ('repeat_purchase_rate', v_repeat, 0, 1), ('complaint_rate', 'complaint_rate' = ANY (measures), 2, 3),
+                         ('review_rate', 'review_rate' = ANY (measures), 2, 4), ('retention_rate', v_retained, 5, 6)) AS m (measure, counts, trial, success) ON m.counts AND s.kind IN (m.trial, m.success)
             UNION ALL
-            SELECT 'retention_rate', r.id, r.number, r.before, r.stayed FROM retained AS r
+            SELECT 'referral_rate', NULL, p.first, 0, CASE p.second % 2 WHEN 0 THEN p.count ELSE -p.count END
+            FROM (SELECT cxm.count_pairs(r.steps) AS counts FROM referred AS r) AS c
+            CROSS JOIN LATERAL cxm.pair_counts(c.counts) AS p
+            WHERE p.second / 2 = 0
             UNION ALL
             SELECT 'response_rate', c.id, v.number, v.sign * c.sent, v.sign * c.answered
             FROM (

@@ -143,7 +143,7 @@ for rows in $SIZES; do
 		    END LOOP;
 		END $$;
 	SQL
-	compare "$rows answers, 2,000 changes not folded" 0.20 other
+	compare "$rows answers, 2,000 changes not folded" 0.15 other
 	if [ -n "$peer" ]; then
 		exec 3>&-
 		wait "$peer"

@@ -59,3 +59,18 @@ SELECT round(cxm.score_test('csat', cxm.ratings(1, '{10,5,5,20,30}'), cxm.rating
        cxm.score_test('nps', a.r, b.r) = (cxm.nps_test(a.r, b.r)).p_value AS nps, cxm.score_test('csat', cxm.ratings(0, '{3,9}'), cxm.ratings(0, '{8,4}')) = (cxm.proportion_test('{9,4}', '{12,12}')).p_value AS two_points
 FROM (SELECT cxm.ratings(0, '{1,0,2,0,3,0,4,5,6,7,8}') AS r) AS a, (SELECT cxm.ratings(0, '{4,0,2,0,3,0,4,1,6,7,3}') AS r) AS b;
 SELECT cxm.score_test('rating', cxm.ratings(1, '{1,0}'), cxm.ratings(1, '{1,5}')) IS NULL AS one, cxm.score_test('csat', cxm.ratings(1, '{0,0}'), cxm.ratings(1, '{1,5}')) IS NULL AS none;
+
+-- windows that a customer counts in: {last period of the window, 2 * kind + whether it ends}
+SELECT cxm.scorecard_steps('{81,81,97}', 1);
+SELECT cxm.scorecard_steps('{81,97}', 2, '{2026-01-02,2026-01-01}', '{a,b}');
+SELECT cxm.scorecard_steps('{81,97}', 2, '{2026-01-02,2026-01-02}', '{b,a}');
+SELECT cxm.scorecard_steps('{NULL,-6}', 1, '{2026-01-02,2026-01-02}', '{b,NULL}');
+SELECT cxm.scorecard_steps('{}', 1), cxm.scorecard_steps(NULL, 1) IS NULL;
+SELECT cxm.scorecard_steps('{{1,9},{17,25}}', 9);
+SELECT cxm.scorecard_steps('{1}', 0);
+SELECT cxm.scorecard_steps('{1}', NULL);
+SELECT cxm.scorecard_steps('{1,2}', 1, '{2026-01-02}', '{a,b}');
+SELECT cxm.scorecard_steps('{1}', 1, '{2026-01-02}', '{a,b}');
+SELECT cxm.scorecard_steps('{1}', 1, '{NULL}', '{a}');
+SELECT cxm.scorecard_steps('{9223372036854775807}', 1);
+SELECT cxm.scorecard_steps('{1}', 2147483647);

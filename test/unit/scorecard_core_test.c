@@ -215,9 +215,70 @@ counts(void)
 	}
 }
 
+static bool
+is_in(const CxmRun *runs, size_t n, int64_t number)
+{
+	for (size_t i = 0; i < n; i++)
+		if (number >= runs[i].begins && number < runs[i].ends)
+			return true;
+	return false;
+}
+
+static bool
+is_apart(const CxmRun *runs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (runs[i].begins >= runs[i].ends || (i > 0 && runs[i].begins <= runs[i - 1].ends))
+			return false;
+	return true;
+}
+
+static bool
+has_mark(const int64_t *numbers, size_t n, int64_t from, int64_t to)
+{
+	for (size_t i = 0; i < n; i++)
+		if (numbers[i] >= from && numbers[i] <= to)
+			return true;
+	return false;
+}
+
+static void
+windows(void)
+{
+	for (int round = 0; round < 2000; round++)
+	{
+		int64_t		numbers[12];
+		size_t		n = next_random(13);
+		int64_t		rolling = 1 + next_random(5);
+		CxmRun		now[12];
+		CxmRun		before[12];
+		CxmRun		both[24];
+		size_t		nnow;
+		size_t		nboth;
+		bool		is_right = true;
+
+		for (size_t i = 0; i < n; i++)
+			numbers[i] = (int64_t) next_random(40) - 20;
+		nnow = cxm_window_runs(numbers, n, rolling, now);
+		for (size_t i = 0; i < nnow; i++)
+			before[i] = (CxmRun){now[i].begins + rolling, now[i].ends + rolling};
+		nboth = cxm_shared_runs(now, nnow, before, nnow, both);
+		check(nnow <= n && is_apart(now, nnow), "runs are ascending, and do not touch");
+		for (int64_t number = -30; number < 40; number++)
+		{
+			bool		is_now = has_mark(numbers, n, number - rolling + 1, number);
+			bool		was = has_mark(numbers, n, number - 2 * rolling + 1, number - rolling);
+
+			is_right = is_right && is_in(now, nnow, number) == is_now && is_in(both, nboth, number) == (is_now && was);
+		}
+		check(is_right, "windows with a mark, and with one in the window before");
+	}
+}
+
 int
 main(void)
 {
+	windows();
 	student();
 	means();
 	ranks();
