@@ -88,6 +88,7 @@ typedef struct Question
 	int64_t    *at;
 	uint8_t    *mark;
 	CxmPeriodEvent *scratch;	/* two an event */
+	uint16_t	found[BLOCK];	/* those of a block of events that have a mark */
 
 	size_t		pairs_room;
 	CxmPair    *pairs;
@@ -429,7 +430,6 @@ read_events(Question *q, Datum journey)
 	JourneyView view;
 	int64_t    *at;
 	uint8_t    *mark;
-	uint16_t	found[BLOCK];
 	int64_t		before = PG_INT64_MIN;
 	bool		ascends = true;
 	size_t		n = 0;
@@ -457,12 +457,12 @@ read_events(Question *q, Datum journey)
 		}
 		else if (view.code_shift == 0)
 		{
-			size_t		nfound = find_marked(q->marks.small, view.codes + from, to - from, found);
+			size_t		nfound = find_marked(q->marks.small, view.codes + from, to - from, q->found);
 
 			for (size_t i = 0; i < nfound; i++)
 			{
-				at[n] = journey_at(&view, from + found[i]);
-				mark[n++] = q->marks.small[view.codes[from + found[i]]];
+				at[n] = journey_at(&view, from + q->found[i]);
+				mark[n++] = q->marks.small[view.codes[from + q->found[i]]];
 			}
 		}
 		else
