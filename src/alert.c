@@ -66,15 +66,18 @@ typedef enum Column
 	NCOLUMNS
 } Column;
 
-static const char *const column_names[NCOLUMNS] =
+static const CxmColumn feedback_columns[NCOLUMNS] =
 {
-	"feedback_id", "occurred_at", "identifier_id", "metric", "score",
-	"touchpoint_id", "location_id", "product_id", "received_at", "comment"
-};
-
-static const Oid column_types[NCOLUMNS] =
-{
-	INT8OID, TIMESTAMPTZOID, INT8OID, TEXTOID, INT2OID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID
+	[FEEDBACK_ID] = {"feedback_id", INT8OID},
+	[OCCURRED_AT] = {"occurred_at", TIMESTAMPTZOID},
+	[IDENTIFIER_ID] = {"identifier_id", INT8OID},
+	[METRIC] = {"metric", TEXTOID},
+	[SCORE] = {"score", INT2OID},
+	[TOUCHPOINT_ID] = {"touchpoint_id", INT4OID},
+	[LOCATION_ID] = {"location_id", INT4OID},
+	[PRODUCT_ID] = {"product_id", INT4OID},
+	[RECEIVED_AT] = {"received_at", TIMESTAMPTZOID},
+	[COMMENT] = {"comment", TEXTOID}
 };
 
 /* an answer that meets a rule */
@@ -160,40 +163,20 @@ id_of(const Evaluation *e, Column column)
 	return id;
 }
 
-static bool
-is_column(TupleDesc desc, int number, int column)
-{
-	Form_pg_attribute attribute = TupleDescAttr(desc, number - 1);
-
-	return !attribute->attisdropped && attribute->atttypid == column_types[column]
-		&& strcmp(NameStr(attribute->attname), column_names[column]) == 0;
-}
-
-/* The columns go by name: partitions that were attached may have others between them */
 static void
 find_columns(Evaluation *e, TupleDesc desc)
 {
-	static int	last[NCOLUMNS];	/* where they were, and mostly are */
+	static int	last[NCOLUMNS];
 
 	for (int column = 0; column < NCOLUMNS; column++)
 	{
-		if (last[column] > 0 && last[column] <= desc->natts && is_column(desc, last[column], column))
-		{
-			e->columns[column] = last[column];
-			continue;
-		}
-		e->columns[column] = 0;
-		for (int number = 1; number <= desc->natts && e->columns[column] == 0; number++)
-		{
-			if (is_column(desc, number, column))
-				e->columns[column] = last[column] = number;
-		}
+		e->columns[column] = cxm_find_column(desc, &feedback_columns[column], &last[column]);
 		if (e->columns[column] == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("cxm.feedback_alert() is a trigger of cx.feedback"),
 					 errdetail("The table of this trigger has no column \"%s\" of type %s.",
-							   column_names[column], format_type_be(column_types[column]))));
+							   feedback_columns[column].name, format_type_be(feedback_columns[column].type))));
 	}
 }
 

@@ -80,6 +80,33 @@ static CxmTable *tables = NULL;
  * What a table is like
  */
 
+static bool
+is_column(TupleDesc desc, int number, const CxmColumn *column)
+{
+	Form_pg_attribute attribute = TupleDescAttr(desc, number - 1);
+
+	return !attribute->attisdropped && attribute->atttypid == column->type
+		&& strcmp(NameStr(attribute->attname), column->name) == 0;
+}
+
+/*
+ * The number of a column, for tables that may have others between those that
+ * the store gives them, such as partitions that were attached; 0 if there is
+ * none.  *last is where it was in the last table, and mostly is.
+ */
+int
+cxm_find_column(TupleDesc desc, const CxmColumn *column, int *last)
+{
+	if (*last > 0 && *last <= desc->natts && is_column(desc, *last, column))
+		return *last;
+	for (int number = 1; number <= desc->natts; number++)
+	{
+		if (is_column(desc, number, column))
+			return *last = number;
+	}
+	return 0;
+}
+
 /* functions that somebody made may look at anything, and may be replaced at any time */
 static bool
 is_users(Oid function, void *context)

@@ -80,6 +80,7 @@ typedef struct CxmNewRow
 	bool		is_given[CXM_MAX_COLUMNS];
 } CxmNewRow;
 
+extern int	cxm_find_column(TupleDesc desc, const CxmColumn *column, int *last);
 extern Relation cxm_table_open(CxmTable *table, AclMode privileges);
 extern bool cxm_table_allows(CxmTable *table, AclMode privileges);
 extern void cxm_begin_lookup(const CxmTable *table, Relation relation, int key, const Datum *values, int n,

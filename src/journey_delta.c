@@ -23,7 +23,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "cxm.h"
+#include "direct.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
@@ -59,7 +59,10 @@ typedef enum Kind
 static const char *const kind_names[NKINDS] = {"event", "purchase", "feedback"};
 
 /* the column that a step is named by, besides its touchpoint */
-static const char *const type_columns[NKINDS] = {"event_type_id", NULL, "metric"};
+static const CxmColumn type_columns[NKINDS] = {
+	[EVENT] = {"event_type_id", INT4OID},
+	[FEEDBACK] = {"metric", TEXTOID}
+};
 
 /* of an event type its id, of a metric its place in metrics */
 typedef struct Step
@@ -108,6 +111,7 @@ typedef struct Columns
 	AttrNumber	touchpoint;
 } Columns;
 
+/* made for the first of them: most statements about anonymous customers, and updates, have none */
 typedef struct Rows
 {
 	int			n;
@@ -437,10 +441,18 @@ write_rows(Rows *rows)
 }
 
 static void
-add_row(Rows *rows, const Record *record, int weight)
+add_row(Rows **made, const Record *record, int weight)
 {
+	Rows	   *rows = *made;
+
 	if (!record->has_identifier)
 		return;
+	if (rows == NULL)
+	{
+		SPI_connect();
+		*made = rows = palloc(sizeof(Rows));
+		rows->n = 0;
+	}
 	if (rows->n == MAX_ROWS)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -454,27 +466,32 @@ add_row(Rows *rows, const Record *record, int weight)
 }
 
 static AttrNumber
-find_column(TupleDesc desc, const char *name, Oid type)
+find_column(TupleDesc desc, const CxmColumn *column, int *last)
 {
-	int			number = SPI_fnumber(desc, name);
+	int			number = cxm_find_column(desc, column, last);
 
-	if (number <= 0 || TupleDescAttr(desc, number - 1)->atttypid != type)
+	if (number == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("journeys need column \"%s\" of type %s", name, format_type_be(type)),
+				 errmsg("journeys need column \"%s\" of type %s", column->name, format_type_be(column->type)),
 				 errhint("Put the column back as the store had it.")));
-	return number;
+	return (AttrNumber) number;
 }
 
 static void
 find_columns(Columns *columns, Kind kind, TupleDesc desc)
 {
+	static const CxmColumn identifier = {"identifier_id", INT8OID};
+	static const CxmColumn at = {"occurred_at", TIMESTAMPTZOID};
+	static const CxmColumn touchpoint = {"touchpoint_id", INT4OID};
+	static int	last[NKINDS][4];
+
 	columns->kind = kind;
-	columns->identifier = find_column(desc, "identifier_id", INT8OID);
-	columns->at = find_column(desc, "occurred_at", TIMESTAMPTZOID);
-	columns->touchpoint = find_column(desc, "touchpoint_id", INT4OID);
-	if (kind != PURCHASE)
-		columns->type = find_column(desc, type_columns[kind], kind == EVENT ? INT4OID : TEXTOID);
+	columns->identifier = find_column(desc, &identifier, &last[kind][0]);
+	columns->at = find_column(desc, &at, &last[kind][1]);
+	columns->touchpoint = find_column(desc, &touchpoint, &last[kind][2]);
+	if (type_columns[kind].name != NULL)
+		columns->type = find_column(desc, &type_columns[kind], &last[kind][3]);
 }
 
 static bool
@@ -516,7 +533,7 @@ is_same_record(const Record *a, const Record *b)
 
 /* Rows that came count, rows that went count against; what an UPDATE left as it was does neither */
 static void
-add_rows(Rows *rows, const TriggerData *trigger, const Columns *columns, TupleTableSlot *slot)
+add_rows(Rows **rows, const TriggerData *trigger, const Columns *columns, TupleTableSlot *slot)
 {
 	Tuplestorestate *came = trigger->tg_newtable;
 	Tuplestorestate *went = trigger->tg_oldtable;
@@ -600,6 +617,9 @@ cxm_journey_delta(PG_FUNCTION_ARGS)
 	const TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Kind		kind;
 	TupleDesc	desc;
+	TupleTableSlot *slot;
+	Columns		columns;
+	Rows	   *rows = NULL;
 
 	if (!is_called_well(fcinfo, &kind))
 		ereport(ERROR,
@@ -620,19 +640,15 @@ cxm_journey_delta(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 
 	desc = RelationGetDescr(trigger->tg_relation);
-	SPI_connect();
+	slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	find_columns(&columns, kind, desc);
+	add_rows(&rows, trigger, &columns, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	if (rows != NULL)
 	{
-		TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-		Rows	   *rows = palloc(sizeof(Rows));
-		Columns		columns;
-
-		rows->n = 0;
-		find_columns(&columns, kind, desc);
-		add_rows(rows, trigger, &columns, slot);
 		write_rows(rows);
-		ExecDropSingleTupleTableSlot(slot);
+		SPI_finish();
 	}
-	SPI_finish();
 	cxm_mark_partitions(CXM_JOURNEYS, trigger->tg_relation);
 	return PointerGetDatum(NULL);
 }

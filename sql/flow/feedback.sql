@@ -39,21 +39,8 @@ $$;
 COMMENT ON FUNCTION cxm.metric_names() IS 'The metrics that exist, for messages.';
 
 CREATE FUNCTION cxm.feedback_usual_scale() RETURNS trigger
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    SELECT coalesce(NEW.scale_min, m.scale_min), coalesce(NEW.scale_max, m.scale_max) INTO NEW.scale_min, NEW.scale_max
-    FROM cx.metric AS m WHERE m.metric = NEW.metric;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'unknown metric "%"', coalesce(NEW.metric, 'NULL')
-            USING ERRCODE = 'foreign_key_violation',
-                  DETAIL = format('Known are %s.', cxm.metric_names()),
-                  HINT = 'Add it with cxm.add_metric().';
-    END IF;
-    RETURN NEW;
-END
-$$;
+AS 'MODULE_PATHNAME', 'cxm_feedback_usual_scale'
+LANGUAGE C;
 
 COMMENT ON FUNCTION cxm.feedback_usual_scale() IS
 'Trigger of cx.feedback: a row written without a scale gets its metric''s usual one. Error on an unknown metric.';

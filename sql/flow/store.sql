@@ -125,7 +125,6 @@ BEGIN
         CREATE TRIGGER feedback_usual_scale
             BEFORE INSERT ON cx.feedback
             FOR EACH ROW
-            WHEN (NEW.scale_min IS NULL OR NEW.scale_max IS NULL)
             EXECUTE FUNCTION cxm.feedback_usual_scale();
     END IF;
     IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.source'::regclass AND t.tgname = 'source_guard_mapping') THEN

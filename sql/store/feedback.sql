@@ -54,5 +54,4 @@ COMMENT ON TABLE cx.feedback_default IS 'Feedback of months that have no partiti
 CREATE TRIGGER feedback_usual_scale
     BEFORE INSERT ON cx.feedback
     FOR EACH ROW
-    WHEN (NEW.scale_min IS NULL OR NEW.scale_max IS NULL)
     EXECUTE FUNCTION cxm.feedback_usual_scale();
