@@ -1,6 +1,6 @@
 -- The scorecard against plain restatements, over random records, periods, zones, dimensions and windows
 BEGIN;
-SELECT plan(85);
+SELECT plan(90);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 -- what workers read is not counted
@@ -265,6 +265,20 @@ SELECT results_eq($$SELECT DISTINCT s.key, s.goal, s.goal_met = (s.value <= 3) F
 UPDATE cx.goal SET target = 12, changed_at = '2025-02-10' WHERE name = 'nps 2025';
 UPDATE cx.goal_version SET changed_at = CASE version WHEN 1 THEN timestamptz '2024-12-01' ELSE '2025-02-10' END WHERE goal_id = (SELECT g.goal_id FROM cx.goal AS g WHERE g.name = 'nps 2025');
 SELECT results_eq($$SELECT s.target FROM cxm.scorecard('month', from_time => '2025-01-01', to_time => '2025-04-01 00:00+02', measures => '{nps}') AS s ORDER BY s.period$$, $$VALUES (10::double precision), (12), (12)$$, 'the version at the end of the period');
+
+---- the same windows by another way: a quarter is three months, a year four quarters; a part of the time is that part of the whole
+
+CREATE TEMPORARY TABLE way AS
+SELECT v.bucket, v.rolling, d.dimension, s.ends_at, s.key, s.measure, s.unit, (s.n, s.value, s.lower, s.upper, s.previous_n, s.previous, s.change, s.p_value)::text AS said
+FROM (VALUES ('quarter', 1), ('month', 3), ('year', 1), ('quarter', 4)) AS v(bucket, rolling), (VALUES (NULL), ('location'), ('product')) AS d(dimension), LATERAL cxm.scorecard(v.bucket, d.dimension, rolling => v.rolling) AS s
+WHERE s.complete;
+SELECT cmp_ok((SELECT count(*) FROM way WHERE bucket = 'quarter' AND rolling = 1), '>', 50::bigint, 'there are quarters to compare');
+SELECT is_empty(format($$SELECT w.*, m.said FROM way AS w LEFT JOIN way AS m ON (m.bucket, m.rolling) = (%2$L, %3$s) AND m.dimension IS NOT DISTINCT FROM w.dimension AND m.ends_at = w.ends_at
+                              AND m.key IS NOT DISTINCT FROM w.key AND m.measure = w.measure AND m.unit IS NOT DISTINCT FROM w.unit
+                          WHERE (w.bucket, w.rolling) = (%1$L, 1) AND m.said IS DISTINCT FROM w.said$$, v.bucket, v.parts, v.n), format('each %s is %s times a %s', v.bucket, v.n, v.parts))
+FROM (VALUES ('quarter', 'month', 3), ('year', 'quarter', 4)) AS v(bucket, parts, n);
+SELECT is_empty(format($$SELECT * FROM cxm.scorecard('month', %1$L, '2025-02-10', rolling => %2$s) EXCEPT SELECT * FROM cxm.scorecard('month', %1$L, rolling => %2$s)$$, v.dimension, v.rolling), format('from February on: %s', v))
+FROM (VALUES (NULL, 1), ('location', 2)) AS v(dimension, rolling);
 
 ---- goals and benchmarks of counted measures
 
