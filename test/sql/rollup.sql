@@ -331,6 +331,17 @@ SELECT cxm.rollup_changes(NULL::rollup_1_delta);
 SELECT cxm.rollup_changes(NULL::integer);
 SELECT cxm.rollup_changes(NULL::cx.rollup);
 DROP TABLE rollup_1_delta;
+-- more groups than are held in memory at once
+CREATE TABLE many (at timestamptz, shop text, paid numeric);
+SELECT cxm.create_rollup('many', 'many', 'at', 'day', time_zone => 'UTC', dimensions => '["shop"]', measures => '{"paid": {"sum": "paid"}}');
+INSERT INTO many SELECT timestamptz '2026-01-01Z' + i % 30 * interval '1 day', 's' || i % 10007, i FROM generate_series(1, 20000) AS i;
+UPDATE many SET paid = paid / 4 WHERE paid > 5000;
+SELECT count(*) AS groups, sum(d.differs) AS differ
+FROM (SELECT (k.rows IS DISTINCT FROM p.rows OR k.paid IS DISTINCT FROM p.paid)::integer AS differs
+      FROM (SELECT m.at, m.shop, count(*) AS rows, sum(m.paid) AS paid FROM many AS m GROUP BY m.at, m.shop) AS p
+      FULL JOIN (SELECT m.period, m.shop, m.paid, m.paid_count AS rows FROM cx.many AS m) AS k ON k.period = p.at AND k.shop = p.shop) AS d;
+SELECT cxm.drop_rollup('many');
+DROP TABLE many;
 -- a partition that is empty when its table is first written to is known from then on
 CREATE TABLE visit_3 PARTITION OF visit FOR VALUES FROM ('2026-03-01Z') TO ('2026-04-01Z');
 INSERT INTO visit VALUES ('2026-03-05Z', 's3', 10);
