@@ -591,17 +591,18 @@ payload_of(int64 alert_id, int32 rule_id, const text *rule, int64 feedback_id, b
 	JsonbParseState *state = NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_number(&state, "alert_id", alert_id, true);
-	push_number(&state, "rule_id", rule_id, true);
-	push_text(&state, "rule", rule, 200);
-	push_number(&state, "feedback_id", feedback_id, has_feedback);
-	push_text(&state, "metric", metric, 63);
-	push_number(&state, "score", score.id, score.is_known);
-	push_text(&state, "severity", severity, 63);
+	/* in the order in which jsonb keeps keys, for it has nothing to sort then */
 	if (kind != NULL && !(VARSIZE_ANY_EXHDR(kind) == 6 && memcmp(VARDATA_ANY(kind), "answer", 6) == 0))
 		push_text(&state, "kind", kind, 63);
+	push_text(&state, "rule", rule, 200);
+	push_number(&state, "score", score.id, score.is_known);
+	push_text(&state, "metric", metric, 63);
 	if (channel != NULL)
 		push_text(&state, "channel", channel, 200);
+	push_number(&state, "rule_id", rule_id, true);
+	push_number(&state, "alert_id", alert_id, true);
+	push_text(&state, "severity", severity, 63);
+	push_number(&state, "feedback_id", feedback_id, has_feedback);
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
@@ -1090,7 +1091,7 @@ try_rules(Evaluation *e, int64 only, bool by_statement)
 	e->is_connected = false;
 	e->by_statement = by_statement;
 	memset(&e->found, 0, sizeof(Matches));
-	memset(&e->telling, 0, sizeof(Telling));
+	e->telling.n = 0;
 	e->follow_ups = NULL;
 	PG_TRY();
 	{

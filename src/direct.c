@@ -25,6 +25,7 @@
 #include "access/heapam.h"
 #include "access/parallel.h"
 #include "access/relation.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
@@ -42,6 +43,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -139,13 +141,18 @@ has_columns(const CxmTable *table, TupleDesc desc)
 	return true;
 }
 
+/* Look at the CHECK constraints, and note the columns that they are about */
 static bool
-has_plain_checks(TupleDesc desc)
+has_plain_checks(CxmTable *table, TupleDesc desc)
 {
+	table->checked = NULL;
 	for (int i = 0; desc->constr != NULL && i < desc->constr->num_check; i++)
 	{
-		if (calls_users(stringToNode(desc->constr->check[i].ccbin), NULL))
+		Node	   *check = stringToNode(desc->constr->check[i].ccbin);
+
+		if (calls_users(check, NULL))
 			return false;
+		pull_varattnos(check, 1, &table->checked);
 	}
 	return true;
 }
@@ -225,15 +232,16 @@ has_plain_indexes(CxmTable *table, Relation relation)
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 		IndexInfo  *index_info = BuildIndexInfo(index);
 
-		if (index_info->ii_Unique)
-			BuildSpeculativeIndexInfo(index, index_info);
 		is_plain &= index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indimmediate
 			&& index_info->ii_ExclusionOps == NULL && index_info->ii_Expressions == NIL
 			&& !calls_users((Node *) index_info->ii_Predicate, NULL);
 		for (int key = 0; key < table->nkeys; key++)
 		{
-			if (matches_key(&table->keys[key], index, index_info))
-				table->index_of[key] = lfirst_oid(cell);
+			if (!matches_key(&table->keys[key], index, index_info))
+				continue;
+			table->index_of[key] = lfirst_oid(cell);
+			if (table->keys[key].is_unique)
+				BuildSpeculativeIndexInfo(index, index_info);
 		}
 		table->indexes[info->ri_NumIndices] = lfirst_oid(cell);
 		info->ri_IndexRelationInfo[info->ri_NumIndices++] = index_info;
@@ -251,8 +259,13 @@ has_plain_defaults(CxmTable *table, Relation relation)
 	table->defaults = palloc0(table->ncolumns * sizeof(ExprState *));
 	for (int i = 0; i < table->ncolumns; i++)
 	{
-		Node	   *expression = build_column_default(relation, i + 1);
+		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation), i);
+		Node	   *expression;
 
+		/* their types have none */
+		if (!column->atthasdef && column->attidentity == '\0')
+			continue;
+		expression = build_column_default(relation, i + 1);
 		if (expression == NULL)
 			continue;
 		if (calls_users(expression, NULL))
@@ -294,7 +307,7 @@ examine(CxmTable *table, Relation relation)
 		table->is_plain = false;
 	else if (is_only_scanned(table))
 		table->is_plain = true;
-	else if (has_plain_checks(RelationGetDescr(relation)))
+	else if (has_plain_checks(table, RelationGetDescr(relation)))
 	{
 		table->estate = CreateExecutorState();
 		table->info = makeNode(ResultRelInfo);
@@ -632,6 +645,25 @@ cxm_lock_row(Relation relation, TupleTableSlot *slot)
 	return is_locked;
 }
 
+/* Might values that are changed break a constraint?  The others have kept them as they are. */
+static bool
+is_constrained(TupleDesc desc, const CxmNewRow *changed)
+{
+	const CxmTable *table = changed->table;
+
+	/* one about the row as a whole */
+	if (bms_is_member(-FirstLowInvalidHeapAttributeNumber, table->checked))
+		return true;
+	for (int i = 0; i < table->ncolumns; i++)
+	{
+		if (changed->is_given[i]
+			&& (TupleDescAttr(desc, i)->attnotnull
+				|| bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, table->checked)))
+			return true;
+	}
+	return false;
+}
+
 /* Change the version of a row that was read; false when there is a later one */
 bool
 cxm_update_row(Relation relation, TupleTableSlot *old, const CxmNewRow *changed)
@@ -656,7 +688,7 @@ cxm_update_row(Relation relation, TupleTableSlot *old, const CxmNewRow *changed)
 	}
 	table->info->ri_RelationDesc = relation;
 	store_row(&row, slot);
-	if (RelationGetDescr(relation)->constr != NULL)
+	if (is_constrained(RelationGetDescr(relation), changed))
 		ExecConstraints(table->info, slot, table->estate);
 	result = table_tuple_update(relation, &ctid, slot, GetCurrentCommandId(true), GetActiveSnapshot(), InvalidSnapshot,
 								true, &failure, &mode, &index_updates);

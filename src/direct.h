@@ -53,6 +53,7 @@ typedef struct CxmTable
 	EState	   *estate;
 	ResultRelInfo *info;
 	ExprState **defaults;
+	Bitmapset  *checked;		/* columns in CHECK constraints, as pull_varattnos() has them */
 	Oid		   *indexes;		/* of info->ri_NumIndices */
 	Oid			relid;
 	Oid			index_of[CXM_MAX_KEYS];
