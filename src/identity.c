@@ -1168,7 +1168,10 @@ cxm_link(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(place.profile_id);
 }
 
-/* Resolve links by their numbers, retiring them first when there is a reason; "others" are only resolved, in the same go */
+/*
+ * Resolve links by their numbers, retiring them first when there is a reason;
+ * the others are only resolved, in the same go.
+ */
 static int64
 resolve_by_id(Datum link_ids, text *retired_reason, bool waits, Datum others)
 {
@@ -1206,9 +1209,10 @@ Datum
 cxm_retire_links(PG_FUNCTION_ARGS)
 {
 	Datum		link_ids = PG_ARGISNULL(0) ? PointerGetDatum(construct_empty_array(INT8OID)) : PG_GETARG_DATUM(0);
+	Datum		others = PG_ARGISNULL(3) ? (Datum) 0 : PG_GETARG_DATUM(3);
 
 	PG_RETURN_INT64(resolve_by_id(link_ids, PG_ARGISNULL(1) ? cstring_to_text("") : PG_GETARG_TEXT_PP(1),
-								  PG_ARGISNULL(2) || PG_GETARG_BOOL(2), PG_ARGISNULL(3) ? (Datum) 0 : PG_GETARG_DATUM(3)));
+								  PG_ARGISNULL(2) || PG_GETARG_BOOL(2), others));
 }
 
 static CxmQuery state_query =

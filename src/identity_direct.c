@@ -170,7 +170,7 @@ static CxmTable tables[NTABLES] =
 		.is_inserted_into = true, .is_updated = true, .nkeys = 2,
 		.keys = {
 			[BY_ID] = {1, {IDENTIFIER_ID}, NULL, true},
-			[BY_VALUE] = {2, {IDENTIFIER_NAMESPACE, IDENTIFIER_VALUE}, NULL, true}
+			[BY_VALUE] = {2, {IDENTIFIER_VALUE, IDENTIFIER_NAMESPACE}, NULL, true}
 		}
 	},
 	[PROFILES] = {
@@ -361,7 +361,7 @@ read_identifier(const CxmDirect *direct, int key, const Datum *values, int n, Cx
 bool
 cxm_direct_find_identifier(const CxmDirect *direct, text *namespace, text *value, CxmLabel *label)
 {
-	Datum		values[2] = {PointerGetDatum(namespace), PointerGetDatum(value)};
+	Datum		values[2] = {PointerGetDatum(value), PointerGetDatum(namespace)};
 
 	return read_identifier(direct, BY_VALUE, values, 2, label);
 }

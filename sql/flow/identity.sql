@@ -25,6 +25,8 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Give a whole number from 1, the strongest.';
     END IF;
+    -- before anything of it is read: two who have read it could not both lock it
+    LOCK TABLE cx.namespace IN ACCESS EXCLUSIVE MODE;
     SELECT n.namespace INTO v_other FROM cx.namespace AS n WHERE n.rank = add_namespace.rank;
     IF v_other IS NOT NULL THEN
         RAISE EXCEPTION 'rank % cannot be given to namespace "%"', rank, namespace
@@ -33,7 +35,6 @@ BEGIN
                   HINT = 'Ranks are explicit so that a new namespace never reorders the others: see SELECT * FROM cx.namespace ORDER BY rank.';
     END IF;
     PERFORM cxm.check_form(coalesce(form, 'text'), coalesce(options, '{}'));
-    LOCK TABLE cx.namespace IN ACCESS EXCLUSIVE MODE;
     INSERT INTO cx.namespace (namespace, rank, description, max_per_profile, max_window, is_unique, form, options)
     VALUES (namespace, rank, coalesce(description, ''), max_per_profile, max_window, coalesce(is_unique, false), coalesce(form, 'text'), coalesce(options, '{}'));
     UPDATE cx.store AS s SET rules_version = s.rules_version + 1;

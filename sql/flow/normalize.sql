@@ -59,13 +59,14 @@ AS $$
 DECLARE
     v_id integer;
 BEGIN
+    -- before anything of it is read: two who have read it could not both lock it
+    LOCK TABLE cx.namespace IN ACCESS EXCLUSIVE MODE;
     IF add_blocked.namespace IS NOT NULL AND NOT EXISTS (SELECT FROM cx.namespace AS n WHERE n.namespace = add_blocked.namespace) THEN
         RAISE EXCEPTION 'unknown identifier namespace "%"', add_blocked.namespace
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = format('Known are %s; NULL is every one.', array_to_string((cxm.ingest_limits()).namespaces, ', '));
     END IF;
 
-    LOCK TABLE cx.namespace IN ACCESS EXCLUSIVE MODE;
     INSERT INTO cx.blocked_value (namespace, value, pattern, reason)
     VALUES (add_blocked.namespace, add_blocked.value, add_blocked.pattern, coalesce(add_blocked.reason, ''))
     ON CONFLICT DO NOTHING
@@ -88,9 +89,12 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_value text COLLATE "default" := coalesce(cxm.normalize(namespace, value), cxm.normalize_text(value));
+    v_value text COLLATE "default";
 BEGIN
     PERFORM cxm.store_version();
+    -- first, see cxm.add_blocked()
+    LOCK TABLE cx.namespace IN ACCESS EXCLUSIVE MODE;
+    v_value := coalesce(cxm.normalize(namespace, value), cxm.normalize_text(value));
     IF v_value IS NULL OR octet_length(v_value) > 512 THEN
         RAISE EXCEPTION 'a value to block has 1 to 512 bytes'
             USING ERRCODE = 'invalid_parameter_value',
@@ -136,11 +140,13 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_value text COLLATE "default" := coalesce(cxm.normalize(namespace, value_or_pattern), cxm.normalize_text(value_or_pattern), '');
+    v_value text COLLATE "default";
     v_others text;
 BEGIN
     PERFORM cxm.store_version();
+    -- first, see cxm.add_blocked()
     LOCK TABLE cx.namespace IN ACCESS EXCLUSIVE MODE;
+    v_value := coalesce(cxm.normalize(namespace, value_or_pattern), cxm.normalize_text(value_or_pattern), '');
     DELETE FROM cx.blocked_value AS b
     WHERE b.namespace IS NOT DISTINCT FROM unblock.namespace AND (b.value = lower(v_value) COLLATE "C" OR b.pattern = value_or_pattern COLLATE "C");
     IF NOT FOUND THEN

@@ -85,7 +85,8 @@ CREATE TABLE cx.identifier (
     created_at      timestamptz NOT NULL DEFAULT now(),
     quarantined     text        COLLATE "C",
     CONSTRAINT identifier_pkey PRIMARY KEY (identifier_id),
-    CONSTRAINT identifier_namespace_value_key UNIQUE (namespace, value),
+    -- the value first: it alone tells nearly all of them apart, so that is all that most comparisons of a look-up take
+    CONSTRAINT identifier_value_namespace_key UNIQUE (value, namespace),
     CONSTRAINT identifier_value_check CHECK (value <> '' AND octet_length(value) <= 512),
     CONSTRAINT identifier_quarantined_check CHECK (quarantined IN ('blocked', 'malformed', 'generic'))
 );
