@@ -436,20 +436,20 @@ DECLARE
     v_why text;
     v_left bigint;
 BEGIN
-    SELECT l.link_id INTO v_link FROM cx.link AS l
-    WHERE l.identifier_a = least(identifier_a, identifier_b) AND l.identifier_b = greatest(identifier_a, identifier_b)
-      AND l.source_id = v_source AND l.kind = 'pinned' AND l.retired_at IS NULL;
-    IF FOUND THEN
-        RAISE EXCEPTION 'the two identifiers are pinned together already'
-            USING ERRCODE = 'unique_violation',
-                  DETAIL = (SELECT format('Link %s: %s', e.link_id, e.why) FROM cxm.explain_links(ARRAY[v_link]) AS e);
-    END IF;
-
     v_before := ARRAY(SELECT m.identifier_id FROM cxm.profile_identifiers(cxm.identifier_profiles(ARRAY[identifier_a, identifier_b])) AS m);
 
     INSERT INTO cx.link (identifier_a, identifier_b, kind, source_id, observed_at, reason)
     VALUES (least(identifier_a, identifier_b), greatest(identifier_a, identifier_b), 'pinned', v_source, now(), reason)
+    ON CONFLICT DO NOTHING
     RETURNING link_id INTO v_link;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the two identifiers are pinned together already'
+            USING ERRCODE = 'unique_violation',
+                  DETAIL = (SELECT format('Link %s: %s', e.link_id, e.why)
+                            FROM cxm.explain_links(ARRAY(SELECT l.link_id FROM cx.link AS l
+                                                         WHERE l.identifier_a = least(identifier_a, identifier_b) AND l.identifier_b = greatest(identifier_a, identifier_b)
+                                                           AND l.source_id = v_source AND l.kind = 'pinned' AND l.retired_at IS NULL)) AS e);
+    END IF;
     PERFORM cxm.resolve_links(ARRAY[v_link]);
 
     -- what came in between, from another session
@@ -798,21 +798,22 @@ BEGIN
                   HINT = 'An identifier that several people share can be blocked: see cx.blocked_value.';
     END IF;
 
+    -- a person who pinned them together has been overruled; what sources say stays, and is refused where it must be
+    v_pinned := ARRAY(SELECT l.link_id FROM cx.link AS l
+                      WHERE l.identifier_a = least(v_a, v_b) AND l.identifier_b = greatest(v_a, v_b) AND l.kind = 'pinned' AND l.retired_at IS NULL);
+    INSERT INTO cx.link (identifier_a, identifier_b, kind, source_id, observed_at, reason)
+    VALUES (least(v_a, v_b), greatest(v_a, v_b), 'never', v_source, now(), reason)
+    ON CONFLICT DO NOTHING
+    RETURNING link_id INTO kept_apart;
     SELECT l.link_id, l.created_by, l.reason INTO r FROM cx.link AS l
     WHERE l.identifier_a = least(v_a, v_b) AND l.identifier_b = greatest(v_a, v_b) AND l.kind = 'never' AND l.retired_at IS NULL
+      AND l.link_id IS DISTINCT FROM kept_apart
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION '% "%" and % "%" are kept apart already', namespace_a, left(value_a, 100), namespace_b, left(value_b, 100)
             USING ERRCODE = 'unique_violation',
                   DETAIL = format('Link %s, made by %s: %s', r.link_id, r.created_by, r.reason);
     END IF;
-
-    -- a person who pinned them together has been overruled; what sources say stays, and is refused where it must be
-    v_pinned := ARRAY(SELECT l.link_id FROM cx.link AS l
-                      WHERE l.identifier_a = least(v_a, v_b) AND l.identifier_b = greatest(v_a, v_b) AND l.kind = 'pinned' AND l.retired_at IS NULL);
-    INSERT INTO cx.link (identifier_a, identifier_b, kind, source_id, observed_at, reason)
-    VALUES (least(v_a, v_b), greatest(v_a, v_b), 'never', v_source, now(), reason)
-    RETURNING link_id INTO kept_apart;
 
     r := cxm.retire_and_report(v_pinned, reason, v_a, v_b, kept_apart);
     retired := r.retired;
