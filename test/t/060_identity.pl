@@ -47,12 +47,23 @@ BEGIN
     RETURN CASE WHEN v_link IS NOT NULL THEN cxm.resolve_links(ARRAY[v_link]) END;
 END $$;
 
-CREATE OR REPLACE FUNCTION load.change_rule(most integer, links integer) RETURNS bigint LANGUAGE plpgsql AS $$
+-- the same by what is made for it, where the two may be unknown, or one or kept apart already
+CREATE OR REPLACE FUNCTION load.clerk(a integer, b integer, n integer) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    LOCK TABLE cx.namespace IN ACCESS EXCLUSIVE MODE;
-    UPDATE cx.namespace SET max_per_profile = nullif(most, 7), max_links = links WHERE namespace = 'email';
-    UPDATE cx.store SET rules_version = rules_version + 1;
-    RETURN cxm.resolve_all();
+    IF n % 2 = 0 THEN
+        PERFORM cxm.merge('email', 'e' || a || '@x', 'email', 'e' || b || '@x', 'test');
+    ELSE
+        PERFORM cxm.unmerge('email', 'e' || a || '@x', 'email', 'e' || b || '@x', 'test');
+    END IF;
+EXCEPTION
+    WHEN no_data_found OR invalid_parameter_value OR integrity_constraint_violation THEN
+        NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION load.change_rule(most integer, links integer) RETURNS integer LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM cxm.set_namespace('email', max_per_profile => CASE most WHEN 7 THEN 0 ELSE most END, max_links => links);
+    RETURN (SELECT s.rules_version FROM cx.store AS s);
 END $$;
 SELECT cxm.source_id('desk'), cxm.source_id('load');
 SQL
@@ -81,6 +92,7 @@ SQL
 		'withdraw@5' => "SELECT cxm.retire_stale_links(cxm.source_id('load'), ARRAY['m' || :n, 'b' || :n || '-3', 'b' || :n || '-4'], NULL, 'test');\n",
 		'pin@4'      => "SELECT load.by_hand(:a, :b, 'pinned');\n",
 		'never@4'    => "SELECT load.by_hand(:a, :b, 'never');\n",
+		'clerk@4'    => "SELECT load.clerk(:a, :b, :n);\n",
 		'rule@1'     => "SELECT load.change_rule(3 + :n % 5, 4 + :n % 9);\n",
 		'read@4'     => "SELECT cxm.customer('email', 'e' || :a || '\@x');\n",
 	), $random . "\\set top $n\n";

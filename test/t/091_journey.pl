@@ -62,7 +62,8 @@ for my $round (1 .. 4)
 {
 	my @running;
 	my %statements = map { my $client = $_; ("writer$client" => join '', map { "SELECT load.write(" . (1000 * $round + 7919 * $client + $_) . ");\n" } 1 .. 5000) } 1 .. 3;
-	$statements{folder} = "CALL cxm.fold_journeys(20);\n" x 200;
+	# more than there is time for
+	$statements{folder} = "CALL cxm.fold_journeys(20);\n" x 20000;
 	for my $name (sort keys %statements)
 	{
 		# each goes on after an error, until the server is gone
