@@ -6,35 +6,10 @@
  * cc -Isrc test/unit/bridges_core_test.c src/bridges_core.c && ./a.out
  */
 #include "bridges_core.h"
+#include "check.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int	passed = 0;
-static int	failed = 0;
-
-static void
-check(int ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else
-	{
-		failed++;
-		printf("not ok: %s\n", what);
-	}
-}
-
-/* a small generator of our own, so that every run is the same */
-static uint64_t seed = 42;
-
-static uint32_t
-next_random(uint32_t bound)
-{
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t) (seed >> 33) % bound;
-}
 
 /* memory is given back at the end of a test, as a memory context would */
 #define MAX_BLOCKS 64
@@ -289,6 +264,5 @@ main(void)
 		random_graph();
 	long_graphs();
 
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed > 0;
+	return report();
 }

@@ -5,38 +5,13 @@
  * cc -Isrc test/unit/clusters_core_test.c src/clusters_core.c && ./a.out
  */
 #include "clusters_core.h"
+#include "check.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NODES 40
 #define LINKS 120
-
-static int	passed = 0;
-static int	failed = 0;
-
-static void
-check(int ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else
-	{
-		failed++;
-		printf("not ok: %s\n", what);
-	}
-}
-
-/* a small generator of our own, so that every run is the same */
-static uint64_t seed = 42;
-
-static uint32_t
-next_random(uint32_t bound)
-{
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t) (seed >> 33) % bound;
-}
 
 /* labels, and a matrix of the heaviest weights */
 static void
@@ -157,6 +132,5 @@ main(void)
 {
 	for (int i = 0; i < 4000; i++)
 		random_graph();
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed != 0;
+	return report();
 }

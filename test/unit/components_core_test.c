@@ -5,35 +5,10 @@
  * cc -Isrc test/unit/components_core_test.c src/components_core.c && ./a.out
  */
 #include "components_core.h"
+#include "check.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int	passed = 0;
-static int	failed = 0;
-
-static void
-check(int ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else
-	{
-		failed++;
-		printf("not ok: %s\n", what);
-	}
-}
-
-/* a small generator of our own, so that every run is the same */
-static uint64_t seed = 42;
-
-static uint32_t
-next_random(uint32_t bound)
-{
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t) (seed >> 33) % bound;
-}
 
 #define MAX_NODES 64
 #define MAX_EDGES 96
@@ -106,6 +81,5 @@ main(void)
 	for (int i = 0; i < 500; i++)
 		random_graph();
 
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed > 0;
+	return report();
 }

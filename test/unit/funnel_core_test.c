@@ -7,6 +7,7 @@
  * With an argument it measures the kernel instead: ./a.out bench
  */
 #include "funnel_core.h"
+#include "check.h"
 
 /* to pack what the plain kernel reads */
 #include "journey_core.c"
@@ -16,33 +17,9 @@
 #include <string.h>
 #include <time.h>
 
-static int	passed = 0;
-static int	failed = 0;
-
-static void
-check(int ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else
-	{
-		failed++;
-		printf("not ok: %s\n", what);
-	}
-}
-
 static void
 poll(void)
 {
-}
-
-static uint64_t seed = 42;
-
-static uint32_t
-next_random(uint32_t bound)
-{
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t) (seed >> 33) % bound;
 }
 
 /*--------------------------------------------------------------------------------------------------------
@@ -877,6 +854,5 @@ main(int argc, char **argv)
 		random_cases(FUNNEL_ANY_ORDER, rounds, true, exclusions, "any order, sets");
 	}
 	long_journeys();
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed > 0;
+	return report();
 }

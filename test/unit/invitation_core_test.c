@@ -5,34 +5,9 @@
  * cc -Isrc test/unit/invitation_core_test.c src/invitation_core.c && ./a.out
  */
 #include "invitation_core.h"
+#include "check.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-
-static int	passed = 0;
-static int	failed = 0;
-
-static void
-check(int ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else
-	{
-		failed++;
-		printf("not ok: %s\n", what);
-	}
-}
-
-/* a small generator of our own, so that every run is the same */
-static uint64_t seed = 42;
-
-static uint32_t
-next_random(uint32_t bound)
-{
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t) (seed >> 33) % bound;
-}
 
 static void
 poll(void)
@@ -118,6 +93,5 @@ main(void)
 	check(cxm_fatigue_free_at(times, 2, 0, &limit, poll, &got) && got == 0, "a stretch of all time is longer than the window");
 	check(cxm_fatigue_free_at(times, 0, 7, &limit, poll, &got) && got == 7, "nothing stands, everything is free");
 
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed != 0;
+	return report();
 }

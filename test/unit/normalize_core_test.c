@@ -5,36 +5,12 @@
  * cc -Isrc test/unit/normalize_core_test.c src/normalize_core.c && ./a.out
  */
 #include "normalize_core.h"
+#include "check.h"
 #include "normalize_words.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int	passed = 0;
-static int	failed = 0;
-
-static void
-check(int ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else
-	{
-		failed++;
-		printf("not ok: %s\n", what);
-	}
-}
-
-/* a small generator of our own, so that every run is the same */
-static uint64_t seed = 42;
-
-static uint32_t
-next_random(uint32_t bound)
-{
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t) (seed >> 33) % bound;
-}
 
 /* a copy of just so many bytes: a sanitizer or valgrind sees what reads beyond */
 static char *
@@ -242,6 +218,5 @@ main(void)
 	test_fold();
 	test_dates();
 	test_anything();
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed > 0;
+	return report();
 }

@@ -5,34 +5,9 @@
  * cc -Isrc test/unit/path_core_test.c src/path_core.c && ./a.out
  */
 #include "path_core.h"
+#include "check.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-
-static int	passed = 0;
-static int	failed = 0;
-
-static void
-check(int ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else
-	{
-		failed++;
-		printf("not ok: %s\n", what);
-	}
-}
-
-/* a small generator of our own, so that every run is the same */
-static uint64_t seed = 42;
-
-static uint32_t
-next_random(uint32_t bound)
-{
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t) (seed >> 33) % bound;
-}
 
 static void *
 allocate(size_t size)
@@ -384,6 +359,5 @@ main(void)
 	many_of_one_gap();
 	damaged();
 	sessions_and_paths();
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed == 0 ? 0 : 1;
+	return report();
 }

@@ -5,39 +5,14 @@
  * cc -Isrc test/unit/proportion_core_test.c src/proportion_core.c -lm && ./a.out
  */
 #include "proportion_core.h"
+#include "check.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-
-static int	passed = 0;
-static int	failed = 0;
-
-static void
-check(int ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else
-	{
-		failed++;
-		printf("not ok: %s\n", what);
-	}
-}
 
 static void
 poll(void)
 {
-}
-
-/* a small generator of our own, so that every run is the same */
-static uint64_t seed = 42;
-
-static uint32_t
-next_random(uint32_t bound)
-{
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t) (seed >> 33) % bound;
 }
 
 #define MAX_TRIALS 16
@@ -186,6 +161,5 @@ main(void)
 	};
 	check(cxm_proportion_test(groups, 2, 1e7, poll, &p) == CXM_PROPORTION_EXACT && fabs(p - 0.125) < 1e-5, "95 % are promoters");
 
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed != 0;
+	return report();
 }

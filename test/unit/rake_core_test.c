@@ -6,34 +6,10 @@
  * cc -Isrc test/unit/rake_core_test.c src/rake_core.c -lm && ./a.out
  */
 #include "rake_core.h"
+#include "check.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
-
-static int	passed = 0;
-static int	failed = 0;
-
-static void
-check(int ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else
-	{
-		failed++;
-		printf("not ok: %s\n", what);
-	}
-}
-
-static uint64_t seed = 42;
-
-static uint32_t
-next_random(uint32_t bound)
-{
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t) (seed >> 33) % bound;
-}
 
 static void
 no_poll(void)
@@ -216,6 +192,5 @@ main(void)
 {
 	test_raking();
 	test_mean();
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed != 0;
+	return report();
 }

@@ -5,33 +5,9 @@
  * cc -Isrc test/unit/suppression_core_test.c src/suppression_core.c && ./a.out
  */
 #include "suppression_core.h"
+#include "check.h"
 
-#include <stdio.h>
 #include <string.h>
-
-static int	passed = 0;
-static int	failed = 0;
-
-static void
-check(int ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else
-	{
-		failed++;
-		printf("not ok: %s\n", what);
-	}
-}
-
-static uint64_t seed = 42;
-
-static uint32_t
-next_random(uint32_t bound)
-{
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t) (seed >> 33) % bound;
-}
 
 #define MAX_GROUPS 9
 #define MAX_ANSWERS 3
@@ -217,6 +193,5 @@ main(void)
 	examples();
 	for (int i = 0; i < 20000; i++)
 		one_tree();
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed > 0;
+	return report();
 }
