@@ -727,7 +727,7 @@ AS $$
     FROM (VALUES ('table'), ('partition')) AS r(role)
     JOIN pg_trigger AS t
       ON t.tgfoid = 'cxm.follow_table()'::regprocedure
-         AND t.tgargs = convert_to(source, getdatabaseencoding()) || '\x00'::bytea || convert_to(r.role, getdatabaseencoding()) || '\x00'::bytea
+         AND t.tgargs = convert_to(source, getdatabaseencoding()) || E'\\x00'::bytea || convert_to(r.role, getdatabaseencoding()) || E'\\x00'::bytea
     GROUP BY t.tgrelid, r.role
 $$;
 
@@ -795,7 +795,7 @@ BEGIN
     FOR v_name IN
         SELECT t.tgname FROM pg_trigger AS t
         WHERE t.tgrelid = relation AND t.tgfoid = 'cxm.follow_table()'::regprocedure
-          AND position(convert_to(source, getdatabaseencoding()) || '\x00'::bytea IN t.tgargs) = 1
+          AND position(convert_to(source, getdatabaseencoding()) || E'\\x00'::bytea IN t.tgargs) = 1
         ORDER BY t.tgname
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', v_name, relation::regclass);

@@ -6,7 +6,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM cxm.store_version();
-    IF (channel ~ '^(\*|[a-z][a-z0-9_]{0,62})$') IS NOT TRUE OR (purpose ~ '^(\*|[a-z][a-z0-9_]{0,62})$') IS NOT TRUE THEN
+    IF (channel ~ '^([*]|[a-z][a-z0-9_]{0,62})$') IS NOT TRUE OR (purpose ~ '^([*]|[a-z][a-z0-9_]{0,62})$') IS NOT TRUE THEN
         RAISE EXCEPTION 'a policy cannot be about channel "%" and purpose "%"', coalesce(channel, 'NULL'), coalesce(purpose, 'NULL')
             USING ERRCODE = 'invalid_name',
                   HINT = 'Use lower-case letters, digits and underscores, beginning with a letter, or * for all.';
@@ -54,7 +54,7 @@ BEGIN
         RETURN ('22004', 'the decision is neither a grant nor a withdrawal', 'Give granted: true or false.')::cxm.problem;
     END IF;
     FOREACH v_name IN ARRAY ARRAY[channel, purpose] LOOP
-        IF v_name !~ '^(\*|[a-z][a-z0-9_]{0,62})$' THEN
+        IF v_name !~ '^([*]|[a-z][a-z0-9_]{0,62})$' THEN
             RETURN ('42602', format('"%s" is not the name of a channel or purpose', left(v_name, 100)),
                     'Use lower-case letters, digits and underscores, beginning with a letter, or * for all.')::cxm.problem;
         END IF;

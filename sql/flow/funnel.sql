@@ -110,7 +110,7 @@ BEGIN
     -- the records of the steps with their values; where whatever comes between counts, all records
     SELECT coalesce(array_agg(DISTINCT c::integer), '{}') INTO v_step_codes FROM jsonb_array_elements(v_steps) AS s, jsonb_array_elements_text(s) AS c;
     SELECT v_step_codes || array_agg(DISTINCT c::integer) INTO v_codes FROM jsonb_array_elements(v_exclusions) AS x, jsonb_array_elements_text(x -> 'codes') AS c;
-    v_record := cxm.breakdown_query(breakdown, CASE WHEN mode ~ '\mstrict(_order)?\M' THEN 'NULL::integer[]' ELSE '$6' END)
+    v_record := cxm.breakdown_query(breakdown, CASE WHEN mode ~ E'\\mstrict(_order)?\\M' THEN 'NULL::integer[]' ELSE '$6' END)
         || ' WHERE true'
         || CASE WHEN during IS NOT NULL THEN ' AND r.occurred_at <@ $4' ELSE '' END
         || CASE WHEN profile_ids IS NOT NULL THEN ' AND p.canonical_id IN (SELECT o.canonical_id FROM cx.profile AS o WHERE o.profile_id = ANY ($5))' ELSE '' END;

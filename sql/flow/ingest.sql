@@ -164,7 +164,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- far inside what numeric holds, so that the cast cannot overflow
-    IF length(value) > 5000 OR value !~ '^[[:space:]]*[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,4})?[[:space:]]*$' THEN
+    IF length(value) > 5000 OR value !~ '^[[:space:]]*[-+]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][-+]?[0-9]{1,4})?[[:space:]]*$' THEN
         RETURN NULL;
     END IF;
     RETURN value::numeric;

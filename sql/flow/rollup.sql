@@ -1084,7 +1084,7 @@ BEGIN
     FOR v_trigger IN
         SELECT t.tgname, t.tgrelid::regclass AS relation
         FROM cxm.rollup_tables(v_id) AS m
-        JOIN pg_trigger AS t ON t.tgrelid = m.relation AND t.tgfoid IN ('cxm.rollup_delta()'::regprocedure, 'cxm.rollup_partition()'::regprocedure) AND t.tgname LIKE format('rollup\_%s\_%%', v_id)
+        JOIN pg_trigger AS t ON t.tgrelid = m.relation AND t.tgfoid IN ('cxm.rollup_delta()'::regprocedure, 'cxm.rollup_partition()'::regprocedure) AND starts_with(t.tgname, format('rollup_%s_', v_id))
         ORDER BY t.tgrelid, t.tgname
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', v_trigger.tgname, v_trigger.relation);
@@ -1266,7 +1266,7 @@ BEGIN
                CASE b.ends[2] WHEN 'MAXVALUE' THEN 'infinity' ELSE btrim(b.ends[2], '''') END::timestamptz AS to_at
         FROM pg_inherits AS i
         JOIN pg_class AS c ON c.oid = i.inhrelid AND c.relispartition
-        CROSS JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), '^FOR VALUES FROM \((.*)\) TO \((.*)\)$') AS b(ends)
+        CROSS JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), '^FOR VALUES FROM [(](.*)[)] TO [(](.*)[)]$') AS b(ends)
         WHERE i.inhparent = relation AND b.ends IS NOT NULL
     ), edge AS (
         -- what lies before each, and after the last
@@ -1328,7 +1328,7 @@ BEGIN
         IF v_change.is_gone THEN
             EXECUTE (SELECT string_agg(format('DROP TRIGGER %I ON %s', t.tgname, v_change.relation), '; ')
                      FROM pg_trigger AS t
-                     WHERE t.tgrelid = v_change.relation AND t.tgfoid IN ('cxm.rollup_delta()'::regprocedure, 'cxm.rollup_partition()'::regprocedure) AND t.tgname LIKE format('rollup\_%s\_%%', rollup_id));
+                     WHERE t.tgrelid = v_change.relation AND t.tgfoid IN ('cxm.rollup_delta()'::regprocedure, 'cxm.rollup_partition()'::regprocedure) AND starts_with(t.tgname, format('rollup_%s_', rollup_id)));
         ELSE
             PERFORM cxm.add_rollup_triggers(rollup_id, v_change.relation);
         END IF;

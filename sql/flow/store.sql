@@ -95,7 +95,7 @@ BEGIN
     LOCK TABLE cx.store IN ACCESS EXCLUSIVE MODE;
     SELECT s.version INTO v_version FROM cx.store AS s;
 
-    IF v_version !~ '^[0-9]{1,9}(\.[0-9]{1,9})*$' THEN
+    IF v_version !~ '^[0-9]{1,9}([.][0-9]{1,9})*$' THEN
         RAISE EXCEPTION 'store version "%" is not a version', v_version
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'The version in cx.store is written by cxm.create_store() and cxm.upgrade_store() alone.';

@@ -8,8 +8,8 @@ CREATE TABLE cx.consent_policy (
     changed_at      timestamptz NOT NULL DEFAULT now(),
     changed_by      text        NOT NULL DEFAULT session_user,
     CONSTRAINT consent_policy_pkey PRIMARY KEY (channel, purpose),
-    CONSTRAINT consent_policy_channel_check CHECK (channel ~ '^(\*|[a-z][a-z0-9_]{0,62})$'),
-    CONSTRAINT consent_policy_purpose_check CHECK (purpose ~ '^(\*|[a-z][a-z0-9_]{0,62})$'),
+    CONSTRAINT consent_policy_channel_check CHECK (channel ~ '^([*]|[a-z][a-z0-9_]{0,62})$'),
+    CONSTRAINT consent_policy_purpose_check CHECK (purpose ~ '^([*]|[a-z][a-z0-9_]{0,62})$'),
     CONSTRAINT consent_policy_on_conflict_check CHECK (on_conflict IN ('latest', 'strictest'))
 );
 
@@ -34,8 +34,8 @@ CREATE TABLE cx.consent (
     evidence        text        NOT NULL DEFAULT '',
     received_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT consent_pkey PRIMARY KEY (consent_id),
-    CONSTRAINT consent_channel_check CHECK (channel ~ '^(\*|[a-z][a-z0-9_]{0,62})$'),
-    CONSTRAINT consent_purpose_check CHECK (purpose ~ '^(\*|[a-z][a-z0-9_]{0,62})$'),
+    CONSTRAINT consent_channel_check CHECK (channel ~ '^([*]|[a-z][a-z0-9_]{0,62})$'),
+    CONSTRAINT consent_purpose_check CHECK (purpose ~ '^([*]|[a-z][a-z0-9_]{0,62})$'),
     CONSTRAINT consent_decided_at_check CHECK (isfinite(decided_at)),
     CONSTRAINT consent_identifier_id_fkey FOREIGN KEY (identifier_id) REFERENCES cx.identifier (identifier_id)
 );

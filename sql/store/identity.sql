@@ -194,14 +194,14 @@ INSERT INTO cx.blocked_value (namespace, value, pattern, reason) VALUES
     (NULL, 'true', NULL, 'no value'),
     (NULL, 'false', NULL, 'no value'),
     ('email', NULL, '(no-?reply|do-?not-?reply)@.*', 'nobody reads it'),
-    ('email', NULL, '(test|testing|none|no|na|no-?e?mail|e-?mail|fake|null|unknown|undefined|anonymous|guest|asdf|qwerty)@(test|testing|none|no|na|no-?e?mail|e-?mail|fake|null|unknown|asdf|qwerty)(\.[a-z.]+)?', 'typed to get past a form'),
-    ('email', NULL, 'test@example\.(com|net|org)', 'typed to get past a form'),
-    ('phone', NULL, '([0-9])\1{4,}', 'one digit over and over'),
-    ('phone', NULL, '\+[0-9]{1,3}([0-9])\1{8,}', 'one digit over and over'),
+    ('email', NULL, E'(test|testing|none|no|na|no-?e?mail|e-?mail|fake|null|unknown|undefined|anonymous|guest|asdf|qwerty)@(test|testing|none|no|na|no-?e?mail|e-?mail|fake|null|unknown|asdf|qwerty)(\\.[a-z.]+)?', 'typed to get past a form'),
+    ('email', NULL, E'test@example\\.(com|net|org)', 'typed to get past a form'),
+    ('phone', NULL, E'([0-9])\\1{4,}', 'one digit over and over'),
+    ('phone', NULL, E'\\+[0-9]{1,3}([0-9])\\1{8,}', 'one digit over and over'),
     ('phone', NULL, '0?123456?7?8?9?0?|0?9?8?7?654321|98765432100?|0987654321', 'digits in order'),
-    ('phone', NULL, '\+[0-9]{1,3}(0?123456789|1234567890|0?987654321|9876543210)', 'digits in order'),
-    ('loyalty_id', NULL, '([0-9])\1{7,}|1234567890?', 'typed to get past a till'),
-    ('pos_customer_id', NULL, '([0-9])\1{7,}|1234567890?', 'typed to get past a till'),
+    ('phone', NULL, E'\\+[0-9]{1,3}(0?123456789|1234567890|0?987654321|9876543210)', 'digits in order'),
+    ('loyalty_id', NULL, E'([0-9])\\1{7,}|1234567890?', 'typed to get past a till'),
+    ('pos_customer_id', NULL, E'([0-9])\\1{7,}|1234567890?', 'typed to get past a till'),
     ('device_id', '9774d56d682e549c', NULL, 'the same on many devices of Android 2.2');
 
 CREATE TRIGGER namespace_rules_changed

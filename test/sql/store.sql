@@ -25,6 +25,16 @@ CREATE SCHEMA cx;
 SELECT cxm.create_store();
 DROP SCHEMA cx;
 
+-- in a session that reads backslashes in strings as they were read once
+BEGIN;
+SET LOCAL standard_conforming_strings = off;
+SELECT cxm.create_store() = cxm.version() AS made;
+SELECT count(*) AS patterns_with_backslash FROM cx.blocked_value WHERE strpos(pattern, chr(92)) > 0;
+SELECT cxm.record_feedback('nps', 7) > 0 AS recorded;
+SELECT accepted FROM cxm.record_feedback_batch('[{"metric": "nps", "score": "7.0"}]');
+SELECT cxm.upgrade_store() = cxm.version() AS upgraded;
+ROLLBACK;
+
 -- the session's zone unless told otherwise, by the name that the zone database has
 BEGIN;
 SELECT cxm.create_store() = cxm.version() AS made;
