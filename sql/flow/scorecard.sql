@@ -14,6 +14,18 @@ $$;
 COMMENT ON FUNCTION cxm.scorecard_start(integer, text, text, integer) IS
 'From when on a scorecard reads records whose first period has this number (cxm.period_number): -infinity for NULL and for periods before the first that records can lie in.';
 
+CREATE FUNCTION cxm.dimension_id(dimension text, touchpoint_id integer, location_id integer, product_id integer, employee_id integer) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE dimension_id.dimension
+           WHEN 'touchpoint' THEN dimension_id.touchpoint_id
+           WHEN 'location' THEN dimension_id.location_id
+           WHEN 'product' THEN dimension_id.product_id
+           WHEN 'employee' THEN dimension_id.employee_id
+       END;
+
+COMMENT ON FUNCTION cxm.dimension_id(text, integer, integer, integer, integer) IS
+'Of what a record names, the id in the catalogue of this dimension: touchpoint, location, product or employee. NULL when it names none, and without a dimension.';
+
 CREATE TYPE cxm.scorecard_figure AS (
     measure         text,
     unit            text,
@@ -78,15 +90,14 @@ BEGIN
     RETURN QUERY
     WITH counted AS MATERIALIZED (
         SELECT f.metric, f.scale_min, f.scale_max, cxm.period_number(f.occurred_at, bucket, zone, week_start) AS number,
-               CASE dimension WHEN 'touchpoint' THEN f.touchpoint_id WHEN 'location' THEN f.location_id WHEN 'product' THEN f.product_id WHEN 'employee' THEN f.employee_id END AS id,
+               cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, f.employee_id) AS id,
                cxm.ratings_agg(f.score, f.scale_min, f.scale_max) AS ratings
         FROM cx.feedback AS f
         WHERE f.metric = ANY (measures)
           AND f.score IS NOT NULL
           AND f.occurred_at >= v_from
           AND f.occurred_at < read_to
-          AND CASE dimension WHEN 'touchpoint' THEN f.touchpoint_id IS NOT NULL WHEN 'location' THEN f.location_id IS NOT NULL
-                             WHEN 'product' THEN f.product_id IS NOT NULL WHEN 'employee' THEN f.employee_id IS NOT NULL ELSE true END
+          AND (dimension IS NULL OR cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, f.employee_id) IS NOT NULL)
         GROUP BY 1, 2, 3, 4, 5
     ), usual AS (
         SELECT m.metric, m.family, c.number, c.id, c.ratings
@@ -161,7 +172,7 @@ BEGIN
         -- what each customer did, every table read once: 1 = bought, 2 = complained, 4 = reviewed, in the low bits of a mark
         SELECT d.id, cxm.scorecard_steps(array_agg(d.number::bigint * 8 + d.what), rolling, CASE WHEN v_repeat THEN array_agg(d.at) END, CASE WHEN v_repeat THEN array_agg(d.order_key) END) AS steps
         FROM (
-            SELECT p.canonical_id AS customer, CASE dimension WHEN 'touchpoint' THEN b.touchpoint_id WHEN 'location' THEN b.location_id WHEN 'product' THEN b.product_id WHEN 'employee' THEN b.employee_id END AS id,
+            SELECT p.canonical_id AS customer, cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id) AS id,
                    cxm.period_number(b.occurred_at, bucket, zone, week_start) AS number, CASE WHEN b.amount > 0 THEN 1 ELSE 0 END AS what,
                    b.occurred_at AS at, CASE WHEN v_repeat THEN coalesce('order ' || b.order_id || ' ' || b.source_id, 'order ' || b.order_id, 'line ' || b.purchase_id) END AS order_key
             FROM cx.purchase AS b
@@ -170,23 +181,23 @@ BEGIN
             WHERE (v_repeat OR v_retained OR v_active)
               AND (v_active OR b.amount > 0)
               AND b.occurred_at >= CASE WHEN v_repeat THEN '-infinity' ELSE v_from END AND b.occurred_at < read_to
-              AND CASE dimension WHEN 'touchpoint' THEN b.touchpoint_id IS NOT NULL WHEN 'location' THEN b.location_id IS NOT NULL WHEN 'product' THEN b.product_id IS NOT NULL WHEN 'employee' THEN b.employee_id IS NOT NULL ELSE true END
+              AND (dimension IS NULL OR cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id) IS NOT NULL)
             UNION ALL
-            SELECT p.canonical_id, CASE dimension WHEN 'touchpoint' THEN e.touchpoint_id WHEN 'location' THEN e.location_id WHEN 'product' THEN e.product_id WHEN 'employee' THEN e.employee_id END,
+            SELECT p.canonical_id, cxm.dimension_id(dimension, e.touchpoint_id, e.location_id, e.product_id, e.employee_id),
                    cxm.period_number(e.occurred_at, bucket, zone, week_start), CASE WHEN e.event_type_id = ANY (v_complaints) THEN 2 ELSE 0 END, e.occurred_at, NULL
             FROM cx.event AS e
             JOIN cx.identifier AS i ON i.identifier_id = e.identifier_id
             JOIN cx.profile AS p ON p.profile_id = i.profile_id
             WHERE v_active AND e.occurred_at >= v_from AND e.occurred_at < read_to
-              AND CASE dimension WHEN 'touchpoint' THEN e.touchpoint_id IS NOT NULL WHEN 'location' THEN e.location_id IS NOT NULL WHEN 'product' THEN e.product_id IS NOT NULL WHEN 'employee' THEN e.employee_id IS NOT NULL ELSE true END
+              AND (dimension IS NULL OR cxm.dimension_id(dimension, e.touchpoint_id, e.location_id, e.product_id, e.employee_id) IS NOT NULL)
             UNION ALL
-            SELECT p.canonical_id, CASE dimension WHEN 'touchpoint' THEN f.touchpoint_id WHEN 'location' THEN f.location_id WHEN 'product' THEN f.product_id WHEN 'employee' THEN f.employee_id END,
+            SELECT p.canonical_id, cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, f.employee_id),
                    cxm.period_number(f.occurred_at, bucket, zone, week_start), CASE WHEN f.metric = 'rating' AND f.question = 'public_review' THEN 4 ELSE 0 END, f.occurred_at, NULL
             FROM cx.feedback AS f
             JOIN cx.identifier AS i ON i.identifier_id = f.identifier_id
             JOIN cx.profile AS p ON p.profile_id = i.profile_id
             WHERE v_active AND f.occurred_at >= v_from AND f.occurred_at < read_to
-              AND CASE dimension WHEN 'touchpoint' THEN f.touchpoint_id IS NOT NULL WHEN 'location' THEN f.location_id IS NOT NULL WHEN 'product' THEN f.product_id IS NOT NULL WHEN 'employee' THEN f.employee_id IS NOT NULL ELSE true END
+              AND (dimension IS NULL OR cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, f.employee_id) IS NOT NULL)
         ) AS d
         GROUP BY d.customer, d.id
     ), referred AS (
@@ -299,12 +310,12 @@ BEGIN
     RETURN QUERY
     WITH wait AS (
         SELECT cxm.period_number(f.opened_at, bucket, zone, week_start) AS number,
-               CASE dimension WHEN 'touchpoint' THEN f.touchpoint_id WHEN 'location' THEN f.location_id WHEN 'product' THEN f.product_id END AS id,
+               cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, NULL) AS id,
                greatest(extract(epoch FROM f.first_response_at - f.opened_at)::double precision / 3600, 0) AS hours
         FROM cx.follow_up AS f
         WHERE f.state <> 'cancelled' AND isfinite(f.first_response_at) AND f.first_response_at < read_to
           AND isfinite(f.opened_at) AND f.opened_at >= v_from AND f.opened_at < read_to
-          AND CASE dimension WHEN 'touchpoint' THEN f.touchpoint_id IS NOT NULL WHEN 'location' THEN f.location_id IS NOT NULL WHEN 'product' THEN f.product_id IS NOT NULL ELSE true END
+          AND (dimension IS NULL OR cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, NULL) IS NOT NULL)
         UNION ALL
         SELECT cxm.period_number(a.asked_at, bucket, zone, week_start), NULL, greatest(extract(epoch FROM a.occurred_at - a.asked_at)::double precision / 3600, 0)
         FROM (
@@ -359,13 +370,13 @@ AS $$
 BEGIN
     RETURN QUERY
     WITH spent AS (
-        SELECT p.canonical_id AS customer, CASE dimension WHEN 'touchpoint' THEN b.touchpoint_id WHEN 'location' THEN b.location_id WHEN 'product' THEN b.product_id WHEN 'employee' THEN b.employee_id END AS id, b.currency,
+        SELECT p.canonical_id AS customer, cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id) AS id, b.currency,
                cxm.period_number(b.occurred_at, bucket, zone, week_start) AS number, sum(b.amount) AS amount, bool_or(b.amount > 0) AS bought
         FROM cx.purchase AS b
         JOIN cx.identifier AS i ON i.identifier_id = b.identifier_id
         JOIN cx.profile AS p ON p.profile_id = i.profile_id
         WHERE b.occurred_at < read_to
-          AND CASE dimension WHEN 'touchpoint' THEN b.touchpoint_id IS NOT NULL WHEN 'location' THEN b.location_id IS NOT NULL WHEN 'product' THEN b.product_id IS NOT NULL WHEN 'employee' THEN b.employee_id IS NOT NULL ELSE true END
+          AND (dimension IS NULL OR cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id) IS NOT NULL)
         GROUP BY 1, 2, 3, 4
     ), worth AS (
         -- what a customer is worth from each purchase on; nothing, and nobody, before the first that brought money
@@ -448,14 +459,14 @@ DECLARE
 BEGIN
     RETURN QUERY
     WITH paid AS (
-        SELECT CASE dimension WHEN 'touchpoint' THEN s.touchpoint_id WHEN 'location' THEN s.location_id WHEN 'product' THEN s.product_id END AS id, s.currency, cxm.period_number(s.occurred_at, bucket, zone, week_start) AS number, sum(s.amount) AS amount
+        SELECT cxm.dimension_id(dimension, s.touchpoint_id, s.location_id, s.product_id, NULL) AS id, s.currency, cxm.period_number(s.occurred_at, bucket, zone, week_start) AS number, sum(s.amount) AS amount
         FROM cx.spend AS s
         WHERE s.occurred_at >= v_from AND s.occurred_at < read_to
-          AND CASE dimension WHEN 'touchpoint' THEN s.touchpoint_id IS NOT NULL WHEN 'location' THEN s.location_id IS NOT NULL WHEN 'product' THEN s.product_id IS NOT NULL ELSE true END
+          AND (dimension IS NULL OR cxm.dimension_id(dimension, s.touchpoint_id, s.location_id, s.product_id, NULL) IS NOT NULL)
         GROUP BY 1, 2, 3
     ), won AS (
         -- a customer is won by the first purchase of all, and for what that names
-        SELECT CASE dimension WHEN 'touchpoint' THEN o.touchpoint_id WHEN 'location' THEN o.location_id WHEN 'product' THEN o.product_id END AS id, cxm.period_number(o.occurred_at, bucket, zone, week_start) AS number, count(*) AS customers
+        SELECT cxm.dimension_id(dimension, o.touchpoint_id, o.location_id, o.product_id, NULL) AS id, cxm.period_number(o.occurred_at, bucket, zone, week_start) AS number, count(*) AS customers
         FROM (
             SELECT DISTINCT ON (p.canonical_id) b.occurred_at, b.touchpoint_id, b.location_id, b.product_id
             FROM cx.purchase AS b
@@ -465,7 +476,7 @@ BEGIN
             ORDER BY p.canonical_id, b.occurred_at, b.purchase_id
         ) AS o
         WHERE o.occurred_at >= v_from
-          AND CASE dimension WHEN 'touchpoint' THEN o.touchpoint_id IS NOT NULL WHEN 'location' THEN o.location_id IS NOT NULL WHEN 'product' THEN o.product_id IS NOT NULL ELSE true END
+          AND (dimension IS NULL OR cxm.dimension_id(dimension, o.touchpoint_id, o.location_id, o.product_id, NULL) IS NOT NULL)
         GROUP BY 1, 2
     ), windowed AS (
         SELECT g.number, t.id, t.currency, sum(t.amount) AS amount, coalesce(sum(t.customers), 0)::bigint AS customers
@@ -659,10 +670,8 @@ BEGIN
             LIMIT 1
         ) AS v ON true
         WHERE coalesce(o.metric, o.measure) = f.measure AND (o.measure IS NULL OR o.measure NOT IN ('clv', 'acquisition_cost') OR o.currency IS NOT DISTINCT FROM f.unit)
-          AND o.touchpoint_id IS NOT DISTINCT FROM CASE dimension WHEN 'touchpoint' THEN f.id END
-          AND o.location_id IS NOT DISTINCT FROM CASE dimension WHEN 'location' THEN f.id END
-          AND o.product_id IS NOT DISTINCT FROM CASE dimension WHEN 'product' THEN f.id END
-          AND o.employee_id IS NOT DISTINCT FROM CASE dimension WHEN 'employee' THEN f.id END
+          AND cxm.dimension_id(dimension, o.touchpoint_id, o.location_id, o.product_id, o.employee_id) IS NOT DISTINCT FROM f.id
+          AND num_nonnulls(o.touchpoint_id, o.location_id, o.product_id, o.employee_id) = num_nonnulls(dimension)
           AND o.starts_on <= f.last_time::date AND v.due_on >= f.period AND v.closed_at IS NULL
         ORDER BY v.due_on, o.goal_id
         LIMIT 1
@@ -671,10 +680,8 @@ BEGIN
         SELECT o.value, o.source, o.as_of
         FROM cx.benchmark AS o
         WHERE coalesce(o.metric, o.measure) = f.measure AND (o.measure IS NULL OR o.measure NOT IN ('clv', 'acquisition_cost') OR o.currency IS NOT DISTINCT FROM f.unit)
-          AND o.touchpoint_id IS NOT DISTINCT FROM CASE dimension WHEN 'touchpoint' THEN f.id END
-          AND o.location_id IS NOT DISTINCT FROM CASE dimension WHEN 'location' THEN f.id END
-          AND o.product_id IS NOT DISTINCT FROM CASE dimension WHEN 'product' THEN f.id END
-          AND o.employee_id IS NOT DISTINCT FROM CASE dimension WHEN 'employee' THEN f.id END
+          AND cxm.dimension_id(dimension, o.touchpoint_id, o.location_id, o.product_id, o.employee_id) IS NOT DISTINCT FROM f.id
+          AND num_nonnulls(o.touchpoint_id, o.location_id, o.product_id, o.employee_id) = num_nonnulls(dimension)
           AND o.as_of <= f.last_time::date
         ORDER BY o.as_of DESC, o.segment, o.source
         LIMIT 1
