@@ -29,7 +29,8 @@ ask(q{CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 	CREATE TRIGGER hold BEFORE UPDATE ON cx.outbox FOR EACH ROW WHEN (OLD.payload @> '{"stop": true}') EXECUTE FUNCTION public.hold();
 	CREATE TABLE public.anything (x integer)});
 
-my $running = 'SELECT state, unsent FROM cx.notifier_status';
+# idle: it counts what it has sent after the commit, and whoever is stopped while it does so keeps the lock of the status
+my $running = q{SELECT state, unsent FROM cx.notifier_status WHERE EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.backend_type = 'cxm notifier' AND a.state = 'idle')};
 my $worker = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'cxm notifier'};
 
 # ---- each step
@@ -140,15 +141,13 @@ sub come
 my $rounds = 0;
 for my $how ('worker', 'worker', 'server', 'worker', 'postmaster', 'terminate', 'nothing')
 {
+	my $last = ask('SELECT coalesce(max(outbox_id), 0) FROM cx.outbox');
 	my $listener = come();
 	my $log = '';
-	my $load = start([ 'pgbench', '-n', '-c', 4, '-j', 1, '-T', 2, '-f', $script, $node->connstr('postgres') ], '>', \$log, '2>', \$log, timeout(180));
-	my $until = time + ($how eq 'nothing' ? 3 : 1);
-	while (time < $until)
-	{
-		$listener->say('SELECT 1;');
-		sleep 0.01;
-	}
+	my $load = start([ 'pgbench', '-n', '-c', 4, '-j', 1, '-T', 600, '-f', $script, $node->connstr('postgres') . ' application_name=writer' ], '>', \$log, '2>', \$log, timeout(600));
+	# it ends in mid-load, when something has been heard
+	$listener->wait_for(sub { @_ >= 30 });
+	becomes("SELECT count(*) > 100 FROM cx.outbox WHERE channel = 'cxm_alert' AND outbox_id > $last", 't', "$how: alerts are raised");
 	my $pid = ask($worker);
 	my @processes = (split(/\n/, ask('SELECT pid FROM pg_stat_activity')), slurp_file($node->data_dir . '/postmaster.pid') =~ /\A(\d+)/);
 	if ($how eq 'worker' || $how eq 'terminate')
@@ -160,6 +159,12 @@ for my $how ('worker', 'worker', 'server', 'worker', 'postmaster', 'terminate', 
 	{
 		$how eq 'server' ? $node->stop('immediate') : $node->kill9;
 	}
+	# without the worker writers go on; where the server went they ended by themselves
+	if ($how =~ /terminate|nothing/)
+	{
+		ok($load->pumpable, "$how: writers write");
+		$load->signal('TERM');
+	}
 	eval { $load->finish; };
 	# what a postmaster leaves must be gone before another may start
 	for (1 .. 600)
@@ -168,6 +173,7 @@ for my $how ('worker', 'worker', 'server', 'worker', 'postmaster', 'terminate', 
 		sleep 0.1;
 	}
 	$node->start if $how eq 'server' || $how eq 'postmaster';
+	becomes(q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'writer'}, '0', "$how: no writer is left");
 	becomes($running, 'running|0', "$how ended under load: all is sent in the end");
 	$listener->say('SELECT 1;') if $how =~ /terminate|nothing/;
 	$heard{ $_->{outbox_id} }++ for @{ $listener->{heard} };
