@@ -520,22 +520,11 @@ add_triggers(int32 rollup_id, Oid source, Oid partition)
 	return is_done;
 }
 
-PG_FUNCTION_INFO_V1(cxm_rollup_partition);
-
-/*
- * cxm.rollup_partition()
- *
- * Before rows go into a partitioned table that a rollup counts: partitions
- * that are not known and have none yet are made known, where whoever writes
- * may do so, as who makes partitions mostly may.
- */
-Datum
-cxm_rollup_partition(PG_FUNCTION_ARGS)
+/* For a rollup: whoever acts for the owner of its row may say what it counts */
+static void
+know_empty(int32 rollup_id, Oid source, Relation written)
 {
-	const TriggerData *trigger = (TriggerData *) fcinfo->context;
-	int32		rollup_id;
-	Oid			source;
-	Oid			rollups;
+	Oid			rollups = get_relname_relid("rollup", get_namespace_oid("cx", true));
 	Snapshot	snapshot;
 	Oid		   *set;
 	int			n;
@@ -543,24 +532,13 @@ cxm_rollup_partition(PG_FUNCTION_ARGS)
 	bool		is_marked;
 	ListCell   *cell;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event)
-		|| !TRIGGER_FIRED_BEFORE(trigger->tg_event) || trigger->tg_trigger->tgnargs != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("cxm.rollup_partition() must be called as a trigger that cxm.create_rollup() has made")));
-	rollup_id = pg_strtoint32(trigger->tg_trigger->tgargs[0]);
-	if (trigger->tg_relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
-		return PointerGetDatum(NULL);
-	source = root_of(trigger->tg_relation);
-	rollups = get_relname_relid("rollup", get_namespace_oid("cx", true));
-	if (find_known(rollup_id, source)->is_good || !OidIsValid(rollups) || !owns(rollups))
-		return PointerGetDatum(NULL);
-
+	if (!OidIsValid(rollups) || !owns(rollups))
+		return;
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	if (check_set(rollup_id, source, snapshot, true, &set, &n, &is_exact, &is_marked) == CXM_PARTITIONS_KNOWN
 		&& !is_exact)
 	{
-		foreach(cell, unknown_partitions(trigger->tg_relation, set, n))
+		foreach(cell, unknown_partitions(written, set, n))
 		{
 			Oid			partition = lfirst_oid(cell);
 
@@ -572,6 +550,39 @@ cxm_rollup_partition(PG_FUNCTION_ARGS)
 		}
 	}
 	UnregisterSnapshot(snapshot);
+}
+
+PG_FUNCTION_INFO_V1(cxm_rollup_partition);
+
+/*
+ * cxm.rollup_partition()
+ *
+ * Before rows go into a partitioned table that rollups count: partitions
+ * that are not known and have none yet are made known, where whoever writes
+ * may do so, as who makes partitions mostly may.
+ */
+Datum
+cxm_rollup_partition(PG_FUNCTION_ARGS)
+{
+	const TriggerData *trigger = (TriggerData *) fcinfo->context;
+	const char *numbers;
+	int32		id = 0;
+	Oid			source;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event)
+		|| !TRIGGER_FIRED_BEFORE(trigger->tg_event) || trigger->tg_trigger->tgnargs != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("cxm.rollup_partition() must be called as a trigger that cxm.create_rollup() has made")));
+	if (trigger->tg_relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return PointerGetDatum(NULL);
+	source = root_of(trigger->tg_relation);
+	numbers = trigger->tg_trigger->tgargs[0];
+	while ((id = cxm_next_rollup(&numbers, id)) > 0)
+	{
+		if (!find_known(id, source)->is_good)
+			know_empty(id, source, trigger->tg_relation);
+	}
 	return PointerGetDatum(NULL);
 }
 

@@ -25,6 +25,9 @@ typedef enum CxmPartitions
 extern CxmPartitions cxm_check_partitions(int32 rollup_id, Oid source);
 extern void cxm_mark_partitions(int32 rollup_id, Relation written);
 
+/* in rollup.c: the next of the numbers that a trigger has as its argument */
+extern int32 cxm_next_rollup(const char **numbers, int32 previous);
+
 /* a row of a table of schema cx, by the integer that its key begins with */
 typedef struct CxmStoreScan
 {

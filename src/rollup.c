@@ -36,6 +36,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "cxm.h"
+#include "datatype/timestamp.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -44,6 +45,7 @@
 #include "parser/parser.h"
 #include "parser/parsetree.h"
 #include "partition.h"
+#include "pgtime.h"
 #include "ratings_core.h"
 #include "rewrite/rewriteHandler.h"
 #include "rewrite/rewriteManip.h"
@@ -53,6 +55,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -62,6 +65,7 @@
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 
@@ -74,7 +78,10 @@
 /* groups that are held in memory; when there are more, these are written and it begins anew */
 #define MAX_GROUPS 8192
 
-/* dimensions, and measures, that a rollup can have */
+/* places for groups before memory is asked for; a power of two */
+#define FEW_GROUPS 16
+
+/* columns of a group, and measures, that a rollup can have */
 #define MAX_COLUMNS 31
 
 /* columns of a delta table before the dimensions */
@@ -106,6 +113,24 @@ typedef struct Measure
 	int			column;			/* of the delta table, counted from 0 */
 } Measure;
 
+/*
+ * Periods are cut from a time by date_trunc() in a time zone, which takes as
+ * long as all the rest.  The period of a row is mostly that of the row before:
+ * so it is kept from when to when times are known to be in it.
+ */
+typedef struct Period
+{
+	ExprState  *at;				/* the time; NULL = cut in another way, so nothing is kept */
+	pg_tz	   *zone;
+	TimestampTz step;			/* longer than any period, shorter than any two */
+	FmgrInfo	cut;
+	Datum		unit;			/* arguments of date_trunc() */
+	Datum		zone_name;
+	TimestampTz start;			/* of the last period */
+	TimestampTz from;			/* times from here on are in it */
+	TimestampTz to;				/* up to but not including this */
+} Period;
+
 typedef struct RollupId
 {
 	int32		id;
@@ -126,20 +151,13 @@ typedef struct Rollup
 	MemoryContext context;
 	EState	   *estate;
 	ExprState  *filter;
+	Period		period;
 	int			nkeys;			/* the period, and the dimensions */
 	Key		   *keys;
 	int			nmeasures;
 	Measure    *measures;
+	TupleTableSlot *row;		/* of the delta table */
 } Rollup;
-
-/* what a trigger of a rollup says */
-typedef struct Arguments
-{
-	int32		id;
-	const char *name;
-	int			nkeys;
-	char		kinds[MAX_COLUMNS + 1];
-} Arguments;
 
 typedef struct State
 {
@@ -151,22 +169,22 @@ typedef struct State
 typedef struct Cell
 {
 	uint32		hash;
-	Datum	   *keys;
-	bool	   *nulls;
 	int64		n[2];			/* rows that came, rows that went */
 	State	   *states[2];		/* of each measure */
+	Datum	   *keys;
+	bool	   *nulls;
 } Cell;
 
 typedef struct Sums
 {
 	Rollup	   *rollup;
-	const char *name;
 	MemoryContext context;		/* of the groups */
 	uint32		size;			/* of the table, a power of two */
 	uint32		n;
 	Cell	  **groups;			/* by hash */
-	Datum	   *keys;			/* of the row at hand */
-	bool	   *nulls;
+	Cell	   *first[FEW_GROUPS];	/* the table, as long as there are few */
+	Datum		keys[MAX_COLUMNS];	/* of the row at hand */
+	bool		nulls[MAX_COLUMNS];
 } Sums;
 
 static HTAB *rollups = NULL;
@@ -225,17 +243,53 @@ calls_users(Node *node, void *context)
 	return check_functions_in_node(node, is_users, context) || expression_tree_walker(node, calls_users, context);
 }
 
-static Oid
-find_table(const Arguments *arguments, const char *suffix)
+/* What cx.rollup says of a rollup; NULL when it says nothing */
+static char *
+read_rollup(int32 id, Snapshot snapshot, Oid *source, bool *is_live)
 {
-	char	   *table = psprintf("rollup_%d_%s", arguments->id, suffix);
+	CxmStoreScan scan;
+	HeapTuple	row;
+	char	   *name = NULL;
+
+	if (!cxm_begin_store_scan(&scan, "rollup", "rollup_pkey", "rollup_id", id, snapshot))
+		return NULL;
+	row = cxm_next_store_row(&scan);
+	if (row != NULL)
+	{
+		bool		is_null;
+
+		name = TextDatumGetCString(cxm_store_column(&scan, row, "name", &is_null));
+		*source = DatumGetObjectId(cxm_store_column(&scan, row, "source", &is_null));
+		*is_live = strcmp(TextDatumGetCString(cxm_store_column(&scan, row, "state", &is_null)), "live") == 0;
+	}
+	cxm_end_store_scan(&scan);
+	return name;
+}
+
+/* for errors; a number as long as a dump of data alone has not come to cx.rollup */
+static char *
+rollup_name(const Rollup *rollup)
+{
+	Oid			source;
+	bool		is_live;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	char	   *name = read_rollup(rollup->key.id, snapshot, &source, &is_live);
+
+	UnregisterSnapshot(snapshot);
+	return name != NULL ? name : psprintf("%d", rollup->key.id);
+}
+
+static Oid
+find_table(const Rollup *rollup, const char *suffix)
+{
+	char	   *table = psprintf("rollup_%d_%s", rollup->key.id, suffix);
 	Oid			schema = get_namespace_oid("cx", true);
 	Oid			relid = OidIsValid(schema) ? get_relname_relid(table, schema) : InvalidOid;
 
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("rollup \"%s\" cannot be kept any longer", arguments->name),
+				 errmsg("rollup \"%s\" cannot be kept any longer", rollup_name(rollup)),
 				 errdetail("There is no cx.%s: it was dropped, or a column or function that the rollup reads was dropped with CASCADE.", table),
 				 errhint("Remove the rollup with cxm.drop_rollup(), and make it anew without what is gone.")));
 	pfree(table);
@@ -287,27 +341,70 @@ prepare_column(Rollup *rollup, const Query *query, int number)
 static Oid
 column_type(const Query *query, int number)
 {
-	return exprType((Node *) get_tle_by_resno(query->targetList, number)->expr);
+	TargetEntry *entry = get_tle_by_resno(query->targetList, number);
+
+	return entry == NULL ? InvalidOid : exprType((Node *) entry->expr);
 }
 
 static void
-prepare_measures(Rollup *rollup, const Query *query, const char *kinds)
+report_delta(const Rollup *rollup, Relation delta)
 {
-	int			number = rollup->nkeys + 1;
-	int			column = DELTA_KEYS + rollup->nkeys;
-
-	rollup->nmeasures = strlen(kinds);
-	rollup->measures = palloc0(Max(rollup->nmeasures, 1) * sizeof(Measure));
-	for (int i = 0; i < rollup->nmeasures; i++)
+	for (int i = 0; i < RelationGetDescr(delta)->natts; i++)
 	{
-		Measure    *measure = &rollup->measures[i];
+		if (TupleDescAttr(RelationGetDescr(delta), i)->attisdropped)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("rollup \"%s\" cannot be kept any longer", rollup_name(rollup)),
+					 errdetail("A column of %s was dropped, as DROP EXTENSION cxm CASCADE does.", RelationGetRelationName(delta)),
+					 errhint("Run SELECT cxm.upgrade_store().")));
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table %s is not as rollup \"%s\" made it", RelationGetRelationName(delta), rollup_name(rollup)),
+			 errhint("Columns and indexes of yours cannot be kept there: drop them, or make the rollup anew.")));
+}
 
-		measure->kind = (unsigned char) kinds[i];
+/* What a column of the delta table is; 0 = what this does not write */
+static char
+column_kind(TupleDesc desc, int number)
+{
+	Form_pg_attribute column = number < desc->natts ? TupleDescAttr(desc, number) : NULL;
+
+	if (column == NULL || column->attisdropped)
+		return '\0';
+	if (column->atttypid == INT8OID)
+		return COUNT;
+	if (column->atttypid == NUMERICOID)
+		return SUM;
+	return !column->attbyval && column->attlen == sizeof(Ratings) ? RATINGS : '\0';
+}
+
+/*
+ * The delta table says what is measured: its columns are those that
+ * cxm.create_rollup() has made, a sum followed by the number of its values.
+ */
+static void
+prepare_measures(Rollup *rollup, const Query *query, Relation delta)
+{
+	TupleDesc	desc = RelationGetDescr(delta);
+	int			number = rollup->nkeys + 1;
+
+	rollup->nmeasures = 0;
+	rollup->measures = palloc0(MAX_COLUMNS * sizeof(Measure));
+	for (int column = DELTA_KEYS + rollup->nkeys; column < desc->natts; column++)
+	{
+		Measure    *measure = &rollup->measures[rollup->nmeasures];
+
+		measure->kind = column_kind(desc, column);
 		measure->column = column;
-		measure->value = prepare_column(rollup, query, number);
 		measure->type = column_type(query, number);
-		number++;
-		column++;
+		if (rollup->nmeasures >= MAX_COLUMNS || measure->kind == 0
+			|| (measure->kind == SUM && (measure->type != NUMERICOID || column_kind(desc, column + 1) != COUNT))
+			|| (measure->kind == RATINGS && ((measure->type != INT8OID && measure->type != NUMERICOID)
+											 || column_type(query, number + 1) != INT4OID
+											 || column_type(query, number + 2) != INT4OID)))
+			report_delta(rollup, delta);
+		measure->value = prepare_column(rollup, query, number++);
 		if (measure->kind == SUM)
 			column++;
 		if (measure->kind == RATINGS)
@@ -315,7 +412,98 @@ prepare_measures(Rollup *rollup, const Query *query, const char *kinds)
 			measure->lo = prepare_column(rollup, query, number++);
 			measure->hi = prepare_column(rollup, query, number++);
 		}
+		rollup->nmeasures++;
 	}
+}
+
+static void
+prepare_keys(Rollup *rollup, const Query *query, Relation delta)
+{
+	TupleDesc	desc = RelationGetDescr(delta);
+
+	/* names of measures begin with m, those of the columns of a group do not */
+	rollup->nkeys = 0;
+	while (DELTA_KEYS + rollup->nkeys < desc->natts
+		   && NameStr(TupleDescAttr(desc, DELTA_KEYS + rollup->nkeys)->attname)[0] != 'm')
+		rollup->nkeys++;
+	if (rollup->nkeys < 1 || rollup->nkeys > MAX_COLUMNS
+		|| TupleDescAttr(desc, DELTA_WEIGHT)->atttypid != INT2OID || column_kind(desc, DELTA_N) != COUNT)
+		report_delta(rollup, delta);
+
+	rollup->keys = palloc0(rollup->nkeys * sizeof(Key));
+	for (int i = 0; i < rollup->nkeys; i++)
+	{
+		Key		   *key = &rollup->keys[i];
+		Oid			type = column_type(query, i + 1);
+		Form_pg_attribute column = TupleDescAttr(desc, DELTA_KEYS + i);
+
+		if (column->attisdropped || column->atttypid != type)
+			report_delta(rollup, delta);
+		key->value = prepare_column(rollup, query, i + 1);
+		key->collation = exprCollation((Node *) get_tle_by_resno(query->targetList, i + 1)->expr);
+		key->type = lookup_type_cache(type, TYPECACHE_HASH_PROC_FINFO | TYPECACHE_EQ_OPR_FINFO);
+		if (!OidIsValid(key->type->hash_proc_finfo.fn_oid) || !OidIsValid(key->type->eq_opr_finfo.fn_oid))
+			elog(ERROR, "type %s cannot be a dimension", format_type_be(type));
+	}
+}
+
+/* The text of a constant, or NULL */
+static Const *
+text_constant(Node *node)
+{
+	Const	   *constant = (Const *) node;
+
+	return IsA(node, Const) && constant->consttype == TEXTOID && !constant->constisnull ? constant : NULL;
+}
+
+/*
+ * Is the period CASE WHEN isfinite(at) THEN date_trunc(unit, at, zone) ELSE at
+ * END, as cxm.rollup_period() has it mostly?  The name of the zone must be no
+ * abbreviation, which may stand for something else.
+ */
+static void
+prepare_period(Rollup *rollup, const Query *query)
+{
+	static const struct
+	{
+		const char *unit;
+		int			hours;
+	}			steps[] = {{"hour", 1}, {"day", 36}, {"week", 240}, {"month", 1080}, {"quarter", 3240}, {"year", 12960}};
+	Period	   *period = &rollup->period;
+	CaseExpr   *choice = (CaseExpr *) get_tle_by_resno(query->targetList, 1)->expr;
+	FuncExpr   *cut;
+	Const	   *unit;
+	Const	   *zone;
+	char	   *name;
+
+	memset(period, 0, sizeof(Period));
+	if (!IsA(choice, CaseExpr) || choice->arg != NULL || list_length(choice->args) != 1 || choice->defresult == NULL)
+		return;
+	cut = (FuncExpr *) linitial_node(CaseWhen, choice->args)->result;
+	if (!IsA(cut, FuncExpr) || cut->funcid != F_DATE_TRUNC_TEXT_TIMESTAMPTZ_TEXT
+		|| !equal(lsecond(cut->args), choice->defresult))
+		return;
+	unit = text_constant(linitial(cut->args));
+	zone = text_constant(lthird(cut->args));
+	if (unit == NULL || zone == NULL)
+		return;
+	name = TextDatumGetCString(zone->constvalue);
+	if (strchr(name, '/') == NULL && strcmp(name, "UTC") != 0)
+		return;
+	period->zone = pg_tzset(name);
+	if (period->zone == NULL)
+		return;
+	for (size_t i = 0; i < lengthof(steps); i++)
+	{
+		if (strcmp(TextDatumGetCString(unit->constvalue), steps[i].unit) == 0)
+			period->step = i == 0 ? USECS_PER_HOUR * 3 / 2 : steps[i].hours * USECS_PER_HOUR;
+	}
+	if (period->step == 0)
+		return;
+	fmgr_info(cut->funcid, &period->cut);
+	period->unit = unit->constvalue;
+	period->zone_name = zone->constvalue;
+	period->at = ExecPrepareExpr(choice->defresult, rollup->estate);
 }
 
 /* The query of the view, with the columns of the table at hand in place of those of the source */
@@ -345,7 +533,7 @@ read_view(Rollup *rollup, Relation relation)
 }
 
 static void
-learn_rollup(Rollup *rollup, Relation relation, const Arguments *arguments)
+learn_rollup(Rollup *rollup, Relation relation)
 {
 	MemoryContext old;
 	Query	   *query;
@@ -353,8 +541,8 @@ learn_rollup(Rollup *rollup, Relation relation, const Arguments *arguments)
 	if (rollup->context != NULL)
 		MemoryContextDelete(rollup->context);
 	rollup->context = NULL;
-	rollup->rows = find_table(arguments, "rows");
-	rollup->delta = find_table(arguments, "delta");
+	rollup->rows = find_table(rollup, "rows");
+	rollup->delta = find_table(rollup, "delta");
 	rollup->context = AllocSetContextCreate(CacheMemoryContext, "cxm rollup", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(rollup->context);
 
@@ -364,23 +552,18 @@ learn_rollup(Rollup *rollup, Relation relation, const Arguments *arguments)
 	query = read_view(rollup, relation);
 	if (rollup->is_member)
 	{
-		rollup->estate = CreateExecutorState();
-		rollup->nkeys = arguments->nkeys;
-		rollup->keys = palloc0(rollup->nkeys * sizeof(Key));
-		for (int i = 0; i < rollup->nkeys; i++)
-		{
-			Key		   *key = &rollup->keys[i];
-			Oid			type = column_type(query, i + 1);
+		Relation	delta = table_open(rollup->delta, RowExclusiveLock);
 
-			key->value = prepare_column(rollup, query, i + 1);
-			key->collation = exprCollation((Node *) get_tle_by_resno(query->targetList, i + 1)->expr);
-			key->type = lookup_type_cache(type, TYPECACHE_HASH_PROC_FINFO | TYPECACHE_EQ_OPR_FINFO);
-			if (!OidIsValid(key->type->hash_proc_finfo.fn_oid) || !OidIsValid(key->type->eq_opr_finfo.fn_oid))
-				elog(ERROR, "type %s cannot be a dimension", format_type_be(type));
-		}
-		prepare_measures(rollup, query, arguments->kinds);
+		if (delta->rd_rel->relkind != RELKIND_RELATION || RelationGetDescr(delta)->natts <= DELTA_KEYS)
+			report_delta(rollup, delta);
+		rollup->estate = CreateExecutorState();
+		prepare_keys(rollup, query, delta);
+		prepare_measures(rollup, query, delta);
+		prepare_period(rollup, query);
 		rollup->is_kept &= !calls_users(query->jointree->quals, NULL);
 		rollup->filter = ExecPrepareQual(make_ands_implicit((Expr *) query->jointree->quals), rollup->estate);
+		rollup->row = MakeTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(delta)), table_slot_callbacks(delta));
+		table_close(delta, NoLock);
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -390,16 +573,13 @@ learn_rollup(Rollup *rollup, Relation relation, const Arguments *arguments)
  */
 
 static void
-begin_sums(Sums *sums, Rollup *rollup, const char *name)
+begin_sums(Sums *sums, Rollup *rollup)
 {
 	sums->rollup = rollup;
-	sums->name = name;
-	sums->context = AllocSetContextCreate(CurrentMemoryContext, "cxm rollup sums", ALLOCSET_DEFAULT_SIZES);
-	sums->size = 16;
+	sums->size = FEW_GROUPS;
 	sums->n = 0;
-	sums->groups = palloc0(sums->size * sizeof(Cell *));
-	sums->keys = palloc(rollup->nkeys * sizeof(Datum));
-	sums->nulls = palloc(rollup->nkeys * sizeof(bool));
+	sums->groups = sums->first;
+	memset(sums->first, 0, sizeof(sums->first));
 }
 
 static void
@@ -421,7 +601,8 @@ grow_sums(Sums *sums)
 			place = (place + 1) & (sums->size - 1);
 		sums->groups[place] = old[i];
 	}
-	pfree(old);
+	if (old != sums->first)
+		pfree(old);
 }
 
 static Cell *
@@ -429,22 +610,26 @@ add_group(Sums *sums, uint32 hash)
 {
 	const Rollup *rollup = sums->rollup;
 	MemoryContext old = MemoryContextSwitchTo(sums->context);
-	Cell	   *group = palloc0(sizeof(Cell));
+	Size		states = MAXALIGN(rollup->nmeasures * sizeof(State));
+	Size		keys = MAXALIGN(rollup->nkeys * sizeof(Datum));
+	Cell	   *group = palloc0(MAXALIGN(sizeof(Cell)) + 2 * states + keys + rollup->nkeys * sizeof(bool));
+	char	   *rest = (char *) group + MAXALIGN(sizeof(Cell));
 
 	group->hash = hash;
-	group->keys = palloc0(rollup->nkeys * sizeof(Datum));
-	group->nulls = palloc(rollup->nkeys * sizeof(bool));
+	group->states[0] = (State *) rest;
+	group->states[1] = (State *) (rest + states);
+	group->keys = (Datum *) (rest + 2 * states);
+	group->nulls = (bool *) (rest + 2 * states + keys);
 	for (int i = 0; i < rollup->nkeys; i++)
 	{
 		group->nulls[i] = sums->nulls[i];
 		if (!sums->nulls[i])
 			group->keys[i] = datumCopy(sums->keys[i], rollup->keys[i].type->typbyval, rollup->keys[i].type->typlen);
 	}
-	for (int side = 0; side < 2; side++)
+	for (int i = 0; i < rollup->nmeasures; i++)
 	{
-		group->states[side] = palloc0(Max(rollup->nmeasures, 1) * sizeof(State));
-		for (int i = 0; i < rollup->nmeasures; i++)
-			ratings_init(&group->states[side][i].ratings);
+		ratings_init(&group->states[0][i].ratings);
+		ratings_init(&group->states[1][i].ratings);
 	}
 	MemoryContextSwitchTo(old);
 	sums->n++;
@@ -468,11 +653,82 @@ is_group(const Sums *sums, const Cell *group)
 	return true;
 }
 
+static TimestampTz
+cut_period(Period *period, TimestampTz at)
+{
+	return DatumGetTimestampTz(FunctionCall3(&period->cut, period->unit, TimestampTzGetDatum(at), period->zone_name));
+}
+
+/*
+ * From a time on that is in a period: till when is all that follows in it?  As
+ * long as the zone's clock is not changed it only goes forward, so what lies
+ * between two times of one period is in it, too.
+ */
+static void
+keep_period(Period *period, TimestampTz at, TimestampTz start)
+{
+	pg_time_t	second = (pg_time_t) ((at - at % USECS_PER_SEC) / USECS_PER_SEC)
+		+ (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY - 1;
+	pg_time_t	change;
+	long		before;
+	long		after;
+	int			is_dst_before;
+	int			is_dst_after;
+	int			found;
+	TimestampTz to;
+
+	period->from = period->to = 0;
+	/* far from the ends of what a time can be */
+	if (at < -USECS_PER_DAY * 365 * 4000 || at > USECS_PER_DAY * 365 * 100000)
+		return;
+	to = cut_period(period, start + period->step);
+	found = pg_next_dst_boundary(&second, &before, &is_dst_before, &change, &after, &is_dst_after, period->zone);
+	if (found < 0)
+		return;
+	if (found > 0)
+		to = Min(to, ((TimestampTz) change - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY) * USECS_PER_SEC);
+	if (to <= at || cut_period(period, to - 1) != start)
+		return;
+	period->from = at;
+	period->to = to;
+}
+
+static Datum
+find_period(Rollup *rollup, ExprContext *context, bool *is_null)
+{
+	Period	   *period = &rollup->period;
+	Datum		value;
+	TimestampTz at;
+	MemoryContext old;
+
+	if (period->at == NULL)
+		return ExecEvalExprSwitchContext(rollup->keys[0].value, context, is_null);
+	value = ExecEvalExprSwitchContext(period->at, context, is_null);
+	if (*is_null || TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value)))
+		return value;
+	at = DatumGetTimestampTz(value);
+	old = MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
+	if (at < period->from || at >= period->to)
+	{
+		TimestampTz start = cut_period(period, at);
+
+		/* rows of all kinds of periods in turn would have to look each time */
+		if (start == period->start)
+			keep_period(period, at, start);
+		else
+			period->from = period->to = 0;
+		period->start = start;
+	}
+	value = TimestampTzGetDatum(period->start);
+	MemoryContextSwitchTo(old);
+	return value;
+}
+
 /* The group of the row at hand */
 static Cell *
 find_group(Sums *sums, ExprContext *context)
 {
-	const Rollup *rollup = sums->rollup;
+	Rollup	   *rollup = sums->rollup;
 	uint32		hash = 0;
 	uint32		place;
 
@@ -480,7 +736,8 @@ find_group(Sums *sums, ExprContext *context)
 	{
 		const Key  *key = &rollup->keys[i];
 
-		sums->keys[i] = ExecEvalExprSwitchContext(key->value, context, &sums->nulls[i]);
+		sums->keys[i] = i == 0 ? find_period(rollup, context, &sums->nulls[i])
+			: ExecEvalExprSwitchContext(key->value, context, &sums->nulls[i]);
 		hash = (hash << 1) | (hash >> 31);
 		if (!sums->nulls[i])
 			hash ^= DatumGetUInt32(FunctionCall1Coll(&key->type->hash_proc_finfo, key->collation, sums->keys[i]));
@@ -505,7 +762,7 @@ report_score(const Sums *sums, const char *score, const Ratings *ratings)
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 			 errmsg("score %s is not on the scale %d to %d", score, ratings->lo, ratings_hi(ratings)),
-			 errdetail("Rollup \"%s\" counts it.", sums->name),
+			 errdetail("Rollup \"%s\" counts it.", rollup_name(sums->rollup)),
 			 errhint("Give the right score; or make the rollup with a filter that leaves such rows out.")));
 }
 
@@ -519,7 +776,7 @@ whole_score(const Sums *sums, Numeric score)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("score %s is not a whole number", DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(score)))),
-				 errdetail("Rollup \"%s\" counts it.", sums->name)));
+				 errdetail("Rollup \"%s\" counts it.", rollup_name(sums->rollup))));
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8, whole));
 }
 
@@ -536,15 +793,15 @@ add_score(const Sums *sums, const Measure *measure, State *state, Datum value, E
 	if (no_lo || no_hi)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("a score of rollup \"%s\" has no scale", sums->name),
+				 errmsg("a score of rollup \"%s\" has no scale", rollup_name(sums->rollup)),
 				 errdetail("The score is " INT64_FORMAT "; an end of its scale is NULL.", score)));
 	if (ratings->points == 0 && ratings_init_scale(ratings, lo, (int64) hi - lo + 1) != RATINGS_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("%d to %d is no scale", lo, hi),
-				 errdetail("Rollup \"%s\" counts a score on it. A scale has 2 to 11 points between -128 and 127.", sums->name)));
+				 errdetail("Rollup \"%s\" counts a score on it. A scale has 2 to 11 points between -128 and 127.", rollup_name(sums->rollup))));
 	if (ratings->lo != lo || ratings_hi(ratings) != hi)
-		elog(ERROR, "scores of one group of rollup \"%s\" are on scales %d to %d and %d to %d", sums->name, ratings->lo, ratings_hi(ratings), lo, hi);
+		elog(ERROR, "scores of one group of rollup \"%s\" are on scales %d to %d and %d to %d", rollup_name(sums->rollup), ratings->lo, ratings_hi(ratings), lo, hi);
 	if (ratings_count_up(ratings, score, 1) != RATINGS_OK)
 		report_score(sums, psprintf(INT64_FORMAT, score), ratings);
 }
@@ -559,7 +816,7 @@ add_number(const Sums *sums, State *state, Datum value, ExprContext *context)
 	if (numeric_is_nan(number) || numeric_is_inf(number))
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("%s cannot be summed up by rollup \"%s\"", DatumGetCString(DirectFunctionCall1(numeric_out, value)), sums->name),
+				 errmsg("%s cannot be summed up by rollup \"%s\"", DatumGetCString(DirectFunctionCall1(numeric_out, value)), rollup_name(sums->rollup)),
 				 errdetail("What is added to a sum must be such that it can be taken away again."),
 				 errhint("Make the rollup with a filter that leaves such values out.")));
 	old = MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
@@ -597,33 +854,24 @@ is_zero_sum(const Cell *group, const Rollup *rollup)
 	return true;
 }
 
+/* It may have been altered since it was looked at */
 static void
-check_delta(Relation delta, const Rollup *rollup, const char *name)
+check_delta(Relation delta, const Rollup *rollup)
 {
-	int			ncolumns = DELTA_KEYS + rollup->nkeys;
+	TupleDesc	desc = RelationGetDescr(delta);
+	TupleDesc	known = rollup->row->tts_tupleDescriptor;
+	bool		is_same = desc->natts == known->natts && !delta->rd_rel->relhasindex;
 
-	for (int i = 0; i < rollup->nmeasures; i++)
-		ncolumns += rollup->measures[i].kind == SUM ? 2 : 1;
-	if (delta->rd_rel->relkind != RELKIND_RELATION || delta->rd_rel->relhasindex
-		|| RelationGetDescr(delta)->natts != ncolumns)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table %s is not as rollup \"%s\" made it", RelationGetRelationName(delta), name),
-				 errhint("Columns and indexes of yours cannot be kept there: drop them, or make the rollup anew.")));
-	for (int i = 0; i < ncolumns; i++)
-	{
-		if (TupleDescAttr(RelationGetDescr(delta), i)->attisdropped)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("rollup \"%s\" cannot be kept any longer", name),
-					 errdetail("A column of %s was dropped, as DROP EXTENSION cxm CASCADE does.", RelationGetRelationName(delta)),
-					 errhint("Run SELECT cxm.upgrade_store().")));
-	}
+	for (int i = 0; is_same && i < desc->natts; i++)
+		is_same = TupleDescAttr(desc, i)->atttypid == TupleDescAttr(known, i)->atttypid;
+	if (!is_same)
+		report_delta(rollup, delta);
 }
 
 static void
-write_side(Relation delta, TupleTableSlot *slot, const Rollup *rollup, const Cell *group, int side)
+write_side(Relation delta, const Rollup *rollup, const Cell *group, int side)
 {
+	TupleTableSlot *slot = rollup->row;
 	Datum	   *values = slot->tts_values;
 
 	ExecClearTuple(slot);
@@ -662,13 +910,11 @@ write_sums(Sums *sums)
 {
 	Rollup	   *rollup = sums->rollup;
 	Relation	delta;
-	TupleTableSlot *slot;
 
 	if (sums->n == 0)
 		return;
 	delta = table_open(rollup->delta, RowExclusiveLock);
-	check_delta(delta, rollup, sums->name);
-	slot = table_slot_create(delta, NULL);
+	check_delta(delta, rollup);
 	for (uint32 i = 0; i < sums->size; i++)
 	{
 		Cell	   *group = sums->groups[i];
@@ -679,10 +925,10 @@ write_sums(Sums *sums)
 		for (int side = 0; side < 2; side++)
 		{
 			if (group->n[side] > 0)
-				write_side(delta, slot, rollup, group, side);
+				write_side(delta, rollup, group, side);
 		}
 	}
-	ExecDropSingleTupleTableSlot(slot);
+	ExecClearTuple(rollup->row);
 	table_close(delta, NoLock);
 
 	MemoryContextReset(sums->context);
@@ -736,44 +982,22 @@ add_row(Sums *sums, TupleTableSlot *slot, int side)
 }
 
 static void
-add_rows(Sums *sums, Tuplestorestate *store, TupleDesc desc, int side)
+add_rows(Sums *sums, Tuplestorestate *store, int pointer, TupleTableSlot *slot, int side)
 {
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	int			pointer = tuplestore_alloc_read_pointer(store, EXEC_FLAG_REWIND);
+	bool		is_kept = sums->rollup->is_kept;
 
 	tuplestore_select_read_pointer(store, pointer);
-	while (tuplestore_gettupleslot(store, true, false, slot))
+	tuplestore_rescan(store);
+	while (tuplestore_gettupleslot(store, true, !is_kept, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
 		add_row(sums, slot, side);
 		/* an expression of somebody's may have moved it */
-		tuplestore_select_read_pointer(store, pointer);
+		if (!is_kept)
+			tuplestore_select_read_pointer(store, pointer);
 	}
+	ExecClearTuple(slot);
 	tuplestore_select_read_pointer(store, 0);
-	ExecDropSingleTupleTableSlot(slot);
-}
-
-/* What cx.rollup says of a rollup; NULL when it says nothing */
-static char *
-read_rollup(int32 id, Snapshot snapshot, Oid *source, bool *is_live)
-{
-	CxmStoreScan scan;
-	HeapTuple	row;
-	char	   *name = NULL;
-
-	if (!cxm_begin_store_scan(&scan, "rollup", "rollup_pkey", "rollup_id", id, snapshot))
-		return NULL;
-	row = cxm_next_store_row(&scan);
-	if (row != NULL)
-	{
-		bool		is_null;
-
-		name = TextDatumGetCString(cxm_store_column(&scan, row, "name", &is_null));
-		*source = DatumGetObjectId(cxm_store_column(&scan, row, "source", &is_null));
-		*is_live = strcmp(TextDatumGetCString(cxm_store_column(&scan, row, "state", &is_null)), "live") == 0;
-	}
-	cxm_end_store_scan(&scan);
-	return name;
 }
 
 /* Append what stands in a table of the rollup, base or delta, to the delta table with its sign turned */
@@ -812,7 +1036,7 @@ append_reversed(Relation delta, Relation table, Snapshot snapshot)
  * emptied time and again between two folds would double the delta table.
  */
 static bool
-take_away_counted(const Rollup *rollup, const Arguments *arguments, Relation relation)
+take_away_counted(const Rollup *rollup, Relation relation)
 {
 	Snapshot	snapshot;
 	Oid			source;
@@ -822,12 +1046,12 @@ take_away_counted(const Rollup *rollup, const Arguments *arguments, Relation rel
 		|| relation->rd_rel->relispartition)
 		return false;
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	if (read_rollup(arguments->id, snapshot, &source, &is_live) != NULL && is_live)
+	if (read_rollup(rollup->key.id, snapshot, &source, &is_live) != NULL && is_live)
 	{
 		Relation	delta = table_open(rollup->delta, RowExclusiveLock);
-		Relation	base = table_open(find_table(arguments, "base"), AccessShareLock);
+		Relation	base = table_open(find_table(rollup, "base"), AccessShareLock);
 
-		check_delta(delta, rollup, arguments->name);
+		check_delta(delta, rollup);
 		is_live = RelationGetDescr(base)->natts == RelationGetDescr(delta)->natts - 1
 			&& RelationGetNumberOfBlocks(base) + RelationGetNumberOfBlocks(delta)
 			< RelationGetNumberOfBlocks(relation) / 8;
@@ -876,46 +1100,37 @@ event_name(const TriggerData *trigger)
 }
 
 /*
- * The argument is "number, columns of a group, kinds of measures, name", such
- * as "3 2 rc store_nps"; one argument, since each statement copies them all.
+ * The argument is the numbers of the rollups, ascending, such as "3 7": one
+ * that came twice would count everything once more.  It is one argument since
+ * each statement copies them all.  0 after the last.
  */
-static bool
-read_arguments(char *argument, Arguments *arguments)
+int32
+cxm_next_rollup(const char **numbers, int32 previous)
 {
-	char	   *end;
-	size_t		length;
+	const char *next = *numbers;
+	int32		id = 0;
 
-	arguments->id = strtol(argument, &end, 10);
-	if (*end != ' ')
-		return false;
-	arguments->nkeys = strtol(end, &end, 10);
-	if (*end != ' ' || arguments->nkeys < 1 || arguments->nkeys > MAX_COLUMNS)
-		return false;
-	length = strspn(++end, "csr");
-	if (length > MAX_COLUMNS || end[length] != ' ')
-		return false;
-	memcpy(arguments->kinds, end, length);
-	arguments->kinds[length] = '\0';
-	arguments->name = end + length + 1;
-	return true;
+	if (*next == '\0')
+		return 0;
+	while (*next >= '0' && *next <= '9' && id < PG_INT32_MAX / 10)
+		id = id * 10 + (*next++ - '0');
+	if (id <= previous || (*next != ' ' && *next != '\0') || (*next == ' ' && next[1] == '\0'))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("\"%s\" is not the numbers of rollups", *numbers),
+				 errhint("Run SELECT cxm.upgrade_store().")));
+	*numbers = *next == ' ' ? next + 1 : next;
+	return id;
 }
 
 /* a trigger of another name would count everything once more */
 static bool
-has_right_name(const TriggerData *trigger, int32 id)
+is_called_well(const TriggerData *trigger)
 {
 	const char *name = trigger->tg_trigger->tgname;
-	char	   *end;
 
-	return strncmp(name, "rollup_", 7) == 0 && strtol(name + 7, &end, 10) == id
-		&& *end == '_' && strcmp(end + 1, event_name(trigger)) == 0;
-}
-
-static bool
-is_called_well(const TriggerData *trigger, Arguments *arguments)
-{
 	if (!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) || trigger->tg_trigger->tgnargs != 1
-		|| !read_arguments(trigger->tg_trigger->tgargs[0], arguments) || !has_right_name(trigger, arguments->id))
+		|| strncmp(name, "cxm_rollup_", 11) != 0 || strcmp(name + 11, event_name(trigger)) != 0)
 		return false;
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 		return TRIGGER_FIRED_BEFORE(trigger->tg_event) && trigger->tg_relation->rd_rel->relkind == RELKIND_RELATION;
@@ -930,6 +1145,51 @@ has_rows(Tuplestorestate *store)
 	return store != NULL && tuplestore_tuple_count(store) > 0;
 }
 
+/* What a statement has changed, read once for each rollup */
+typedef struct Change
+{
+	Relation	relation;
+	Tuplestorestate *rows[2];	/* that came, that went; NULL = none */
+	int			pointers[2];
+	TupleTableSlot *slot;
+} Change;
+
+static void
+begin_change(Change *change, const TriggerData *trigger)
+{
+	change->relation = trigger->tg_relation;
+	change->rows[0] = has_rows(trigger->tg_newtable) ? trigger->tg_newtable : NULL;
+	change->rows[1] = has_rows(trigger->tg_oldtable) ? trigger->tg_oldtable : NULL;
+	for (int side = 0; side < 2; side++)
+	{
+		if (change->rows[side] != NULL)
+			change->pointers[side] = tuplestore_alloc_read_pointer(change->rows[side], EXEC_FLAG_REWIND);
+	}
+	change->slot = MakeSingleTupleTableSlot(RelationGetDescr(change->relation), &TTSOpsMinimalTuple);
+}
+
+static void
+count_change(Sums *sums, const Change *change)
+{
+	Rollup	   *rollup = sums->rollup;
+
+	if (change->rows[0] == NULL && change->rows[1] == NULL)
+	{
+		if (!take_away_counted(rollup, change->relation))
+			take_away_all(sums, change->relation);
+	}
+	for (int side = 1; side >= 0; side--)
+	{
+		if (change->rows[side] != NULL)
+			add_rows(sums, change->rows[side], change->pointers[side], change->slot, side);
+	}
+	write_sums(sums);
+	if (sums->groups != sums->first)
+		pfree(sums->groups);
+	cxm_mark_partitions(rollup->key.id, change->relation);
+	ResetPerTupleExprContext(rollup->estate);
+}
+
 PG_FUNCTION_INFO_V1(cxm_rollup_delta);
 
 /* cxm.rollup_delta() */
@@ -937,58 +1197,80 @@ Datum
 cxm_rollup_delta(PG_FUNCTION_ARGS)
 {
 	const TriggerData *trigger = (TriggerData *) fcinfo->context;
-	Arguments	arguments;
-	Rollup	   *rollup;
+	const char *numbers;
+	int32		id = 0;
+	Change		change;
+	Sums		sums;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !is_called_well(trigger, &arguments))
+	if (!CALLED_AS_TRIGGER(fcinfo) || !is_called_well(trigger))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("cxm.rollup_delta() must be called as a trigger that cxm.create_rollup() has made")));
+				 errmsg("cxm.rollup_delta() must be called as a trigger that cxm.create_rollup() has made"),
+				 errhint("SELECT cxm.upgrade_store() makes those of a store that has others.")));
 	if (!TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)
 		&& !has_rows(trigger->tg_newtable) && !has_rows(trigger->tg_oldtable))
 		return PointerGetDatum(NULL);
 
-	rollup = find_rollup(arguments.id, RelationGetRelid(trigger->tg_relation));
-	if (rollup->is_busy)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("an expression of rollup \"%s\" writes to the table that it is about", arguments.name)));
-	rollup->is_busy = true;
-	PG_TRY();
+	begin_change(&change, trigger);
+	sums.context = AllocSetContextCreate(CurrentMemoryContext, "cxm rollup sums", ALLOCSET_DEFAULT_SIZES);
+	numbers = trigger->tg_trigger->tgargs[0];
+	while ((id = cxm_next_rollup(&numbers, id)) > 0)
 	{
-		if (!rollup->is_good)
-		{
-			rollup->is_good = false;
-			learn_rollup(rollup, trigger->tg_relation, &arguments);
-		}
-		if (rollup->is_member)
-		{
-			Sums		sums;
+		Rollup	   *rollup = find_rollup(id, RelationGetRelid(change.relation));
 
-			begin_sums(&sums, rollup, arguments.name);
-			if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)
-				&& !take_away_counted(rollup, &arguments, trigger->tg_relation))
-				take_away_all(&sums, trigger->tg_relation);
-			if (has_rows(trigger->tg_oldtable))
-				add_rows(&sums, trigger->tg_oldtable, RelationGetDescr(trigger->tg_relation), 1);
-			if (has_rows(trigger->tg_newtable))
-				add_rows(&sums, trigger->tg_newtable, RelationGetDescr(trigger->tg_relation), 0);
-			write_sums(&sums);
-			MemoryContextDelete(sums.context);
-			cxm_mark_partitions(arguments.id, trigger->tg_relation);
-			ResetPerTupleExprContext(rollup->estate);
+		if (rollup->is_busy)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("an expression of rollup \"%s\" writes to the table that it is about", rollup_name(rollup))));
+		rollup->is_busy = true;
+		PG_TRY();
+		{
+			if (!rollup->is_good)
+				learn_rollup(rollup, change.relation);
+			if (rollup->is_member)
+			{
+				begin_sums(&sums, rollup);
+				count_change(&sums, &change);
+			}
 		}
-	}
-	PG_CATCH();
-	{
+		PG_CATCH();
+		{
+			rollup->is_busy = false;
+			rollup->is_good = false;
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
 		rollup->is_busy = false;
-		rollup->is_good = false;
-		PG_RE_THROW();
+		rollup->is_good &= rollup->is_kept;
 	}
-	PG_END_TRY();
-	rollup->is_busy = false;
-	rollup->is_good &= rollup->is_kept;
+	MemoryContextDelete(sums.context);
+	ExecDropSingleTupleTableSlot(change.slot);
 	return PointerGetDatum(NULL);
+}
+
+PG_FUNCTION_INFO_V1(cxm_rollups_of);
+
+/* cxm.rollups_of(relation): those that its triggers serve as of now, whatever the snapshot at hand shows */
+Datum
+cxm_rollups_of(PG_FUNCTION_ARGS)
+{
+	Relation	relation = relation_open(PG_GETARG_OID(0), AccessShareLock);
+	const TriggerDesc *triggers = relation->trigdesc;
+	const char *numbers = "";
+	int32		id = 0;
+	ArrayBuildState *ids = initArrayResult(INT4OID, CurrentMemoryContext, false);
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (strcmp(trigger->tgname, "cxm_rollup_insert") == 0 && trigger->tgnargs == 1)
+			numbers = trigger->tgargs[0];
+	}
+	while ((id = cxm_next_rollup(&numbers, id)) > 0)
+		ids = accumArrayResult(ids, Int32GetDatum(id), false, INT4OID, CurrentMemoryContext);
+	relation_close(relation, AccessShareLock);
+	PG_RETURN_DATUM(makeArrayResult(ids, CurrentMemoryContext));
 }
 
 PG_FUNCTION_INFO_V1(cxm_rollup_guard);

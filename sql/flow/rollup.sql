@@ -296,7 +296,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.rollup_layout(integer) IS
-'How the tables of a rollup are laid out, as SQL: keys (the columns of a group), columns (those of what is kept for it), net (how they come out of rows u of base and delta), counted (how they come out of rows v of the view of rows); nkeys and kinds are what its triggers say.';
+'How the tables of a rollup are laid out, as SQL: keys (the columns of a group), columns (those of what is kept for it), net (how they come out of rows u of base and delta), counted (how they come out of rows v of the view of rows); nkeys is how many columns a group has, kinds a letter for each measure: c, s or r.';
 
 CREATE FUNCTION cxm.rollup_time(rollup_id integer) RETURNS text
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
@@ -629,49 +629,101 @@ AS 'MODULE_PATHNAME', 'cxm_rollup_delta'
 LANGUAGE C;
 
 COMMENT ON FUNCTION cxm.rollup_delta() IS
-'Trigger on the source of a rollup and on its partitions, with the rollup''s number, number of group columns, kinds of measures and name as one argument: writes what comes and goes, summed up by group, to cx.rollup_N_delta, without asking for privileges there. What an UPDATE leaves as it was is not written. Errors: what the rollup''s expressions raise; 22003 for a score off its scale and for NaN or infinity in a sum; 55000 when part of the rollup is gone.';
+'Trigger on the source of rollups and on its partitions, with the numbers of the rollups, ascending, as one argument: writes what comes and goes, summed up by group, to cx.rollup_N_delta of each, without asking for privileges there. What an UPDATE leaves as it was is not written. Errors: what the rollup''s expressions raise; 22003 for a score off its scale and for NaN or infinity in a sum; 55000 when part of the rollup is gone.';
 
 CREATE FUNCTION cxm.rollup_partition() RETURNS trigger
 AS 'MODULE_PATHNAME', 'cxm_rollup_partition'
 LANGUAGE C;
 
 COMMENT ON FUNCTION cxm.rollup_partition() IS
-'Trigger on the source of a rollup, when that is partitioned, before a statement writes to it, with the rollup''s number as argument: partitions that the rollup does not know and that have no rows get its triggers and are known from then on, when whoever writes may act for the owners of store and partition, nobody else is writing to the partition, and the statement is a transaction of its own or the partition was made in its transaction. Others wait for refresh_rollup(): as soon as they have rows, the rollup is refused until then.';
+'Trigger on the source of rollups, when that is partitioned, before a statement writes to it, with the numbers of the rollups, ascending, as one argument: partitions that a rollup does not know and that have no rows get its triggers and are known from then on, when whoever writes may act for the owners of store and partition, nobody else is writing to the partition, and the statement is a transaction of its own or the partition was made in its transaction. Others wait for refresh_rollup(): as soon as they have rows, the rollup is refused until then.';
+
+CREATE FUNCTION cxm.rollups_of(relation regclass) RETURNS integer[]
+AS 'MODULE_PATHNAME', 'cxm_rollups_of'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION cxm.rollups_of(regclass) IS 'The numbers of the rollups that the triggers of a table serve, ascending, as of now, also where an older snapshot is read; {} = none.';
+
+CREATE FUNCTION cxm.set_rollup_triggers(relation regclass, rollups integer[]) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_numbers constant text := array_to_string(ARRAY(SELECT DISTINCT r FROM unnest(rollups) AS r ORDER BY r), ' ');
+    -- TRUNCATE fires those of every partition, and each looks after its own rows
+    v_is_leaf constant boolean := (SELECT c.relkind = 'r' FROM pg_class AS c WHERE c.oid = relation);
+    v_trigger record;
+BEGIN
+    FOR v_trigger IN
+        SELECT w.name, w.event, w.call, t.tgfoid, t.tgenabled
+        FROM (VALUES ('cxm_rollup_insert', 'AFTER INSERT', 'REFERENCING NEW TABLE AS new_row FOR EACH STATEMENT EXECUTE FUNCTION cxm.rollup_delta'),
+                     ('cxm_rollup_update', 'AFTER UPDATE', 'REFERENCING OLD TABLE AS old_row NEW TABLE AS new_row FOR EACH STATEMENT EXECUTE FUNCTION cxm.rollup_delta'),
+                     ('cxm_rollup_delete', 'AFTER DELETE', 'REFERENCING OLD TABLE AS old_row FOR EACH STATEMENT EXECUTE FUNCTION cxm.rollup_delta'),
+                     ('cxm_rollup_truncate', 'BEFORE TRUNCATE', 'FOR EACH STATEMENT EXECUTE FUNCTION cxm.rollup_delta'),
+                     ('cxm_rollup_partition', 'BEFORE INSERT OR UPDATE', 'FOR EACH STATEMENT EXECUTE FUNCTION cxm.rollup_partition')) AS w(name, event, call)
+        LEFT JOIN pg_trigger AS t ON t.tgrelid = relation AND t.tgname = w.name
+        WHERE w.name NOT IN ('cxm_rollup_truncate', 'cxm_rollup_partition') OR (w.name = 'cxm_rollup_truncate') = v_is_leaf
+        ORDER BY w.name
+    LOOP
+        IF v_trigger.tgfoid NOT IN ('cxm.rollup_delta()'::regprocedure, 'cxm.rollup_partition()'::regprocedure) THEN
+            RAISE duplicate_object USING
+                MESSAGE = format('table %s has a trigger "%s" of yours', relation, v_trigger.name),
+                DETAIL = 'Rollups have triggers of that name.',
+                HINT = format('ALTER TRIGGER %I ON %s RENAME TO ....', v_trigger.name, relation);
+        ELSIF v_numbers <> '' THEN
+            EXECUTE format('CREATE OR REPLACE TRIGGER %I %s ON %s %s(%L)', v_trigger.name, v_trigger.event, relation, v_trigger.call, v_numbers);
+            -- who has turned it off, or on in replication, too, finds it so
+            IF v_trigger.tgenabled <> 'O' THEN
+                EXECUTE format('ALTER TABLE %s %s TRIGGER %I', relation, CASE v_trigger.tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE REPLICA' END, v_trigger.name);
+            END IF;
+        ELSIF v_trigger.tgfoid IS NOT NULL THEN
+            EXECUTE format('DROP TRIGGER %I ON %s', v_trigger.name, relation);
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.set_rollup_triggers(regclass, integer[]) IS
+'Has the triggers of a table that is the source of rollups, or a partition of it, serve the rollups of these numbers and no others: one trigger an event for all of them, since a call costs more than what a rollup adds to it; {} = removes them. To be called with the table locked against writers. Error 42710 where a trigger of somebody''s has such a name.';
 
 CREATE FUNCTION cxm.add_rollup_triggers(rollup_id integer, relation regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_layout constant record := cxm.rollup_layout(rollup_id);
-    v_call constant text := format('FOR EACH STATEMENT EXECUTE FUNCTION cxm.rollup_delta(%L)', concat_ws(' ', rollup_id, v_layout.nkeys, v_layout.kinds, v_layout.name));
 BEGIN
-    EXECUTE format('CREATE OR REPLACE TRIGGER rollup_%s_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS new_row %s', rollup_id, relation, v_call);
-    EXECUTE format('CREATE OR REPLACE TRIGGER rollup_%s_update AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_row NEW TABLE AS new_row %s', rollup_id, relation, v_call);
-    EXECUTE format('CREATE OR REPLACE TRIGGER rollup_%s_delete AFTER DELETE ON %s REFERENCING OLD TABLE AS old_row %s', rollup_id, relation, v_call);
-    -- TRUNCATE fires those of every partition, and each looks after its own rows
-    IF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = relation) = 'r' THEN
-        EXECUTE format('CREATE OR REPLACE TRIGGER rollup_%s_truncate BEFORE TRUNCATE ON %s %s', rollup_id, relation, v_call);
-    ELSE
-        EXECUTE format('CREATE OR REPLACE TRIGGER rollup_%1$s_partition BEFORE INSERT OR UPDATE ON %2$s FOR EACH STATEMENT EXECUTE FUNCTION cxm.rollup_partition(%1$L)', rollup_id, relation);
-    END IF;
+    EXECUTE format('LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE', relation);
+    PERFORM cxm.set_rollup_triggers(relation, cxm.rollups_of(relation) || rollup_id);
 END
 $$;
 
-COMMENT ON FUNCTION cxm.add_rollup_triggers(integer, regclass) IS 'Puts the triggers of a rollup on its source or a partition of it. Waits for whoever is writing to the table.';
+COMMENT ON FUNCTION cxm.add_rollup_triggers(integer, regclass) IS 'Has the triggers of the source of a rollup, or of a partition of it, serve the rollup. Waits for whoever is writing to the table.';
+
+CREATE FUNCTION cxm.remove_rollup_triggers(rollup_id integer, relation regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', relation);
+    PERFORM cxm.set_rollup_triggers(relation, array_remove(cxm.rollups_of(relation), rollup_id));
+END
+$$;
+
+COMMENT ON FUNCTION cxm.remove_rollup_triggers(integer, regclass) IS 'Has the triggers of a table no longer serve a rollup, and removes them when it was the last. Waits for whoever uses the table.';
 
 CREATE FUNCTION cxm.rollup_tables(rollup_id integer, OUT relation regclass, OUT triggers integer) RETURNS SETOF record
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+    -- the argument is the numbers of rollups, and a zero byte
     SELECT t.tgrelid::regclass, count(*) FILTER (WHERE t.tgenabled <> 'D')::integer
     FROM pg_trigger AS t
     WHERE t.tgfoid = 'cxm.rollup_delta()'::regprocedure
-      AND t.tgname IN (format('rollup_%s_insert', rollup_id), format('rollup_%s_update', rollup_id), format('rollup_%s_delete', rollup_id), format('rollup_%s_truncate', rollup_id))
+      AND t.tgname IN ('cxm_rollup_insert', 'cxm_rollup_update', 'cxm_rollup_delete', 'cxm_rollup_truncate')
+      AND rollup_id::text = ANY (string_to_array(left(encode(t.tgargs, 'escape'), -4), ' '))
     GROUP BY t.tgrelid
 $$;
 
-COMMENT ON FUNCTION cxm.rollup_tables(integer) IS 'The tables that carry triggers of a rollup, and how many of these are enabled: 4, or 3 on a table that is partitioned itself, when all is well.';
+COMMENT ON FUNCTION cxm.rollup_tables(integer) IS 'The tables whose triggers serve a rollup, and how many of these are enabled: 4, or 3 on a table that is partitioned itself, when all is well.';
 
 CREATE FUNCTION cxm.know_rollup_partitions(rollup_id integer) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -695,7 +747,7 @@ DECLARE
 BEGIN
     FOR v_name IN
         SELECT t.tgname FROM pg_trigger AS t
-        WHERE t.tgrelid = relation AND t.tgfoid = 'cxm.rollup_delta()'::regprocedure AND t.tgname ~ '^rollup_[0-9]+_delete$' AND t.tgenabled = CASE WHEN pause THEN 'O' ELSE 'D' END::"char"
+        WHERE t.tgrelid = relation AND t.tgfoid = 'cxm.rollup_delta()'::regprocedure AND t.tgname = 'cxm_rollup_delete' AND t.tgenabled = CASE WHEN pause THEN 'O' ELSE 'D' END::"char"
     LOOP
         EXECUTE format('ALTER TABLE %s %s TRIGGER %I', relation, CASE WHEN pause THEN 'DISABLE' ELSE 'ENABLE' END, v_name);
     END LOOP;
@@ -930,6 +982,12 @@ BEGIN
             HINT = 'Use partitioning.';
     ELSIF EXISTS (SELECT FROM cxm.table_members(source) AS m JOIN pg_class AS c ON c.oid = m.member WHERE c.relkind = 'f') THEN
         RAISE feature_not_supported USING MESSAGE = format('table %s has foreign tables as partitions', source), HINT = 'Make the rollup on the server where they are.';
+    ELSIF EXISTS (SELECT FROM cxm.table_members(source) AS m JOIN pg_trigger AS t ON t.tgrelid = m.member
+                  WHERE t.tgfoid = 'cxm.rollup_delta()'::regprocedure AND t.tgenabled = 'D') THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('triggers of rollups are off on table %s', source),
+            DETAIL = 'A rollup that is made now would have the same triggers.',
+            HINT = 'SELECT cxm.upgrade_store() puts them on again, and counts anew.';
     ELSIF NOT has_table_privilege(source, 'SELECT') OR NOT has_table_privilege(source, 'TRIGGER') THEN
         RAISE insufficient_privilege USING
             MESSAGE = format('permission denied for table %s', source),
@@ -944,7 +1002,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.check_rollup_source(regclass) IS
-'Raises a clear error when the rows of a table cannot be counted: it is not an ordinary or partitioned table, is a partition, takes part in inheritance, or the caller lacks SELECT or TRIGGER or does not see all its rows.';
+'Raises a clear error when the rows of a table cannot be counted: it is not an ordinary or partitioned table, is a partition, takes part in inheritance, the triggers of its rollups are off, or the caller lacks SELECT or TRIGGER or does not see all its rows.';
 
 CREATE FUNCTION cxm.lock_rollup_source(source regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -1079,16 +1137,8 @@ SET client_min_messages = warning
 AS $$
 DECLARE
     v_id constant integer := cxm.rollup_number(name);
-    v_trigger record;
 BEGIN
-    FOR v_trigger IN
-        SELECT t.tgname, t.tgrelid::regclass AS relation
-        FROM cxm.rollup_tables(v_id) AS m
-        JOIN pg_trigger AS t ON t.tgrelid = m.relation AND t.tgfoid IN ('cxm.rollup_delta()'::regprocedure, 'cxm.rollup_partition()'::regprocedure) AND starts_with(t.tgname, format('rollup_%s_', v_id))
-        ORDER BY t.tgrelid, t.tgname
-    LOOP
-        EXECUTE format('DROP TRIGGER %I ON %s', v_trigger.tgname, v_trigger.relation);
-    END LOOP;
+    PERFORM cxm.remove_rollup_triggers(v_id, t.relation) FROM cxm.rollup_tables(v_id) AS t ORDER BY t.relation::oid;
     EXECUTE format('DROP VIEW IF EXISTS cx.%I', name);
     EXECUTE format('DROP VIEW IF EXISTS cx.%I', name || '_state');
     EXECUTE format('DROP TABLE IF EXISTS cx.rollup_%1$s_base, cx.rollup_%1$s_delta', v_id);
@@ -1326,9 +1376,7 @@ BEGIN
         END IF;
         PERFORM cxm.lock_rollup_source(v_change.relation);
         IF v_change.is_gone THEN
-            EXECUTE (SELECT string_agg(format('DROP TRIGGER %I ON %s', t.tgname, v_change.relation), '; ')
-                     FROM pg_trigger AS t
-                     WHERE t.tgrelid = v_change.relation AND t.tgfoid IN ('cxm.rollup_delta()'::regprocedure, 'cxm.rollup_partition()'::regprocedure) AND starts_with(t.tgname, format('rollup_%s_', rollup_id)));
+            PERFORM cxm.remove_rollup_triggers(rollup_id, v_change.relation);
         ELSE
             PERFORM cxm.add_rollup_triggers(rollup_id, v_change.relation);
         END IF;
@@ -1522,11 +1570,22 @@ DECLARE
     v_columns integer;
     v_is_whole boolean;
     v_mended integer := 0;
+    v_uncounted integer[];
+    v_trigger record;
 BEGIN
     IF to_regclass('cx.rollup') IS NULL THEN
         PERFORM cxm.create_rollup_tables();
         RETURN 0;
     END IF;
+    -- of each rollup before the first is mended: they share triggers
+    v_uncounted := ARRAY(
+        SELECT r.rollup_id
+        FROM cx.rollup AS r
+        WHERE EXISTS (
+            SELECT FROM cxm.table_members(r.source) AS m LEFT JOIN cxm.rollup_tables(r.rollup_id) AS t ON t.relation = m.member
+            WHERE t.triggers IS DISTINCT FROM CASE (SELECT c.relkind FROM pg_class AS c WHERE c.oid = m.member) WHEN 'r' THEN 4 ELSE 3 END
+        )
+    );
     FOR v_rollup IN
         SELECT r.rollup_id, r.name, r.source FROM cx.rollup AS r
         WHERE EXISTS (SELECT FROM pg_class AS c WHERE c.oid = r.source)
@@ -1558,12 +1617,19 @@ BEGIN
         PERFORM cxm.make_rollup_guards(v_rollup.rollup_id);
         PERFORM cxm.make_rollup_views(v_rollup.rollup_id);
         PERFORM cxm.own_rollup(v_rollup.rollup_id);
-        IF EXISTS (
-            SELECT FROM cxm.table_members(v_rollup.source) AS m LEFT JOIN cxm.rollup_tables(v_rollup.rollup_id) AS t ON t.relation = m.member
-            WHERE t.triggers IS DISTINCT FROM CASE (SELECT c.relkind FROM pg_class AS c WHERE c.oid = m.member) WHEN 'r' THEN 4 ELSE 3 END
-        ) THEN
+        IF v_rollup.rollup_id = ANY (v_uncounted) THEN
             PERFORM cxm.lock_rollup_source(v_rollup.source);
             PERFORM cxm.add_rollup_triggers(v_rollup.rollup_id, m.member) FROM cxm.table_members(v_rollup.source) AS m;
+            -- those that are off; and those by which each rollup had its own
+            FOR v_trigger IN
+                SELECT t.tgname, t.tgrelid::regclass AS relation, starts_with(t.tgname, 'cxm_rollup_') AS is_shared
+                FROM pg_trigger AS t
+                WHERE t.tgfoid IN ('cxm.rollup_delta()'::regprocedure, 'cxm.rollup_partition()'::regprocedure)
+                  AND (t.tgenabled = 'D' OR starts_with(t.tgname, format('rollup_%s_', v_rollup.rollup_id)))
+                  AND t.tgrelid IN (SELECT m.member FROM cxm.table_members(v_rollup.source) AS m)
+            LOOP
+                EXECUTE format(CASE WHEN v_trigger.is_shared THEN 'ALTER TABLE %1$s ENABLE TRIGGER %2$I' ELSE 'DROP TRIGGER %2$I ON %1$s' END, v_trigger.relation, v_trigger.tgname);
+            END LOOP;
             v_is_whole := false;
         END IF;
         IF NOT v_is_whole OR NOT cxm.has_known_partitions(v_rollup.rollup_id, v_rollup.source) THEN

@@ -69,7 +69,7 @@ GRANT USAGE, CREATE ON SCHEMA shop TO cxm_test_app;
 GRANT USAGE ON SCHEMA cxm TO cxm_test_app;
 SET LOCAL ROLE cxm_test_app;
 CREATE TABLE shop.mine (LIKE shop.visit);
-SELECT format($$CREATE TRIGGER rollup_%1$s_insert AFTER INSERT ON shop.mine REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION cxm.rollup_delta('%1$s 2 r visits')$$, rollup_id) FROM cx.rollup WHERE name = 'visits' \gexec
+SELECT format($$CREATE TRIGGER cxm_rollup_insert AFTER INSERT ON shop.mine REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION cxm.rollup_delta('%1$s')$$, rollup_id) FROM cx.rollup WHERE name = 'visits' \gexec
 SELECT lives_ok($$INSERT INTO shop.mine VALUES (9, '2026-01-01', 'a', 0)$$, 'a trigger on another table is in nobody''s way');
 RESET ROLE;
 SELECT is((SELECT nps_count FROM cx.visits WHERE shop = 'a'), 2::bigint, 'and counts nothing');

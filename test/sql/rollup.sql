@@ -409,6 +409,66 @@ INSERT INTO visit VALUES ('2026-01-05Z', 's3', 10);
 DROP TRIGGER mine ON visit;
 SELECT cxm.rollup_delta();
 
+-- all rollups of a table are served by the same triggers: what is said for one of them holds for the others
+CREATE TABLE stay (at timestamptz, score integer);
+SELECT cxm.create_rollup('first', 'stay', 'at', 'day', measures => '{"nps": {"nps": "score"}}');
+SELECT cxm.create_rollup('second', 'stay', 'at', 'month', measures => '{"rows": {"count": "*"}, "score": {"sum": "score"}}');
+SELECT cxm.create_rollup('third', 'stay', 'at', 'year');
+SELECT count(*) AS triggers FROM pg_trigger WHERE tgrelid = 'stay'::regclass;
+INSERT INTO stay SELECT timestamptz '2026-01-01Z' + i * interval '7 hours', i % 11 FROM generate_series(1, 300) AS i;
+SELECT cxm.drop_rollup('second');
+UPDATE stay SET score = 10 WHERE score = 3;
+SELECT (SELECT sum(nps_promoters) FROM cx.first) AS promoters, (SELECT sum(rows) FROM cx.third) AS rows;
+SELECT * FROM cxm.rollup_check('first');
+DELETE FROM stay WHERE score = 10;
+SELECT r.name, (SELECT count(*) FROM cxm.rollup_check(r.name)) AS differences, cardinality(cxm.rollups_of('stay')) AS served FROM cx.rollup AS r WHERE r.source = 'stay'::regclass ORDER BY r.rollup_id;
+-- numbers that somebody gives count nothing twice
+\set VERBOSITY terse
+DO $$
+DECLARE
+    v_id constant text := (SELECT rollup_id FROM cx.rollup WHERE name = 'first');
+    v_numbers text;
+BEGIN
+    FOREACH v_numbers IN ARRAY '{"N N","N 1","N "," N",x,Nx,-1,0,12345678901}'::text[] LOOP
+        BEGIN
+            EXECUTE format('CREATE OR REPLACE TRIGGER cxm_rollup_insert AFTER INSERT ON stay REFERENCING NEW TABLE AS new_row FOR EACH STATEMENT EXECUTE FUNCTION cxm.rollup_delta(%L)', replace(v_numbers, 'N', v_id));
+            INSERT INTO stay VALUES ('2026-01-01Z', 1);
+            RAISE WARNING '% is taken', v_numbers;
+        EXCEPTION
+            WHEN trigger_protocol_violated THEN
+                RAISE WARNING '%: %', v_numbers, replace(SQLERRM, v_id, 'N');
+        END;
+    END LOOP;
+END
+$$;
+\set VERBOSITY default
+-- one that is off
+ALTER TABLE stay DISABLE TRIGGER cxm_rollup_insert;
+INSERT INTO stay VALUES ('2026-01-01Z', 1);
+SELECT name, problem FROM cx.rollup_status WHERE source LIKE '%stay' ORDER BY name;
+SELECT cxm.create_rollup('fourth', 'stay', 'at', 'day');
+DO $$ BEGIN PERFORM cxm.upgrade_store(); END $$;
+SELECT r.name, (SELECT count(*) FROM cxm.rollup_check(r.name)) AS differences FROM cx.rollup AS r WHERE r.source = 'stay'::regclass ORDER BY r.rollup_id;
+-- what is done for replication stays
+ALTER TABLE stay ENABLE ALWAYS TRIGGER cxm_rollup_insert;
+SELECT cxm.create_rollup('fourth', 'stay', 'at', 'day');
+SELECT cxm.drop_rollup('third');
+SELECT tgname FROM pg_trigger WHERE tgrelid = 'stay'::regclass AND tgenabled = 'A';
+-- by triggers of its own for each rollup nothing is written, and upgrade_store() makes those that there should be
+SELECT format('ALTER TRIGGER cxm_rollup_insert ON stay RENAME TO rollup_%s_insert', rollup_id) AS statement FROM cx.rollup WHERE name = 'first' \gset
+:statement;
+INSERT INTO stay VALUES ('2026-01-01Z', 1);
+DO $$ BEGIN PERFORM cxm.upgrade_store(); END $$;
+INSERT INTO stay VALUES ('2026-01-01Z', 1);
+SELECT tgname FROM pg_trigger WHERE tgrelid = 'stay'::regclass ORDER BY tgname;
+SELECT r.name, (SELECT count(*) FROM cxm.rollup_check(r.name)) AS differences FROM cx.rollup AS r WHERE r.source = 'stay'::regclass ORDER BY r.rollup_id;
+SELECT cxm.drop_rollup('first'), cxm.drop_rollup('fourth');
+SELECT count(*) AS triggers FROM pg_trigger WHERE tgrelid = 'stay'::regclass;
+-- a trigger of somebody's is left alone
+CREATE TRIGGER cxm_rollup_update BEFORE UPDATE ON stay FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+SELECT cxm.create_rollup('fifth', 'stay', 'at', 'day');
+DROP TABLE stay;
+
 -- the source is dropped
 DROP TABLE visit CASCADE;
 SELECT name, problem FROM cx.rollup_status WHERE name = 'visits';

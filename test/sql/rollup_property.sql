@@ -104,7 +104,38 @@ DELETE FROM visit WHERE id % 2 = 0;
 SELECT compare(), compare_two();
 SELECT cxm.fold_rollup_now(rollup_id) > 30000 AS folded FROM cx.rollup ORDER BY rollup_id;
 SELECT compare(), compare_two(), (SELECT count(*) FROM cxm.rollup_check('one')) AS differences;
+
+-- where clocks change at midnight, by half an hour, by seconds or by a day, in any order of time, each time is in the period it is in;
+-- all these rollups of a table are served by the same triggers
+CREATE TABLE shift (at timestamptz);
+CREATE TABLE change (zone text, at timestamptz);
+INSERT INTO change VALUES ('Europe/Berlin', '2026-03-29 01:00Z'), ('Europe/Berlin', '2026-10-25 01:00Z'), ('Australia/Lord_Howe', '2026-04-04 15:00Z'), ('America/St_Johns', '2006-10-29 02:31Z'),
+                          ('America/Sao_Paulo', '2018-11-04 03:00Z'), ('America/Sao_Paulo', '2019-02-17 02:00Z'), ('Africa/Cairo', '2010-09-30 21:00Z'), ('Pacific/Apia', '2011-12-30 10:00Z'),
+                          ('Africa/Monrovia', '1972-01-07 00:44:30Z'), ('UTC', '2000-01-01Z');
+DO $$
+BEGIN
+    PERFORM cxm.create_rollup(concat_ws(' ', z.zone, b.bucket), 'shift', 'at', b.bucket, time_zone => z.zone)
+    FROM (SELECT DISTINCT zone FROM change) AS z, unnest('{hour,day,week,month,quarter,year}'::text[]) AS b(bucket);
+END
+$$;
+SELECT count(*) AS triggers, count(DISTINCT tgname) FROM pg_trigger WHERE tgrelid = 'shift'::regclass;
+INSERT INTO shift SELECT c.at + i * interval '7 minutes' + interval '0.999999 s' FROM change AS c, generate_series(-600, 600) AS i ORDER BY 1;
+INSERT INTO shift SELECT c.at + i * interval '11 minutes' - interval '0.000001 s' FROM change AS c, generate_series(-600, 600) AS i ORDER BY 1 DESC;
+INSERT INTO shift SELECT c.at + i * interval '9 hours' FROM change AS c, generate_series(-1500, 1500) AS i ORDER BY hashint8(i), c.at;
+INSERT INTO shift SELECT c.at + s * interval '0.25 s' FROM change AS c, generate_series(-50, 50) AS s ORDER BY c.at, abs(s);
+INSERT INTO shift VALUES (NULL), ('infinity'), ('4712-06-01 BC'), ('-infinity'), ('2026-10-25 00:30Z'), (NULL), ('2026-10-25 00:30Z'), ('290000-01-01Z'), ('290000-01-01Z'), ('290000-01-02Z');
+DO $$
+BEGIN
+    FOR i IN -50 .. 50 LOOP
+        INSERT INTO shift SELECT c.at + i * interval '3 hours' FROM change AS c WHERE c.zone = 'Europe/Berlin';
+        UPDATE shift SET at = at + interval '1 hour' WHERE at = timestamptz '2018-11-04 03:00Z' + i * interval '9 hours';
+    END LOOP;
+END
+$$;
+SELECT r.name, c.* FROM cx.rollup AS r CROSS JOIN LATERAL cxm.rollup_check(r.name) AS c WHERE r.source = 'shift'::regclass ORDER BY r.name, c.period LIMIT 10;
+SELECT sum(rows) = 8 * 6 * (SELECT count(*) FROM shift) AS is_all FROM (SELECT (xpath('//n/text()', query_to_xml(format('SELECT sum(rows) AS n FROM cx.%I', r.name), false, false, '')))[1]::text::bigint AS rows FROM cx.rollup AS r WHERE r.source = 'shift'::regclass) AS t;
 SET client_min_messages = error;
 DROP SCHEMA cx CASCADE;
+DROP TABLE shift, change;
 DROP FUNCTION compare, compare_two;
 DROP TABLE visit;
