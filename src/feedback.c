@@ -1,10 +1,11 @@
 /*
  * src/feedback.c
- *		The row trigger of cx.feedback.
+ *		The row trigger and the CHECK constraint of cx.feedback.
  *
- * It fires for every row and mostly has nothing to do: a condition on the
- * trigger would be read and prepared anew by every statement, which takes
- * ten times as long as to call this for the one row of most statements.
+ * Most statements write one row, and each reads and prepares anew what the
+ * table says of its rows in SQL.  That takes ten times as long as to find out
+ * here: so the trigger has no condition, though it mostly has nothing to do,
+ * and all checks are one function.
  *
  * Copyright (c) 2026, cxm developers
  */
@@ -16,7 +17,9 @@
 #include "direct.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 /* the scale that a row lacks, in part or as a whole */
 enum
@@ -135,4 +138,51 @@ cxm_feedback_usual_scale(PG_FUNCTION_ARGS)
 		&& !heap_attisnull(trigger->tg_trigtuple, columns[SCALE_MAX], desc))
 		return PointerGetDatum(trigger->tg_trigtuple);
 	return PointerGetDatum(add_scale(trigger->tg_trigtuple, desc, columns));
+}
+
+/* times from then and before then, in days since the epoch: further off, views and partitions cannot be computed */
+#define FIRST_DAY (date2j(-3999, 1, 1) - POSTGRES_EPOCH_JDATE)
+#define DAY_AFTER_LAST (date2j(200000, 1, 1) - POSTGRES_EPOCH_JDATE)
+
+#define LEAST_SCORE (-128)
+#define GREATEST_SCORE 127
+#define LONGEST_SCALE 10
+
+PG_FUNCTION_INFO_V1(cxm_check_feedback);
+
+/* cxm.check_feedback(occurred_at, score, scale_min, scale_max, comment) */
+Datum
+cxm_check_feedback(PG_FUNCTION_ARGS)
+{
+	bool		has_score = !PG_ARGISNULL(1);
+	bool		has_scale = !PG_ARGISNULL(2) && !PG_ARGISNULL(3);
+	TimestampTz occurred_at = PG_GETARG_TIMESTAMPTZ(0);
+	int			score = PG_GETARG_INT16(1);
+	int			scale_min = PG_GETARG_INT16(2);
+	int			scale_max = PG_GETARG_INT16(3);
+
+	if (!PG_ARGISNULL(0)
+		&& (occurred_at < FIRST_DAY * USECS_PER_DAY || occurred_at >= DAY_AFTER_LAST * USECS_PER_DAY))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("an answer cannot be of %s", timestamptz_to_str(occurred_at)),
+				 errhint("Give a time from 4000-01-01 BC on and before 200000-01-01 (UTC).")));
+	if (has_scale && (scale_min < LEAST_SCORE || scale_max > GREATEST_SCORE || scale_max <= scale_min
+					  || scale_max - scale_min > LONGEST_SCALE))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("no scale goes from %d to %d", scale_min, scale_max),
+				 errhint("A scale has 2 to %d points between %d and %d.",
+						 LONGEST_SCALE + 1, LEAST_SCORE, GREATEST_SCORE)));
+	if (has_score && has_scale && (score < scale_min || score > scale_max))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("score %d is off the scale %d to %d", score, scale_min, scale_max),
+				 errhint("Give the score as it was answered; say scale_min and scale_max where the scale is not the usual one.")));
+	if (!has_score && PG_ARGISNULL(4))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("the answer has neither score nor comment"),
+				 errhint("Give a score, a comment or both.")));
+	PG_RETURN_BOOL(true);
 }

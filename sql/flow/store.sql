@@ -120,7 +120,15 @@ BEGIN
     PERFORM cxm.restore_rollups();
     PERFORM cxm.create_views();
 
-    -- DROP EXTENSION ... CASCADE takes the triggers along; without them answers would come in and alert nobody
+    -- DROP EXTENSION ... CASCADE takes along what calls a function of it; without it answers would come in unchecked and
+    -- alert nobody. Older stores said the same in SQL.
+    IF NOT EXISTS (SELECT FROM pg_constraint AS c WHERE c.conrelid = 'cx.feedback'::regclass AND c.conname = 'feedback_check') THEN
+        EXECUTE concat('ALTER TABLE cx.feedback ',
+                       (SELECT string_agg(format('DROP CONSTRAINT %I, ', c.conname), '') FROM pg_constraint AS c
+                        WHERE c.conrelid = 'cx.feedback'::regclass
+                          AND c.conname IN ('feedback_occurred_at_check', 'feedback_scale_check', 'feedback_score_check', 'feedback_content_check')),
+                       'ADD CONSTRAINT feedback_check CHECK (cxm.check_feedback(occurred_at, score, scale_min, scale_max, comment))');
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.feedback'::regclass AND t.tgname = 'feedback_usual_scale') THEN
         CREATE TRIGGER feedback_usual_scale
             BEFORE INSERT ON cx.feedback

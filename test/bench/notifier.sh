@@ -6,7 +6,8 @@
 # that of PG_CONFIG), a C compiler and libpq, and a user who is not root.
 #
 # Single answers, by 1, 4, 16 and 64 clients. One in five meets a rule.
-#   bare     a plain table of the same columns and indexes
+#   bare     a plain table of the same columns, indexes and constraints, which are in SQL, as people write them
+#   nocheck  the same without CHECK constraints
 #   post     the same, and a row trigger that posts a notification for one row in five: the notifier alone
 #   no rule  cx.feedback, without a rule
 #   off      cx.feedback with the rule, cxm.notify_mode = off: all but the sending
@@ -71,7 +72,14 @@ SELECT cxm.create_store('UTC');
 SELECT cxm.add_alert_rule('unhappy', metric => 'csat', score_max => 1);
 
 CREATE TABLE public.bare (LIKE cx.feedback INCLUDING ALL);
-CREATE TABLE public.naive (LIKE cx.feedback INCLUDING ALL);
+ALTER TABLE public.bare
+    DROP CONSTRAINT feedback_check,
+    ADD CHECK (occurred_at >= '4000-01-01 00:00+00 BC' AND occurred_at < '200000-01-01 00:00+00'),
+    ADD CHECK (scale_min >= -128 AND scale_max <= 127 AND scale_max > scale_min AND scale_max - scale_min <= 10),
+    ADD CHECK (score BETWEEN scale_min AND scale_max),
+    ADD CHECK (score IS NOT NULL OR comment IS NOT NULL);
+CREATE TABLE public.nocheck (LIKE public.bare INCLUDING ALL EXCLUDING CONSTRAINTS);
+CREATE TABLE public.naive (LIKE public.bare INCLUDING ALL);
 CREATE FUNCTION public.naive() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.metric = 'csat' AND NEW.score <= 1 THEN
@@ -82,7 +90,7 @@ END
 $$;
 CREATE TRIGGER naive AFTER INSERT ON public.naive FOR EACH ROW EXECUTE FUNCTION public.naive();
 
-CREATE TABLE public.post (LIKE cx.feedback INCLUDING ALL);
+CREATE TABLE public.post (LIKE public.bare INCLUDING ALL);
 CREATE FUNCTION public.post() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.metric = 'csat' AND NEW.score <= 1 THEN
@@ -96,7 +104,7 @@ CREATE TRIGGER post AFTER INSERT ON public.post FOR EACH ROW EXECUTE FUNCTION pu
 CREATE TABLE public.heard (outbox_id bigint, at bigint);
 SQL
 
-for table in public.bare public.post public.naive cx.feedback; do
+for table in public.bare public.nocheck public.post public.naive cx.feedback; do
 	printf '\\set score random(1, 5)\nINSERT INTO %s (metric, score, scale_min, scale_max) VALUES ('"'csat'"', :score, 1, 5);\n' "$table" >"$TEMP/$table.sql"
 done
 printf 'INSERT INTO cx.feedback (metric, score, scale_min, scale_max) VALUES ('"'csat'"', 1, 1, 5);\n' >"$TEMP/alert.sql"
@@ -127,8 +135,9 @@ while [ $round -lt "$RUNS" ]; do
 	round=$((round + 1))
 	for clients in $CLIENTS; do
 		echo "notifier: round $round of $RUNS, $clients clients" >&2
-		sql -c 'TRUNCATE public.bare, public.naive, public.post, cx.feedback, cx.alert, cx.outbox' -c CHECKPOINT
+		sql -c 'TRUNCATE public.bare, public.nocheck, public.naive, public.post, cx.feedback, cx.alert, cx.outbox' -c CHECKPOINT
 		write bare public.bare "$clients" ''
+		write nocheck public.nocheck "$clients" ''
 		write post public.post "$clients" ''
 		rules false
 		write none cx.feedback "$clients" ''
@@ -167,6 +176,7 @@ for clients in $CLIENTS; do
 	compare "$clients clients: rule, not sent / bare table" off bare "$clients" -
 	compare "$clients clients: rule, worker / rule, not sent" worker off "$clients" -
 	compare "$clients clients: rule, worker / bare table" worker bare "$clients" 0.85
+	compare "$clients clients: rule, worker / bare table without CHECK" worker nocheck "$clients" -
 	compare "$clients clients: rule, direct / bare table" direct bare "$clients" -
 	compare "$clients clients: row trigger with pg_notify / bare table" naive bare "$clients" -
 done

@@ -2,7 +2,7 @@
 BEGIN;
 SET client_min_messages = warning;
 SET search_path = public, pg_catalog;
-SELECT plan(18);
+SELECT plan(26);
 DO $$ BEGIN PERFORM cxm.version(); END $$;
 
 CREATE FUNCTION pg_temp.scales(answers text) RETURNS text LANGUAGE plpgsql AS $$
@@ -64,6 +64,39 @@ SELECT is(pg_temp.scales($$(metric, score, occurred_at) VALUES ('nps', 9, '2040-
 SELECT is((SELECT format('%s %s %s %s', metric, score, scale_min, scale_max) FROM public.mine), 'nps 9 0 10', 'as it was given');
 INSERT INTO public.mine (feedback_id, metric, score, scale_max, occurred_at, received_at) VALUES (-1, 'nps', 7, 9, '2040-01-15 00:00+00', now());
 SELECT is((SELECT format('%s %s %s %s', metric, score, scale_min, scale_max) FROM public.mine WHERE feedback_id = -1), 'nps 7 0 9', 'straight into it');
+
+---- what is no answer, however it is written
+
+CREATE FUNCTION pg_temp.is_answer(occurred_at timestamptz, score smallint, scale_min smallint, scale_max smallint, comment text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN cxm.check_feedback(occurred_at, score, scale_min, scale_max, comment)::text;
+EXCEPTION WHEN check_violation THEN
+    RETURN 'false';
+END
+$$;
+-- true and NULL pass a constraint
+SELECT is_empty($x$
+    SELECT * FROM (
+        SELECT t.at, s.score, l.lo, h.hi, c.comment, pg_temp.is_answer(t.at, s.score::smallint, l.lo::smallint, h.hi::smallint, c.comment) AS got,
+               ((t.at >= '4000-01-01 00:00+00 BC' AND t.at < '200000-01-01 00:00+00') IS NOT FALSE
+                AND (l.lo >= -128 AND h.hi <= 127 AND h.hi > l.lo AND h.hi - l.lo <= 10) IS NOT FALSE
+                AND (s.score BETWEEN l.lo AND h.hi) IS NOT FALSE
+                AND (s.score IS NOT NULL OR c.comment IS NOT NULL))::text AS wanted
+        FROM unnest('{NULL,-infinity,4001-12-31 23:59:59.999999+00 BC,4000-01-01 00:00:00+00 BC,2026-01-01,199999-12-31 23:59:59.999999+00,200000-01-01 00:00:00+00,infinity}'::timestamptz[]) AS t(at)
+        CROSS JOIN unnest('{NULL,-32768,-129,-128,-5,0,3,5,6,10,11,127,128,32767}'::integer[]) AS s(score)
+        CROSS JOIN unnest('{NULL,-32768,-129,-128,-5,0,1,117,127,32767}'::integer[]) AS l(lo)
+        CROSS JOIN unnest('{NULL,-32768,-118,-117,0,1,5,10,11,127,128,32767}'::integer[]) AS h(hi)
+        CROSS JOIN unnest('{NULL,"",hm}'::text[]) AS c(comment)
+        -- where one end is missing NOT NULL decides
+        WHERE (l.lo IS NULL) = (h.hi IS NULL)) AS x
+    WHERE x.got <> x.wanted$x$, 'a check says what it says in SQL');
+SELECT throws_ok($$INSERT INTO cx.feedback (metric, score, occurred_at) VALUES ('nps', 3, 'infinity')$$, '23514', 'an answer cannot be of infinity', 'not a time');
+SELECT throws_ok($$INSERT INTO cx.feedback (metric, score, scale_min, scale_max) VALUES ('nps', 3, 0, 11)$$, '23514', 'no scale goes from 0 to 11', 'not a scale');
+SELECT throws_ok($$INSERT INTO cx.feedback_default (feedback_id, metric, score, occurred_at) VALUES (-2, 'nps', 11, '2060-01-01')$$, '23514', 'score 11 is off the scale 0 to 10', 'straight into a partition');
+SELECT throws_ok($$INSERT INTO public.mine (feedback_id, metric, score, occurred_at, received_at) VALUES (-2, 'nps', -1, '2040-01-15 00:00+00', now())$$, '23514', 'score -1 is off the scale 0 to 10', 'and into mine');
+SELECT throws_ok($$UPDATE cx.feedback SET score = 10 WHERE feedback_id = -1$$, '23514', 'score 10 is off the scale 0 to 9', 'by an update');
+SELECT throws_ok($$INSERT INTO cx.feedback (metric) VALUES ('nps')$$, '23514', 'the answer has neither score nor comment', 'nothing said');
+SELECT throws_ok($$UPDATE cx.feedback SET scale_max = NULL WHERE feedback_id = -1$$, '23502', NULL, 'no scale');
 
 ---- rules that row security hides raise nothing for whom it hides them from
 

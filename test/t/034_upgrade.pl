@@ -187,7 +187,15 @@ ok($fine, 'CREATE EXTENSION where there is a store') or diag $out;
 is(psql($installed, 'SELECT cxm.store_version();'), $version, 'which it knows');
 ($fine, $out) = psql($installed, 'SELECT cxm.create_store();');
 like($out, qr/ERROR:  schema "cx" exists already\n.*It holds a cxm store\.\n.*upgrade_store/s, 'a second store is refused, with the way out');
+# the CHECK constraints of cx.feedback, and whether all its partitions have them
+my $checks = "SELECT string_agg(DISTINCT c.conname || ' ' || pg_catalog.pg_get_constraintdef(c.oid), ', '), count(*) = (SELECT count(*) FROM pg_catalog.pg_partition_tree('cx.feedback')) FROM pg_catalog.pg_constraint AS c WHERE c.contype = 'c' AND c.conrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree('cx.feedback') AS p);";
+my $check = 'feedback_check CHECK (cxm.check_feedback(occurred_at, score, scale_min, scale_max, comment))|t';
 is(psql($installed, 'SELECT cxm.upgrade_store();'), $version, 'upgrade_store() mends it');
+is(psql($installed, $checks), $check, 'answers are checked again');
+psql($installed, "ALTER TABLE cx.feedback DROP CONSTRAINT feedback_check, ADD CONSTRAINT feedback_occurred_at_check CHECK (occurred_at < '200000-01-01 00:00+00'),
+	ADD CONSTRAINT feedback_scale_check CHECK (scale_max > scale_min), ADD CONSTRAINT feedback_score_check CHECK (score BETWEEN scale_min AND scale_max), ADD CONSTRAINT feedback_content_check CHECK (score IS NOT NULL OR comment IS NOT NULL);");
+psql($installed, 'SELECT cxm.upgrade_store();');
+is(psql($installed, $checks), $check, 'and by one check where there were four');
 is(psql($installed, "SELECT n FROM cx.metric_score WHERE metric = 'nps';"), '50', 'views are back');
 is(psql($installed, "SELECT cxm.record_feedback('nps', 1, message_id => 'm1') = (SELECT record_id FROM cx.message WHERE message_id = 'm1');"), 't', 'what was taken is known');
 is(psql($installed, "SELECT count(*) FROM cxm.store_check();"), '0', 'the store is sound');
