@@ -45,6 +45,8 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
+#include "storage/bufmgr.h"
+#include "storage/bufpage.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
@@ -302,6 +304,7 @@ examine(CxmTable *table, Relation relation)
 	/* said first: who changes the table while it is looked at makes this unknown again */
 	table->is_known = true;
 	if (relation->rd_rel->relkind != RELKIND_RELATION || relation->rd_rel->relispartition
+		|| relation->rd_rel->relam != HEAP_TABLE_AM_OID
 		|| relation->rd_rel->relhassubclass || relation->rd_rel->relrowsecurity || relation->rd_rules != NULL
 		|| has_triggers(table, relation->trigdesc) || !has_columns(table, RelationGetDescr(relation)))
 		table->is_plain = false;
@@ -447,6 +450,8 @@ open_index(Oid relid)
 static void
 begin_scan(Relation relation, const ScanKeyData *keys, int n, CxmLookup *lookup)
 {
+	lookup->relation = relation;
+	lookup->buffer = InvalidBuffer;
 	lookup->slot = table_slot_create(relation, NULL);
 	lookup->scan = begin_index_scan(relation, lookup->index, GetActiveSnapshot(), n);
 	index_rescan(lookup->scan, unconstify(ScanKeyData *, keys), n, NULL, 0);
@@ -482,19 +487,68 @@ cxm_begin_lookup_from(const CxmTable *table, Relation relation, int key, int64 f
 	begin_scan(relation, &bound, 1, lookup);
 }
 
+/* Is there too little room on a page for another two versions of rows as long as those that it has? */
+static bool
+is_nearly_full(Page page)
+{
+	int			used = ((PageHeader) page)->pd_special - ((PageHeader) page)->pd_upper;
+
+	return PageIsFull(page) || PageGetHeapFreeSpace(page) < 2 * used / Max(PageGetMaxOffsetNumber(page), 1);
+}
+
+/*
+ * Read the version that is seen of the row that an index entry leads to, as
+ * table_index_fetch_tuple() does, except for pruning: a table with a
+ * fillfactor has its pages pruned by that each time after a row has changed,
+ * which costs more than all the rest.  Here that waits until the room is
+ * needed.
+ */
+static bool
+fetch_version(CxmLookup *lookup, const ItemPointerData *tid)
+{
+	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) lookup->slot;
+	ItemPointerData ctid = *tid;
+	bool		all_dead = false;
+	bool		is_found;
+
+	lookup->buffer = ReleaseAndReadBuffer(lookup->buffer, lookup->relation, ItemPointerGetBlockNumber(&ctid));
+	if (is_nearly_full(BufferGetPage(lookup->buffer)))
+		heap_page_prune_opt(lookup->relation, lookup->buffer);
+	LockBuffer(lookup->buffer, BUFFER_LOCK_SHARE);
+	is_found = heap_hot_search_buffer(&ctid, lookup->relation, lookup->buffer, lookup->scan->xs_snapshot,
+									  &slot->base.tupdata, &all_dead, true);
+	LockBuffer(lookup->buffer, BUFFER_LOCK_UNLOCK);
+	if (is_found)
+	{
+		slot->base.base.tts_tableOid = RelationGetRelid(lookup->relation);
+		ExecStoreBufferHeapTuple(&slot->base.tupdata, lookup->slot, lookup->buffer);
+	}
+	/* the index is told, so that nobody follows that entry again */
+	lookup->scan->kill_prior_tuple = all_dead && !lookup->scan->xactStartedInRecovery;
+	return is_found;
+}
+
 /* The next of them, in lookup->slot */
 bool
 cxm_next_row(CxmLookup *lookup)
 {
-	if (!index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot))
-		return false;
-	slot_getallattrs(lookup->slot);
-	return true;
+	ItemPointer tid;
+
+	while ((tid = index_getnext_tid(lookup->scan, ForwardScanDirection)) != NULL)
+	{
+		if (!fetch_version(lookup, tid))
+			continue;
+		slot_getallattrs(lookup->slot);
+		return true;
+	}
+	return false;
 }
 
 void
 cxm_end_lookup(CxmLookup *lookup)
 {
+	if (BufferIsValid(lookup->buffer))
+		ReleaseBuffer(lookup->buffer);
 	index_endscan(lookup->scan);
 	ExecDropSingleTupleTableSlot(lookup->slot);
 	RelationClose(lookup->index);

@@ -67,9 +67,11 @@ typedef struct CxmTable
 /* rows that are looked up */
 typedef struct CxmLookup
 {
+	Relation	relation;
 	Relation	index;
 	IndexScanDesc scan;
 	TupleTableSlot *slot;
+	Buffer		buffer;			/* of the last row */
 } CxmLookup;
 
 /* a row to be written; columns that are not given get their defaults, or stay as they are */
