@@ -73,11 +73,11 @@ sub load
 	$log = '';
 	# a deadlock is for the client to try again
 	my @tries = ask('SHOW server_version_num') >= 150000 ? '--max-tries=100' : ();
-	return start [ 'pgbench', '-n', '-c', 8, '-j', 2, @length, @tries, @clients, $node->connstr('postgres') ], '>', \$log, '2>&1', timeout(170);
+	return start [ 'pgbench', '-n', '-c', 8, '-j', 2, @length, @tries, @clients, $node->connstr('postgres') ], '>', \$log, '2>&1', timeout(900);
 }
 
-my $run = load(-T => 60);
-sleep 4;
+my $run = load(-T => 600);
+$node->poll_query_until('postgres', 'SELECT count(*) > 50 FROM public.told') or fail('clients are at work');
 $node->stop('immediate');
 $run->finish;
 $node->start;
