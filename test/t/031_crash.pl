@@ -47,7 +47,8 @@ sub send_until_killed
 	my $file = $node->basedir . "/client_${round}_$client";
 	append_to_file("$file.sql", $sql);
 	my %client = (out => "$file.out", err => "$file.err");
-	$client{run} = IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), '-f', "$file.sql" ],
+	# again and again: no client may be done before the server is killed
+	$client{run} = IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), ('-f', "$file.sql") x 100 ],
 		'>', $client{out}, '2>', $client{err});
 	return \%client;
 }
@@ -58,7 +59,7 @@ for my $round (0 .. 2)
 {
 	my @clients = map { send_until_killed($_, $round) } 1 .. $clients;
 	my $until = time + $seconds;
-	my $limit = time + $seconds + 60;
+	my $limit = time + $seconds + 180;
 
 	# kill in mid-load: after some time, but not before each client was answered
 	sleep 0.02 while time < $limit && (time < $until || grep { !-s $_->{out} } @clients);

@@ -246,11 +246,27 @@ sub still_works
 	return;
 }
 
+# Views are compared at the same time: a new hour, day or month changes what some of them say
+sub same_views
+{
+	my ($name, $database, $choose) = @_;
+	my $got = content($database, $views);
+	for (1 .. 3)
+	{
+		my %of = map { $_ => 1 } @{ $before{views} };
+		last if !grep { !$of{$_} } @$got;
+		$before{views} = content('shop', $views);
+		$got = content($database, $views);
+	}
+	same($name, $got, [ grep { $choose->($got, $_) } @{ $before{views} } ]);
+	return;
+}
+
 sub same_store
 {
 	my ($database) = @_;
 	same("$database: every table has the same rows", content($database, $tables), $before{tables});
-	same("$database: every view gives the same answers", content($database, $views), $before{views});
+	same_views("$database: every view gives the same answers", $database, sub { 1 });
 	same("$database: columns, indexes, constraints, triggers, policies, grants, comments, sequences are the same",
 		[ split /\n/, ask($database, $shape) ], $before{shape});
 	return;
@@ -304,8 +320,7 @@ SELECT c.oid::regclass FROM pg_catalog.pg_class AS c WHERE c.relnamespace = 'cx'
 ORDER BY c.oid::regclass::text COLLATE "C"
 SQL
 same('data_only: every table has the same rows', content('data_only', $parents), content('shop', $parents));
-my %ours = map { $_ => 1 } map { /^(\S+)/ } @{ content('data_only', $views) };
-same('data_only: every view of cxm gives the same answers', content('data_only', $views), [ grep { /^(\S+)/ && $ours{$1} } @{ $before{views} } ]);
+same_views('data_only: every view of cxm gives the same answers', 'data_only', sub { my ($got, $line) = @_; my ($view) = $line =~ /^(\S+)/; return grep { /^\Q$view\E / } @$got });
 cmp_ok(ask('data_only', 'SELECT count(*) FROM cx.feedback_default'), '>', 0, 'data_only: old months wait in the default partition');
 $node->safe_psql('data_only', 'CALL cxm.maintain_partitions()');
 still_works('data_only', $listener, 'without tables of ours');

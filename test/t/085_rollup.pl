@@ -91,6 +91,7 @@ sub statement
 		"SELECT cxm.retire_links(ARRAY(SELECT link_id FROM cx.link WHERE retired_at IS NULL LIMIT 1), 'test')");
 }
 
+# psql that does all this again and again: more than there is time for
 sub start_psql
 {
 	my ($name, $sql) = @_;
@@ -98,7 +99,7 @@ sub start_psql
 	unlink "$file.sql", "$file.out", "$file.err";
 	append_to_file("$file.sql", $sql);
 	return { name => $name, out => "$file.out", err => "$file.err",
-		run => IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-f', "$file.sql" ], '>', "$file.out", '2>', "$file.err") };
+		run => IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), ('-f', "$file.sql") x 20 ], '>', "$file.out", '2>', "$file.err") };
 }
 
 sub writer
@@ -126,10 +127,10 @@ for my $round (1 .. $rounds)
 	push @running, $counter, start_psql('folder', $quiet . "CALL cxm.fold_rollups();\nCALL cxm.backfill_rollup('by_week', 500);\nSELECT 'went on';\n" x 3000);
 	my $reader = start_psql('reader', join '', map { "BEGIN ISOLATION LEVEL $_;\n$differs;\nSELECT pg_sleep(0.01) IS NULL AND false;\n$checks;\n$differs;\nCOMMIT;\n" } ('REPEATABLE READ', 'READ COMMITTED') x 1000);
 	my $until = time + $seconds;
-	my $limit = time + $seconds + 60;
+	my $limit = time + $seconds + 180;
 
-	# kill in mid-load, but not before each has done something
-	sleep 0.05 while time < $limit && (time < $until || grep { !-s $_->{out} } @running, $reader);
+	# kill in mid-load, but not before each has done something, and the reader has seen a snapshot to its end
+	sleep 0.05 while time < $limit && (time < $until || (grep { !-s $_->{out} } @running) || (() = slurp_file($reader->{out}) =~ /^-?\d+\n/mg) < 3);
 	$node->stop('immediate');
 	$_->{run}->finish for @running, $reader;
 	for my $client (@running, $reader)

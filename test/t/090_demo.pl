@@ -31,7 +31,7 @@ like($output, qr/^== Done in/m, 'to the end');
 # the alert is raised, but nobody is told
 ($status, $output) = demo('-c cxm.notify_mode=off');
 isnt($status, 0, 'without its notification the demo fails');
-like($output, qr/no alert arrived in five seconds/, 'and says why');
+like($output, qr/no alert arrived in twenty seconds/, 'and says why');
 
 system('psql', '-Xq', '-c', "DROP DATABASE IF EXISTS $database WITH (FORCE)");
 done_testing();

@@ -63,14 +63,13 @@ for my $round (1 .. 4)
 {
 	my @running;
 	my %statements = map { my $client = $_; ("writer$client" => join '', map { "SELECT load.write(" . (1000 * $round + 7919 * $client + $_) . ");\n" } 1 .. 5000) } 1 .. 3;
-	# more than there is time for
 	$statements{folder} = "CALL cxm.fold_journeys(20);\n" x 20000;
 	for my $name (sort keys %statements)
 	{
-		# each goes on after an error, until the server is gone
+		# each goes on after an error, and from the start, until the server is gone
 		my $file = "$dir/${name}_$round";
 		append_to_file("$file.sql", $statements{$name});
-		push @running, IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('shop'), '-f', "$file.sql" ], '>', "$file.out", '2>', "$file.err");
+		push @running, IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('shop'), ('-f', "$file.sql") x 20 ], '>', "$file.out", '2>', "$file.err");
 	}
 	sleep(1.0 + 0.3 * $round);
 	# three crashes come when they come; at the last one a run stands in the middle of its work for sure
