@@ -487,13 +487,16 @@ cxm_begin_lookup_from(const CxmTable *table, Relation relation, int key, int64 f
 	begin_scan(relation, &bound, 1, lookup);
 }
 
-/* Is there too little room on a page for another two versions of rows as long as those that it has? */
+/*
+ * Is there too little room on a page for another two versions of rows as long
+ * as those that it has?  A row that was changed may have two line pointers.
+ */
 static bool
 is_nearly_full(Page page)
 {
 	int			used = ((PageHeader) page)->pd_special - ((PageHeader) page)->pd_upper;
 
-	return PageIsFull(page) || PageGetHeapFreeSpace(page) < 2 * used / Max(PageGetMaxOffsetNumber(page), 1);
+	return PageIsFull(page) || PageGetHeapFreeSpace(page) < 4 * used / Max(PageGetMaxOffsetNumber(page), 1);
 }
 
 /*

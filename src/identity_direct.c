@@ -20,6 +20,7 @@
 #include "identity.h"
 #include "miscadmin.h"
 #include "nodes/primnodes.h"
+#include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -388,23 +389,56 @@ cxm_direct_read_profile(const CxmDirect *direct, CxmLabel *label)
 		|| (read_profile(direct, canonical, label) && label->canonical == canonical);
 }
 
+/* Of one that is an attached table it is not to be had here */
+static int32
+number_of_source(TupleTableSlot *slot)
+{
+	text	   *kind = DatumGetTextPP(slot_value(slot, SOURCE_KIND));
+
+	return VARSIZE_ANY_EXHDR(kind) == 3 && memcmp(VARDATA_ANY(kind), "app", 3) == 0
+		? DatumGetInt32(slot_value(slot, SOURCE_ID)) : 0;
+}
+
+/* A row of cx.source at a place where it was once: has it this name? */
+static bool
+is_source_at(Relation relation, ItemPointer ctid, const text *source, TupleTableSlot *slot)
+{
+	const text *name;
+
+	if (!ItemPointerIsValid(ctid) || ItemPointerGetBlockNumber(ctid) >= RelationGetNumberOfBlocks(relation)
+		|| !table_tuple_fetch_row_version(relation, ctid, GetActiveSnapshot(), slot))
+		return false;
+	slot_getallattrs(slot);
+	name = DatumGetTextPP(slot_value(slot, SOURCE_SOURCE));
+	return VARSIZE_ANY_EXHDR(name) == VARSIZE_ANY_EXHDR(source)
+		&& memcmp(VARDATA_ANY(name), VARDATA_ANY(source), VARSIZE_ANY_EXHDR(name)) == 0;
+}
+
 /* The number of a source that is no attached table; 0 when there is none */
 int32
 cxm_direct_find_source(const CxmDirect *direct, text *source)
 {
+	/* a session mostly speaks for one, which is still where it was */
+	static ItemPointerData last = {0};
 	Datum		values[1] = {PointerGetDatum(source)};
 	int32		source_id = 0;
+	ItemPointerData ctid = last;
+	TupleTableSlot *slot = table_slot_create(direct->relations[SOURCES], NULL);
 	CxmLookup	scan;
 
-	begin_lookup(direct, SOURCES, BY_NAME, values, 1, &scan);
-	if (cxm_next_row(&scan))
+	if (is_source_at(direct->relations[SOURCES], &ctid, source, slot))
+		source_id = number_of_source(slot);
+	else
 	{
-		text	   *kind = DatumGetTextPP(slot_value(scan.slot, SOURCE_KIND));
-
-		if (VARSIZE_ANY_EXHDR(kind) == 3 && memcmp(VARDATA_ANY(kind), "app", 3) == 0)
-			source_id = DatumGetInt32(slot_value(scan.slot, SOURCE_ID));
+		begin_lookup(direct, SOURCES, BY_NAME, values, 1, &scan);
+		if (cxm_next_row(&scan))
+		{
+			source_id = number_of_source(scan.slot);
+			last = scan.slot->tts_tid;
+		}
+		cxm_end_lookup(&scan);
 	}
-	cxm_end_lookup(&scan);
+	ExecDropSingleTupleTableSlot(slot);
 	return source_id;
 }
 
