@@ -78,11 +78,12 @@ COMMENT ON FUNCTION cxm.create_store(text, integer) IS
 
 CREATE FUNCTION cxm.months_ahead() RETURNS timestamptz[]
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN ARRAY(SELECT pg_catalog.now() OPERATOR(pg_catalog.+) pg_catalog.make_interval(months => n)
+RETURN ARRAY(SELECT pg_catalog.timezone('UTC', pg_catalog.date_trunc('month', pg_catalog.timezone('UTC', pg_catalog.now()))
+                                               OPERATOR(pg_catalog.+) pg_catalog.make_interval(months => n))
              FROM pg_catalog.generate_series(-1, 3) AS g(n));
 
 COMMENT ON FUNCTION cxm.months_ahead() IS
-'A time in each month for which partitions are made ahead: the last one, this one and the next three.';
+'The start of each month (UTC) for which partitions are made ahead: the last one, this one and the next three.';
 
 CREATE FUNCTION cxm.upgrade_store() RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -56,6 +56,8 @@ ROLLBACK;
 -- as made: partitions of last month, this one and the next three, before 1970, and default
 BEGIN;
 SELECT cxm.create_store('UTC') = cxm.version() AS made;
+-- in any session time zone, on any day
+SELECT cxm.months_ahead() = ARRAY(SELECT (date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => n)) AT TIME ZONE 'UTC' FROM generate_series(-1, 3) AS n) AS months_of_utc;
 SELECT split_part(parent, '.', 2) AS parent, count(*) AS partitions,
        count(*) FILTER (WHERE name ~ '_[0-9]{4}_[0-9]{2}$') AS months,
        bool_or(name ~ '_early$') AS early, bool_or(name ~ '_default$') AS by_default

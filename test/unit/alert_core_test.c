@@ -5,31 +5,9 @@
  * cc -Isrc test/unit/alert_core_test.c src/alert_core.c && ./a.out
  */
 #include "alert_core.h"
+#include "check.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-
-static int	passed = 0;
-static int	failed = 0;
-
-static void
-check(bool ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else if (failed++ < 20)
-		printf("not ok: %s\n", what);
-}
-
-/* a small generator of our own, so that every run is the same */
-static uint64_t seed = 42;
-
-static uint32_t
-next_random(uint32_t bound)
-{
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t) (seed >> 33) % bound;
-}
 
 static int
 compare(const void *a, const void *b)
@@ -161,6 +139,5 @@ main(void)
 {
 	test_ends();
 	test_random();
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed > 0;
+	return report();
 }

@@ -6,8 +6,8 @@
  * With the argument "bench" it measures instead: cc -O2 ... && ./a.out bench
  */
 #include "journey_core.h"
+#include "check.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,21 +15,7 @@
 #define MOST 400
 #define DAY INT64_C(86400000000)
 
-static int	passed = 0;
-static int	failed = 0;
 static int	polls = 0;
-
-static void
-check(int ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else
-	{
-		failed++;
-		printf("not ok: %s\n", what);
-	}
-}
 
 static void
 count_poll(void)
@@ -37,14 +23,12 @@ count_poll(void)
 	polls++;
 }
 
-/* a small generator of our own, so that every run is the same */
-static uint64_t seed = 42;
-
 static uint64_t
-next_random(void)
+next_bits(void)
 {
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return seed >> 11 ^ seed << 21;
+	uint64_t	step = next_step();
+
+	return step >> 11 ^ step << 21;
 }
 
 static int
@@ -62,19 +46,19 @@ static const int64_t units[] = {DAY, DAY / 24, DAY / 1440, 1000000, 1000, 1};
 static size_t
 make_events(JourneyEvent *events)
 {
-	size_t		count = next_random() % 4 == 0 ? next_random() % 4 : next_random() % MOST;
-	int64_t		unit = units[next_random() % 6];
-	uint64_t	span = (UINT64_C(1) << next_random() % 52) / (uint64_t) unit + 1;
-	int64_t		start = (int64_t) (next_random() % 4000000) * INT64_C(1000000007) - INT64_C(1000000000000000);
-	int			width = (int) (next_random() % 4);
+	size_t		count = next_bits() % 4 == 0 ? next_bits() % 4 : next_bits() % MOST;
+	int64_t		unit = units[next_bits() % 6];
+	uint64_t	span = (UINT64_C(1) << next_bits() % 52) / (uint64_t) unit + 1;
+	int64_t		start = (int64_t) (next_bits() % 4000000) * INT64_C(1000000007) - INT64_C(1000000000000000);
+	int			width = (int) (next_bits() % 4);
 
-	if (next_random() % 10 == 0)
+	if (next_bits() % 10 == 0)
 		span = ((uint64_t) JOURNEY_END_AT - 1 - (uint64_t) start) / (uint64_t) unit;
 	for (size_t i = 0; i < count; i++)
 	{
-		events[i].at = (int64_t) ((uint64_t) start + next_random() % (span + 1) * (uint64_t) unit);
-		events[i].code = (int32_t) (width == 0 ? next_random() % 5 : width == 1 ? next_random() % 256 :
-									width == 2 ? next_random() % 65536 : next_random());
+		events[i].at = (int64_t) ((uint64_t) start + next_bits() % (span + 1) * (uint64_t) unit);
+		events[i].code = (int32_t) (width == 0 ? next_bits() % 5 : width == 1 ? next_bits() % 256 :
+									width == 2 ? next_bits() % 65536 : next_bits());
 	}
 	return count;
 }
@@ -168,9 +152,9 @@ test_packing(void)
 		/* any part of it, and any cut */
 		if (count > 0)
 		{
-			size_t		from = next_random() % count;
-			size_t		to = from + next_random() % (count - from + 1);
-			int64_t		cut = at[next_random() % count] + (int64_t) (next_random() % 3) - 1;
+			size_t		from = next_bits() % count;
+			size_t		to = from + next_bits() % (count - from + 1);
+			int64_t		cut = at[next_bits() % count] + (int64_t) (next_bits() % 3) - 1;
 			size_t		before = 0;
 
 			while (before < count && at[before] < cut)
@@ -204,7 +188,7 @@ test_extending(void)
 	for (int run = 0; run < runs; run++)
 	{
 		size_t		count = make_events(events);
-		size_t		cut = count == 0 ? 0 : count - next_random() % (count < 4 ? count : 4);
+		size_t		cut = count == 0 ? 0 : count - next_bits() % (count < 4 ? count : 4);
 		size_t		sizes[4];
 		size_t		size;
 		uint8_t    *bytes[4];
@@ -319,7 +303,7 @@ test_hostile_bytes(void)
 		{
 			uint8_t		kept = bytes[i];
 
-			bytes[i] = (uint8_t) next_random();
+			bytes[i] = (uint8_t) next_bits();
 			good += is_refused_or_packed(bytes, size, &refused);
 			bytes[i] = kept;
 			tried++;
@@ -328,10 +312,10 @@ test_hostile_bytes(void)
 	}
 	for (int run = 0; run < 20000; run++)
 	{
-		size_t		size = next_random() % sizeof(noise);
+		size_t		size = next_bits() % sizeof(noise);
 
 		for (size_t i = 0; i < size; i++)
-			noise[i] = (uint8_t) (next_random() % 5 == 0 ? next_random() : i < 8 ? next_random() % 3 : 0);
+			noise[i] = (uint8_t) (next_bits() % 5 == 0 ? next_bits() : i < 8 ? next_bits() % 3 : 0);
 		if (size > 0)
 			noise[0] = JOURNEY_VERSION;
 		good += is_refused_or_packed(noise, size, &refused);
@@ -491,14 +475,14 @@ test_sort(void)
 
 	for (int run = 0; run < runs; run++)
 	{
-		size_t		count = next_random() % (run % 10 == 0 ? 5001 : 100);
-		size_t		pieces = next_random() % 6;
-		uint64_t	spread = UINT64_C(1) << next_random() % 40;
+		size_t		count = next_bits() % (run % 10 == 0 ? 5001 : 100);
+		size_t		pieces = next_bits() % 6;
+		uint64_t	spread = UINT64_C(1) << next_bits() % 40;
 
 		for (size_t i = 0; i < count; i++)
 		{
-			events[i].at = (int64_t) (next_random() % spread) - 50;
-			events[i].code = (int32_t) (next_random() % 3) - 1;
+			events[i].at = (int64_t) (next_bits() % spread) - 50;
+			events[i].code = (int32_t) (next_bits() % 3) - 1;
 		}
 		/* random, in order, backwards, or runs behind each other */
 		if (pieces == 1)
@@ -627,9 +611,9 @@ test_text(void)
 	}
 	for (int i = 0; i < 20000; i++)
 	{
-		int64_t		at = JOURNEY_MIN_AT + (int64_t) (next_random() % (uint64_t) (JOURNEY_END_AT / 2 - JOURNEY_MIN_AT / 2)) * 2 +
-			(int64_t) (next_random() % 2);
-		int32_t		code = (int32_t) next_random();
+		int64_t		at = JOURNEY_MIN_AT + (int64_t) (next_bits() % (uint64_t) (JOURNEY_END_AT / 2 - JOURNEY_MIN_AT / 2)) * 2 +
+			(int64_t) (next_bits() % 2);
+		int32_t		code = (int32_t) next_bits();
 		int64_t		at_back;
 		int32_t		code_back;
 		const char *p = text;
@@ -645,11 +629,11 @@ test_text(void)
 	{
 		char	   *changed;
 		const char *p;
-		size_t		length = cxm_journey_format((int64_t) (next_random() % 1000000000) * 1000000, (int32_t) next_random(), text);
+		size_t		length = cxm_journey_format((int64_t) (next_bits() % 1000000000) * 1000000, (int32_t) next_bits(), text);
 		int64_t		at;
 		int32_t		code;
 
-		text[next_random() % length] = (char) (next_random() % 3 == 0 ? 0 : "0123456789TZ:-+. {},"[next_random() % 20]);
+		text[next_bits() % length] = (char) (next_bits() % 3 == 0 ? 0 : "0123456789TZ:-+. {},"[next_bits() % 20]);
 		changed = malloc(strlen(text) + 1);
 		strcpy(changed, text);
 		p = changed;
@@ -686,8 +670,8 @@ measure(const char *name, size_t count, int64_t span, int64_t unit, uint64_t cod
 	{
 		for (size_t i = 0; i < count; i++)
 		{
-			events[i].at = INT64_C(800000000000000) + (int64_t) (next_random() % (uint64_t) (span / unit)) * unit;
-			events[i].code = (int32_t) (next_random() % codes);
+			events[i].at = INT64_C(800000000000000) + (int64_t) (next_bits() % (uint64_t) (span / unit)) * unit;
+			events[i].code = (int32_t) (next_bits() % codes);
 		}
 		qsort(events, count, sizeof(JourneyEvent), compare);
 		split(events, count, at, code);
@@ -764,6 +748,5 @@ main(int argc, char **argv)
 	test_calendar();
 	test_text();
 	check(polls > 0, "long loops poll");
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed > 0;
+	return report();
 }

@@ -8,34 +8,9 @@
 #include "../../src/similarity_core.c"
 
 #include "linkage_core.h"
+#include "check.h"
 
 #include <math.h>
-#include <stdio.h>
-
-static int	passed = 0;
-static int	failed = 0;
-
-static void
-check(int ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else
-	{
-		failed++;
-		printf("not ok: %s\n", what);
-	}
-}
-
-/* a small generator of our own, so that every run is the same */
-static uint64_t seed = 42;
-
-static uint32_t
-draw(uint32_t bound)
-{
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t) (seed >> 33) % bound;
-}
 
 static int	polls = 0;
 
@@ -91,15 +66,15 @@ make_record(CxmLinkage *l, int r)
 		uint32_t	characters[80];
 		int			length;
 
-		length = (int) draw(t == 0 ? 6 : 4);
-		if (draw(20) == 0)
-			length = 30 + (int) draw(45);	/* far and wide ones */
+		length = (int) next_random(t == 0 ? 6 : 4);
+		if (next_random(20) == 0)
+			length = 30 + (int) next_random(45);	/* far and wide ones */
 		for (int i = 0; i < length; i++)
-			text[i] = (char) ('a' + draw(3));
+			text[i] = (char) ('a' + next_random(3));
 		text[length] = '\0';
 		for (int i = 0; i < length; i++)
 			characters[i] = (unsigned char) text[i] + (t == 1 ? 0x400 : 0);	/* the second is not ASCII */
-		missing[r][t] = draw(8) == 0;
+		missing[r][t] = next_random(8) == 0;
 		if (!missing[r][t])
 			row[t] = cxm_intern_text(l, t, text, (uint32_t) length, characters, (uint32_t) length, 0);
 	}
@@ -108,25 +83,25 @@ make_record(CxmLinkage *l, int r)
 		uint32_t	characters[32];
 		int			length;
 
-		numbers[r] = draw(50);
+		numbers[r] = next_random(50);
 		length = snprintf(bytes, sizeof(bytes), "%g", numbers[r]);
 		for (int i = 0; i < length; i++)
 			characters[i] = (unsigned char) bytes[i];
-		missing[r][2] = draw(8) == 0;
+		missing[r][2] = next_random(8) == 0;
 		if (!missing[r][2])
 			row[2] = cxm_intern_text(l, 2, bytes, (uint32_t) length, characters, (uint32_t) length, numbers[r]);
 	}
 	{
 		uint32_t	elements[5];
 
-		set_sizes[r] = (int) draw(6);
+		set_sizes[r] = (int) next_random(6);
 		for (int i = 0; i < set_sizes[r]; i++)
 		{
-			char		name = (char) ('a' + draw(6));
+			char		name = (char) ('a' + next_random(6));
 
 			sets[r][i] = elements[i] = cxm_intern_element(l, 3, &name, 1);
 		}
-		missing[r][3] = draw(8) == 0;
+		missing[r][3] = next_random(8) == 0;
 		if (!missing[r][3])
 			row[3] = cxm_intern_set(l, 3, elements, (uint32_t) set_sizes[r]);
 	}
@@ -292,7 +267,7 @@ all_pairs(CxmLinkage *l)
 		{
 			uint64_t	vector = cxm_linkage_compare(l, (uint32_t) a, (uint32_t) b);
 			double		weight = log2(l->lambda / (1 - l->lambda));
-			double		least = draw(40) - 25.0;
+			double		least = next_random(40) - 25.0;
 			uint64_t	scored = 0;
 			double		score = 0;
 			bool		is_kept;
@@ -529,7 +504,7 @@ many_bins(void)
 
 	for (int i = 0; i < 100000; i++)
 	{
-		uint32_t	k = draw(5000);
+		uint32_t	k = next_random(5000);
 
 		counts[k]++;
 		cxm_histogram_add(&memory, &h, (uint64_t) k << 40 | k, 1);
@@ -654,6 +629,5 @@ main(void)
 	for (int i = 0; i < nspaces; i++)
 		free(spaces[i]);
 	free(plain.scratch);
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed != 0;
+	return report();
 }

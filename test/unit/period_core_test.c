@@ -5,27 +5,12 @@
  * cc -Isrc test/unit/period_core_test.c src/period_core.c && ./a.out
  */
 #include "period_core.h"
+#include "check.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #define HOUR INT64_C(3600000000)
 #define DAY (24 * HOUR)
-
-static int	passed = 0;
-static int	failed = 0;
-
-static void
-check(int ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else
-	{
-		failed++;
-		printf("not ok: %s\n", what);
-	}
-}
 
 static int
 leap(int64_t year)
@@ -104,13 +89,10 @@ test_weeks(void)
 		  "2000-01-01 lies in week 0");
 }
 
-static uint64_t seed = 42;
-
 static int64_t
-next_random(int64_t bound)
+next_number(int64_t bound)
 {
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (int64_t) (seed >> 20) % bound;
+	return (int64_t) (next_step() >> 20) % bound;
 }
 
 /* zones made up at random: clocks set by up to a day and a half, every few hours to months */
@@ -132,14 +114,14 @@ test_tables(void)
 	for (int run = 0; run < 600; run++)
 	{
 		CxmPeriodTable table = {{(CxmPeriodUnit) (run % 6), 1 + run % 7}, 0, CAPACITY, start, number, 0};
-		int			nstretches = 1 + (int) next_random(STRETCHES);
+		int			nstretches = 1 + (int) next_number(STRETCHES);
 		int64_t		longest = run % 2 ? 3 * DAY : 90 * DAY;
 
-		from[0] = next_random(2000000) * HOUR - next_random(1000000) * HOUR + next_random(HOUR);
+		from[0] = next_number(2000000) * HOUR - next_number(1000000) * HOUR + next_number(HOUR);
 		for (int i = 0; i < nstretches; i++)
 		{
-			offset[i] = (next_random(73) - 36) * (run % 3 ? HOUR / 2 : HOUR);
-			from[i + 1] = from[i] + 1 + next_random(longest);
+			offset[i] = (next_number(73) - 36) * (run % 3 ? HOUR / 2 : HOUR);
+			from[i + 1] = from[i] + 1 + next_number(longest);
 			if (!cxm_period_table_add(&table, from[i], from[i + 1], offset[i]))
 				wrong++;
 		}
@@ -153,7 +135,7 @@ test_tables(void)
 			for (int j = 0; j < 50; j++)
 			{
 				int64_t		at = j == 0 ? from[i] : j == 1 ? from[i + 1] - 1
-												   : from[i] + next_random(from[i + 1] - from[i]);
+												   : from[i] + next_number(from[i + 1] - from[i]);
 
 				wrong += !cxm_period_table_covers(&table, at) ||
 					number[cxm_period_piece(&table, at)] != cxm_period_of_local(table.kind, at + offset[i]);
@@ -181,6 +163,5 @@ main(void)
 	test_calendar();
 	test_weeks();
 	test_tables();
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed != 0;
+	return report();
 }

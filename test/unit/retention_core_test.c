@@ -5,11 +5,11 @@
  * cc -Isrc test/unit/retention_core_test.c src/retention_core.c && ./a.out
  */
 #include "retention_core.h"
+#include "check.h"
 
 /* the tables that it is asked with */
 #include "../../src/period_core.c"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,21 +17,7 @@
 #define MAX_PAIRS 4000
 #define SPAN 40					/* the days that events lie in */
 
-static int	passed = 0;
-static int	failed = 0;
 static int	polls = 0;
-
-static void
-check(int ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else
-	{
-		failed++;
-		printf("not ok: %s\n", what);
-	}
-}
 
 static void
 poll(void)
@@ -39,13 +25,10 @@ poll(void)
 	polls++;
 }
 
-static uint64_t seed = 42;
-
 static int64_t
-next_random(int64_t bound)
+next_number(int64_t bound)
 {
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (int64_t) (seed >> 33) % bound;
+	return (int64_t) (next_step() >> 20) % bound;
 }
 
 /*
@@ -177,13 +160,13 @@ test_retention(void)
 		CxmPeriodEvent scratch[2 * MAX_EVENTS];
 		CxmPair		pairs[MAX_PAIRS];
 		CxmPair		expected[MAX_PAIRS];
-		size_t		n = (size_t) next_random(MAX_EVENTS + 1);
+		size_t		n = (size_t) next_number(MAX_EVENTS + 1);
 		int64_t		marked_at[MAX_EVENTS];
 		uint8_t		mark[MAX_EVENTS];
 		size_t		nmarked;
 		size_t		found;
 		size_t		want = 0;
-		int64_t		grain = next_random(2) ? DAY / 48 : DAY / 2;
+		int64_t		grain = next_number(2) ? DAY / 48 : DAY / 2;
 		CxmRetentionRule rule;
 
 		hard = run % 2;
@@ -199,18 +182,18 @@ test_retention(void)
 		}
 		for (size_t i = 0; i < n; i++)
 		{
-			at[i] = run % 3 == 0 ? 20 * DAY + (next_random(96) - 48) * (DAY / 48) : next_random(SPAN * DAY / grain) * grain;
-			code[i] = any_code[next_random(8)];
+			at[i] = run % 3 == 0 ? 20 * DAY + (next_number(96) - 48) * (DAY / 48) : next_number(SPAN * DAY / grain) * grain;
+			code[i] = any_code[next_number(8)];
 		}
 		qsort(at, n, sizeof(int64_t), compare_events);
 
-		rule.cohorts = (CxmCohorts) next_random(3);
-		rule.on_or_after = next_random(2);
-		rule.from = next_random(3) ? INT64_MIN : next_random(SPAN) * grain;
-		rule.to = next_random(3) ? INT64_MAX : next_random(SPAN) * DAY;
-		rule.until = next_random(3) ? INT64_MAX : next_random(SPAN) * DAY;
-		rule.length = next_random(3) ? 0 : (1 + next_random(3)) * (DAY / 2);
-		rule.max_number = next_random(2) ? INT32_MAX : next_random(5);
+		rule.cohorts = (CxmCohorts) next_number(3);
+		rule.on_or_after = next_number(2);
+		rule.from = next_number(3) ? INT64_MIN : next_number(SPAN) * grain;
+		rule.to = next_number(3) ? INT64_MAX : next_number(SPAN) * DAY;
+		rule.until = next_number(3) ? INT64_MAX : next_number(SPAN) * DAY;
+		rule.length = next_number(3) ? 0 : (1 + next_number(3)) * (DAY / 2);
+		rule.max_number = next_number(2) ? INT32_MAX : next_number(5);
 
 		nmarked = select_marked(&marks, at, code, n, marked_at, mark);
 		found = cxm_retention(marked_at, mark, nmarked, &clock, &rule, scratch, pairs, MAX_PAIRS, MAX_PAIRS, poll);
@@ -291,17 +274,17 @@ test_active(void)
 		int32_t		code[MAX_EVENTS];
 		int64_t		periods[MAX_EVENTS];
 		CxmPair		pairs[2 * MAX_EVENTS];
-		size_t		n = (size_t) next_random(MAX_EVENTS + 1);
+		size_t		n = (size_t) next_number(MAX_EVENTS + 1);
 		int64_t		marked_at[MAX_EVENTS];
 		uint8_t		mark[MAX_EVENTS];
 		size_t		nperiods;
 		size_t		npairs;
 		size_t		k = 0;
 		size_t		j = 0;
-		int64_t		from = next_random(2) ? INT64_MIN : next_random(20) * DAY;
-		int64_t		to = next_random(2) ? INT64_MAX : (10 + next_random(30)) * DAY;
-		int64_t		first = next_random(30) - 3;
-		int64_t		last = first + next_random(30) - 2;
+		int64_t		from = next_number(2) ? INT64_MIN : next_number(20) * DAY;
+		int64_t		to = next_number(2) ? INT64_MAX : (10 + next_number(30)) * DAY;
+		int64_t		first = next_number(30) - 3;
+		int64_t		last = first + next_number(30) - 2;
 		int			active[SPAN + 4] = {0};
 
 		hard = run % 2;
@@ -310,8 +293,8 @@ test_active(void)
 			cxm_period_table_add(&table, 0, 20 * DAY, 0);
 		for (size_t i = 0; i < n; i++)
 		{
-			at[i] = run % 5 == 0 ? 20 * DAY + (next_random(96) - 48) * (DAY / 48) : next_random(SPAN * 8) * (DAY / 8);
-			code[i] = (int32_t) next_random(2);
+			at[i] = run % 5 == 0 ? 20 * DAY + (next_number(96) - 48) * (DAY / 48) : next_number(SPAN * 8) * (DAY / 8);
+			code[i] = (int32_t) next_number(2);
 		}
 		qsort(at, n, sizeof(int64_t), compare_events);
 		for (size_t i = 0; i < n; i++)
@@ -367,8 +350,8 @@ test_counts(void)
 	check(cxm_pair_counts_valid(counts, CXM_PAIR_COUNTS_LENGTH(8192)), "an empty table is valid");
 	for (int i = 0; i < 100000; i++)
 	{
-		int			key = (int) next_random(KEYS);
-		int64_t		by = 1 + next_random(3);
+		int			key = (int) next_number(KEYS);
+		int64_t		by = 1 + next_number(3);
 
 		expected[key] += by;
 		wrong += cxm_pair_counts_add(counts, (CxmPair){key / 50 - 30, key % 50 - 1}, by) != CXM_PAIR_COUNTS_OK;
@@ -413,6 +396,5 @@ main(void)
 	test_far_times();
 	test_active();
 	test_counts();
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed != 0;
+	return report();
 }

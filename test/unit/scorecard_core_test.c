@@ -6,41 +6,16 @@
  * cc -Isrc test/unit/scorecard_core_test.c src/scorecard_core.c -lm && ./a.out
  */
 #include "scorecard_core.h"
+#include "check.h"
 
 #include <math.h>
-#include <stdio.h>
 
 /* the quantiles and the beta function that it stands on; a unit test is linked with its own file alone */
 #include "ratings_core.c"
 
-static int	passed = 0;
-static int	failed = 0;
-
-static void
-check(int ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else
-	{
-		failed++;
-		printf("not ok: %s\n", what);
-	}
-}
-
 static void
 poll(void)
 {
-}
-
-/* a small generator of our own, so that every run is the same */
-static uint64_t seed = 7;
-
-static uint32_t
-next_random(uint32_t bound)
-{
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t) (seed >> 33) % bound;
 }
 
 /* Both tails of Student's distribution by Simpson's rule */
@@ -284,6 +259,5 @@ main(void)
 	ranks();
 	medians();
 	counts();
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed > 0;
+	return report();
 }

@@ -5,39 +5,15 @@
  * cc -Isrc test/unit/similarity_core_test.c src/similarity_core.c && ./a.out
  */
 #include "similarity_core.h"
+#include "check.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LONGEST 200
 
-static int	passed = 0;
-static int	failed = 0;
 static int	polls = 0;
-
-static void
-check(int ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else
-	{
-		failed++;
-		printf("not ok: %s\n", what);
-	}
-}
-
-/* a small generator of our own, so that every run is the same */
-static uint64_t seed = 42;
-
-static uint32_t
-next_random(uint32_t bound)
-{
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t) (seed >> 33) % bound;
-}
 
 static void
 count_poll(void)
@@ -470,6 +446,5 @@ main(void)
 	for (int i = 0; i < 256; i++)
 		check(s.mask[i] == 0, "masks are left as they were found");
 	free(s.scratch);
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed != 0;
+	return report();
 }

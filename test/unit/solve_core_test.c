@@ -5,35 +5,10 @@
  * cc -Isrc test/unit/solve_core_test.c src/solve_core.c && ./a.out
  */
 #include "solve_core.h"
+#include "check.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int	passed = 0;
-static int	failed = 0;
-
-static void
-check(int ok, const char *what)
-{
-	if (ok)
-		passed++;
-	else
-	{
-		if (failed++ < 20)
-			printf("not ok: %s\n", what);
-	}
-}
-
-/* a small generator of our own, so that every run is the same */
-static uint64_t seed = 42;
-
-static uint32_t
-next_random(uint32_t bound)
-{
-	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t) (seed >> 33) % bound;
-}
 
 static void *
 resize(void *space, size_t size)
@@ -338,7 +313,5 @@ main(void)
 	many_nodes(45);
 	no_links();
 	too_many();
-
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed > 0;
+	return report();
 }
