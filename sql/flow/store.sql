@@ -124,11 +124,18 @@ BEGIN
     -- DROP EXTENSION ... CASCADE takes along what calls a function of it; without it answers would come in unchecked and
     -- alert nobody. Older stores said the same in SQL.
     IF NOT EXISTS (SELECT FROM pg_constraint AS c WHERE c.conrelid = 'cx.feedback'::regclass AND c.conname = 'feedback_check') THEN
-        EXECUTE concat('ALTER TABLE cx.feedback ',
-                       (SELECT string_agg(format('DROP CONSTRAINT %I, ', c.conname), '') FROM pg_constraint AS c
-                        WHERE c.conrelid = 'cx.feedback'::regclass
-                          AND c.conname IN ('feedback_occurred_at_check', 'feedback_scale_check', 'feedback_score_check', 'feedback_content_check')),
-                       'ADD CONSTRAINT feedback_check CHECK (cxm.check_feedback(occurred_at, score, scale_min, scale_max, comment))');
+        BEGIN
+            EXECUTE concat('ALTER TABLE cx.feedback ',
+                           (SELECT string_agg(format('DROP CONSTRAINT %I, ', c.conname), '') FROM pg_constraint AS c
+                            WHERE c.conrelid = 'cx.feedback'::regclass
+                              AND c.conname IN ('feedback_occurred_at_check', 'feedback_scale_check', 'feedback_score_check', 'feedback_content_check')),
+                           'ADD CONSTRAINT feedback_check CHECK (cxm.check_feedback(occurred_at, score, scale_min, scale_max, comment))');
+        EXCEPTION WHEN check_violation THEN
+            RAISE check_violation USING
+                MESSAGE = 'cx.feedback holds what is no answer, which came in while the extension was away',
+                DETAIL = SQLERRM,
+                HINT = 'Correct or delete such rows and call cxm.upgrade_store() again; most are found by SELECT * FROM cx.feedback WHERE score < scale_min OR score > scale_max.';
+        END;
     END IF;
     IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.feedback'::regclass AND t.tgname = 'feedback_usual_scale') THEN
         CREATE TRIGGER feedback_usual_scale
@@ -190,7 +197,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.upgrade_store() IS
-'Brings the store to cxm.version(), makes its views anew (views of yours that are built on them stay) and puts back triggers of its tables that are missing. Returns the version reached; running it again changes nothing. Error when there is no store, when it is newer than the library, and when no way leads from its version.';
+'Brings the store to cxm.version(), makes its views anew (views of yours that are built on them stay) and puts back triggers of its tables that are missing. Returns the version reached; running it again changes nothing. Error when there is no store, when it is newer than the library, and when no way leads from its version; 23514 when answers came in meanwhile that are none.';
 
 CREATE FUNCTION cxm.store_privileges(OUT level text, OUT privileges text, OUT table_name text) RETURNS SETOF record
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

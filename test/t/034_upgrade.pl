@@ -196,6 +196,10 @@ psql($installed, "ALTER TABLE cx.feedback DROP CONSTRAINT feedback_check, ADD CO
 	ADD CONSTRAINT feedback_scale_check CHECK (scale_max > scale_min), ADD CONSTRAINT feedback_score_check CHECK (score BETWEEN scale_min AND scale_max), ADD CONSTRAINT feedback_content_check CHECK (score IS NOT NULL OR comment IS NOT NULL);");
 psql($installed, 'SELECT cxm.upgrade_store();');
 is(psql($installed, $checks), $check, 'and by one check where there were four');
+psql($installed, "ALTER TABLE cx.feedback DROP CONSTRAINT feedback_check; INSERT INTO cx.feedback (feedback_id, metric, score, scale_min, scale_max) VALUES (-33, 'nps', 33, 0, 10);");
+like((psql($installed, 'SELECT cxm.upgrade_store();'))[1], qr/ERROR:  cx\.feedback holds what is no answer.*\nDETAIL:  score 33 is off the scale 0 to 10\nHINT:  Correct or delete/, 'what came in meanwhile and is no answer is named, with the way out');
+psql($installed, 'DELETE FROM cx.feedback WHERE score > scale_max; SELECT cxm.upgrade_store();');
+is(psql($installed, $checks), $check, 'which leads to a checked table');
 is(psql($installed, "SELECT n FROM cx.metric_score WHERE metric = 'nps';"), '50', 'views are back');
 is(psql($installed, "SELECT cxm.record_feedback('nps', 1, message_id => 'm1') = (SELECT record_id FROM cx.message WHERE message_id = 'm1');"), 't', 'what was taken is known');
 is(psql($installed, "SELECT count(*) FROM cxm.store_check();"), '0', 'the store is sound');
