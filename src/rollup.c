@@ -84,6 +84,9 @@
 /* columns of a group, and measures, that a rollup can have */
 #define MAX_COLUMNS 31
 
+/* seconds from 1970, when a zone's time begins, to 2000 */
+#define EPOCH ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
+
 /* columns of a delta table before the dimensions */
 #define DELTA_WEIGHT	0
 #define DELTA_N			1
@@ -365,7 +368,7 @@ report_delta(const Rollup *rollup, Relation delta)
 }
 
 /* What a column of the delta table is; 0 = what this does not write */
-static char
+static unsigned char
 column_kind(TupleDesc desc, int number)
 {
 	Form_pg_attribute column = number < desc->natts ? TupleDescAttr(desc, number) : NULL;
@@ -667,8 +670,7 @@ cut_period(Period *period, TimestampTz at)
 static void
 keep_period(Period *period, TimestampTz at, TimestampTz start)
 {
-	pg_time_t	second = (pg_time_t) ((at - at % USECS_PER_SEC) / USECS_PER_SEC)
-		+ (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY - 1;
+	pg_time_t	second = at / USECS_PER_SEC + EPOCH - 1;
 	pg_time_t	change;
 	long		before;
 	long		after;
@@ -686,7 +688,7 @@ keep_period(Period *period, TimestampTz at, TimestampTz start)
 	if (found < 0)
 		return;
 	if (found > 0)
-		to = Min(to, ((TimestampTz) change - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY) * USECS_PER_SEC);
+		to = Min(to, (change - EPOCH) * USECS_PER_SEC);
 	if (to <= at || cut_period(period, to - 1) != start)
 		return;
 	period->from = at;
@@ -1190,6 +1192,35 @@ count_change(Sums *sums, const Change *change)
 	ResetPerTupleExprContext(rollup->estate);
 }
 
+static void
+serve_rollup(Rollup *rollup, Sums *sums, const Change *change)
+{
+	if (rollup->is_busy)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("an expression of rollup \"%s\" writes to the table that it is about", rollup_name(rollup))));
+	rollup->is_busy = true;
+	PG_TRY();
+	{
+		if (!rollup->is_good)
+			learn_rollup(rollup, change->relation);
+		if (rollup->is_member)
+		{
+			begin_sums(sums, rollup);
+			count_change(sums, change);
+		}
+	}
+	PG_CATCH();
+	{
+		rollup->is_busy = false;
+		rollup->is_good = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	rollup->is_busy = false;
+	rollup->is_good &= rollup->is_kept;
+}
+
 PG_FUNCTION_INFO_V1(cxm_rollup_delta);
 
 /* cxm.rollup_delta() */
@@ -1215,34 +1246,7 @@ cxm_rollup_delta(PG_FUNCTION_ARGS)
 	sums.context = AllocSetContextCreate(CurrentMemoryContext, "cxm rollup sums", ALLOCSET_DEFAULT_SIZES);
 	numbers = trigger->tg_trigger->tgargs[0];
 	while ((id = cxm_next_rollup(&numbers, id)) > 0)
-	{
-		Rollup	   *rollup = find_rollup(id, RelationGetRelid(change.relation));
-
-		if (rollup->is_busy)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("an expression of rollup \"%s\" writes to the table that it is about", rollup_name(rollup))));
-		rollup->is_busy = true;
-		PG_TRY();
-		{
-			if (!rollup->is_good)
-				learn_rollup(rollup, change.relation);
-			if (rollup->is_member)
-			{
-				begin_sums(&sums, rollup);
-				count_change(&sums, &change);
-			}
-		}
-		PG_CATCH();
-		{
-			rollup->is_busy = false;
-			rollup->is_good = false;
-			PG_RE_THROW();
-		}
-		PG_END_TRY();
-		rollup->is_busy = false;
-		rollup->is_good &= rollup->is_kept;
-	}
+		serve_rollup(find_rollup(id, RelationGetRelid(change.relation)), &sums, &change);
 	MemoryContextDelete(sums.context);
 	ExecDropSingleTupleTableSlot(change.slot);
 	return PointerGetDatum(NULL);

@@ -684,19 +684,18 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.set_rollup_triggers(regclass, integer[]) IS
-'Has the triggers of a table that is the source of rollups, or a partition of it, serve the rollups of these numbers and no others: one trigger an event for all of them, since a call costs more than what a rollup adds to it; {} = removes them. To be called with the table locked against writers. Error 42710 where a trigger of somebody''s has such a name.';
+'Has the triggers of a table that is the source of rollups, or a partition of it, serve the rollups of these numbers and no others: one trigger an event for all of them, since one of its own would cost each rollup half as much again; {} = removes them. To be called with the table locked against writers. Error 42710 where a trigger of somebody''s has such a name.';
 
 CREATE FUNCTION cxm.add_rollup_triggers(rollup_id integer, relation regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    EXECUTE format('LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE', relation);
     PERFORM cxm.set_rollup_triggers(relation, cxm.rollups_of(relation) || rollup_id);
 END
 $$;
 
-COMMENT ON FUNCTION cxm.add_rollup_triggers(integer, regclass) IS 'Has the triggers of the source of a rollup, or of a partition of it, serve the rollup. Waits for whoever is writing to the table.';
+COMMENT ON FUNCTION cxm.add_rollup_triggers(integer, regclass) IS 'Has the triggers of the source of a rollup, or of a partition of it, serve the rollup. To be called with the table locked against writers.';
 
 CREATE FUNCTION cxm.remove_rollup_triggers(rollup_id integer, relation regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
