@@ -44,6 +44,7 @@
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "pgstat.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
@@ -523,6 +524,7 @@ fetch_version(CxmLookup *lookup, const ItemPointerData *tid)
 	LockBuffer(lookup->buffer, BUFFER_LOCK_UNLOCK);
 	if (is_found)
 	{
+		pgstat_count_heap_fetch(lookup->index);
 		slot->base.base.tts_tableOid = RelationGetRelid(lookup->relation);
 		ExecStoreBufferHeapTuple(&slot->base.tupdata, lookup->slot, lookup->buffer);
 	}

@@ -227,6 +227,21 @@ for my $round (0 .. 1)
 is($cut, 2, 'a change of rules was cut off in each round');
 isnt(ask("SELECT load.change_rule(2, 100)"), '', 'rules change again');
 is_deeply([ identity_breaches(\&ask) ], [], 'and people are who they say');
+# ---- a person who is linked to again and again: old versions of the row make room for new ones
+
+ask('DROP SCHEMA cx CASCADE');
+ask($setup);
+ask(<<'SQL');
+DO $$
+BEGIN
+    FOR i IN 1 .. 2000 LOOP
+        PERFORM cxm.link('email', 'one@x', 'anonymous_id', 'w' || i, source => 'load');
+        COMMIT;
+    END LOOP;
+END $$
+SQL
+is(ask("SELECT count(*) FROM cx.identifier AS i JOIN cx.profile AS p USING (profile_id) WHERE p.canonical_id = cxm.customer('email', 'one\@x')"), '2001', '2,000 links make one person');
+cmp_ok(ask("SELECT pg_relation_size('cx.profile')"), '<=', 16384, 'whose row takes no more than two pages');
 unlike(slurp_file($node->logfile), qr/deadlock detected|PANIC|TRAP:/, 'no deadlock and no panic in the log of the server');
 
 $node->stop;
