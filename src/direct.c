@@ -495,9 +495,9 @@ cxm_begin_lookup_from(const CxmTable *table, Relation relation, int key, int64 f
 static bool
 is_nearly_full(Page page)
 {
-	int			used = ((PageHeader) page)->pd_special - ((PageHeader) page)->pd_upper;
+	Size		used = ((PageHeader) page)->pd_special - ((PageHeader) page)->pd_upper;
 
-	return PageIsFull(page) || PageGetHeapFreeSpace(page) < 4 * used / Max(PageGetMaxOffsetNumber(page), 1);
+	return PageIsFull(page) || PageGetHeapFreeSpace(page) * PageGetMaxOffsetNumber(page) < 4 * used;
 }
 
 /*
