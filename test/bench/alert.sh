@@ -15,6 +15,7 @@ RUNS=${RUNS:-7}
 SECONDS_EACH=${SECONDS_EACH:-2}
 ROWS=${ROWS:-100000}
 DB=cxm_bench_alert_$$
+here=$(cd "$(dirname "$0")" && pwd -P)
 
 psql -XqAt -d "${PGDATABASE:-postgres}" -c "CREATE DATABASE $DB"
 TEMP=$(mktemp -d)
@@ -28,16 +29,8 @@ SELECT cxm.add_alert_rule('unhappy', metric => 'csat', score_max => 1);
 SELECT cxm.add_alert_rule('other ' || i, metric => 'ces', score_max => i) FROM generate_series(1, 5) AS i;
 SELECT cxm.add_alert_rule('throttled', metric => 'csat', score_max => 1, throttle => '1 hour', throttle_by => 'rule');
 SELECT cxm.add_alert_rule('capped', metric => 'csat', score_max => 1, storm_cap => 10);
-
--- the table alone, checked in SQL, as people write it
-CREATE TABLE public.bare (LIKE cx.feedback INCLUDING ALL);
-ALTER TABLE public.bare
-    DROP CONSTRAINT feedback_check,
-    ADD CHECK (occurred_at >= '4000-01-01 00:00+00 BC' AND occurred_at < '200000-01-01 00:00+00'),
-    ADD CHECK (scale_min >= -128 AND scale_max <= 127 AND scale_max > scale_min AND scale_max - scale_min <= 10),
-    ADD CHECK (score BETWEEN scale_min AND scale_max),
-    ADD CHECK (score IS NOT NULL OR comment IS NOT NULL);
 SQL
+PGOPTIONS='-c client_min_messages=warning' psql -XqAt -v ON_ERROR_STOP=1 -d "$DB" -f "$here/bare_feedback.sql"
 
 for table in public.bare cx.feedback; do
 	echo "\\set score random(1, 5)" > "$TEMP/$table.sql"
