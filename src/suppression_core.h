@@ -17,7 +17,7 @@ typedef enum Suppression
 {
 	SHOWN,
 	HIDDEN_SMALL,				/* too few people, or all of them say the same */
-	HIDDEN_WITH_OTHERS,			/* else a part that is too small could be told by subtraction */
+	HIDDEN_WITH_OTHERS,			/* else such a part could be told by subtraction, or by another question */
 	HIDDEN_WITH_PARENT			/* part of a group that is not shown */
 } Suppression;
 
@@ -27,20 +27,30 @@ typedef enum Suppression
  */
 typedef struct SuppressionGroup
 {
-	const int64_t *counts;		/* its people, then how many of them gave each answer, if that is known */
+	const int64_t *counts;		/* for each question, its people, then how many of them gave each answer, if that is known */
 	int32_t		parent;			/* its place; -1: none */
 } SuppressionGroup;
 
-/* What the functions work in: room for a number a group and count, and for a place a group */
+/* How many questions there are, and answers to each; 0: what people say is not known */
+typedef struct SuppressionShape
+{
+	size_t		questions;
+	size_t		answers;
+} SuppressionShape;
+
+/* What the functions work in: room for a number a group and count, and a group */
 typedef struct SuppressionRoom
 {
 	int64_t    *counts;
 	int32_t    *smallest;
+	bool	   *alike;
+	bool	   *alone;
+	bool	   *together;
 } SuppressionRoom;
 
-extern bool suppression_is_sound(const SuppressionGroup *groups, size_t n, size_t answers, SuppressionRoom room,
+extern bool suppression_is_sound(const SuppressionGroup *groups, size_t n, SuppressionShape shape, SuppressionRoom room,
 								 size_t *where);
-extern void suppress(const SuppressionGroup *groups, size_t n, size_t answers, int64_t least, SuppressionRoom room,
+extern void suppress(const SuppressionGroup *groups, size_t n, SuppressionShape shape, int64_t least, SuppressionRoom room,
 					 Suppression *result);
 
 #endif							/* SUPPRESSION_CORE_H */

@@ -143,9 +143,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_wave cx.employee_wave;
-    v_question record;
-    v_shown bigint := 0;
-    v_rows bigint;
+    v_shown bigint;
 BEGIN
     -- on a snapshot from before, tickets and answers that came since would neither be counted nor taken away
     IF current_setting('transaction_isolation') <> 'read committed' THEN
@@ -164,41 +162,50 @@ BEGIN
     -- waits for answers that are being given, and with the tickets gone there can be no others
     DELETE FROM cx.employee_ticket AS t WHERE t.wave_id = v_wave.wave_id;
 
-    FOR v_question IN
-        SELECT q.question, CASE q.family WHEN 'nps' THEN 0 ELSE 1 END AS lo, CASE q.family WHEN 'nps' THEN 10 ELSE 5 END AS hi
-        FROM cx.employee_question AS q WHERE q.wave_id = v_wave.wave_id ORDER BY 1
-    LOOP
-        WITH RECURSIVE inside AS (
-            SELECT g.group_id AS outer_id, g.group_id FROM cx.employee_group AS g
-            UNION ALL
-            SELECT i.outer_id, g.group_id FROM inside AS i JOIN cx.employee_group AS g ON g.parent_id = i.group_id
-        ), answer AS MATERIALIZED (
-            SELECT a.group_id, cxm.ratings_agg(a.score, v_question.lo, v_question.hi) AS ratings
-            FROM cx.employee_answer AS a WHERE a.wave_id = v_wave.wave_id AND a.question = v_question.question GROUP BY a.group_id
-        ), of_group AS MATERIALIZED (
-            SELECT i.outer_id AS group_id, cxm.rollup(a.ratings) AS ratings FROM inside AS i JOIN answer AS a ON a.group_id = i.group_id GROUP BY i.outer_id
-        ), counted AS MATERIALIZED (
-            SELECT 1 AS place, NULL::integer AS group_id, NULL::integer AS parent_id, (SELECT cxm.rollup(a.ratings) FROM answer AS a) AS ratings
-            UNION ALL
-            -- a group is younger than the one that it lies in, so parents come first
-            SELECT 1 + row_number() OVER (ORDER BY g.group_id), g.group_id, g.parent_id, o.ratings
-            FROM cx.employee_group AS g LEFT JOIN of_group AS o ON o.group_id = g.group_id
-        ), suppressed AS (
-            SELECT cxm.suppress_groups(array_agg(coalesce(nullif(cxm.counts(c.ratings), '{}'), array_fill(0::bigint, ARRAY[v_question.hi - v_question.lo + 1])) ORDER BY c.place),
-                                       array_agg(CASE WHEN c.group_id IS NULL THEN 0 ELSE coalesce(p.place, 1) END::integer ORDER BY c.place), v_wave.min_group) AS suppressions
-            FROM counted AS c LEFT JOIN counted AS p ON p.group_id = c.parent_id
-        )
+    WITH RECURSIVE inside AS (
+        SELECT g.group_id AS outer_id, g.group_id FROM cx.employee_group AS g
+        UNION ALL
+        SELECT i.outer_id, g.group_id FROM inside AS i JOIN cx.employee_group AS g ON g.parent_id = i.group_id
+    ), question AS MATERIALIZED (
+        SELECT row_number() OVER (ORDER BY q.question) AS number, q.question, CASE q.family WHEN 'nps' THEN 0 ELSE 1 END AS lo, CASE q.family WHEN 'nps' THEN 10 ELSE 5 END AS hi
+        FROM cx.employee_question AS q WHERE q.wave_id = v_wave.wave_id
+    ), answer AS MATERIALIZED (
+        SELECT a.group_id, q.number, cxm.ratings_agg(a.score, q.lo, q.hi) AS ratings
+        FROM cx.employee_answer AS a JOIN question AS q ON q.question = a.question WHERE a.wave_id = v_wave.wave_id GROUP BY a.group_id, q.number
+    ), of_group AS MATERIALIZED (
+        SELECT i.outer_id AS group_id, a.number, cxm.rollup(a.ratings) AS ratings FROM inside AS i JOIN answer AS a ON a.group_id = i.group_id GROUP BY i.outer_id, a.number
+        UNION ALL
+        SELECT NULL, a.number, cxm.rollup(a.ratings) FROM answer AS a GROUP BY a.number
+    ), place AS MATERIALIZED (
+        SELECT 1 AS place, NULL::integer AS group_id, NULL::integer AS parent_id
+        UNION ALL
+        -- a group is younger than the one that it lies in, so parents come first
+        SELECT 1 + row_number() OVER (ORDER BY g.group_id), g.group_id, g.parent_id FROM cx.employee_group AS g
+    ), counted AS MATERIALIZED (
+        SELECT p.place, p.group_id, CASE WHEN p.group_id IS NULL THEN 0 ELSE coalesce(outer_group.place, 1) END::integer AS parent,
+               q.number, q.question, q.lo, coalesce(nullif(cxm.counts(o.ratings), '{}'), array_fill(0::bigint, ARRAY[q.hi - q.lo + 1])) AS counts
+        FROM place AS p CROSS JOIN question AS q
+        LEFT JOIN place AS outer_group ON outer_group.group_id = p.parent_id
+        LEFT JOIN of_group AS o ON o.group_id IS NOT DISTINCT FROM p.group_id AND o.number = q.number
+    ), suppressed AS (
+        -- all questions at once, for the size of a group in one can give away another; shorter scales are filled up with answers of nobody
+        SELECT cxm.suppress_groups(array_agg(g.counts ORDER BY g.place), array_agg(g.parent ORDER BY g.place), v_wave.min_group) AS suppressions
+        FROM (
+            SELECT c.place, c.parent, array_agg(c.counts || array_fill(0::bigint, ARRAY[11 - cardinality(c.counts)]) ORDER BY c.number) AS counts
+            FROM counted AS c GROUP BY c.place, c.parent
+        ) AS g
+    ), written AS (
         INSERT INTO cx.employee_result (wave_id, question, group_id, suppression, lowest_score, counts)
-        SELECT v_wave.wave_id, v_question.question, c.group_id,
+        SELECT v_wave.wave_id, c.question, c.group_id,
                -- which of the hidden ones is the cause stays unsaid: from that, and from the sizes of those shown, would
                -- follow which is not small but of one opinion
-               CASE WHEN s.suppressions[c.place] IN ('small', 'with others') THEN 'hidden' ELSE s.suppressions[c.place] END,
-               CASE WHEN s.suppressions[c.place] = 'shown' THEN v_question.lo END,
-               CASE WHEN s.suppressions[c.place] = 'shown' THEN coalesce(nullif(cxm.counts(c.ratings), '{}'), array_fill(0::bigint, ARRAY[v_question.hi - v_question.lo + 1])) END
-        FROM counted AS c CROSS JOIN suppressed AS s;
-        GET DIAGNOSTICS v_rows = ROW_COUNT;
-        v_shown := v_shown + v_rows - (SELECT count(*) FROM cx.employee_result AS r WHERE r.wave_id = v_wave.wave_id AND r.question = v_question.question AND r.suppression <> 'shown');
-    END LOOP;
+               CASE WHEN s.suppressions[c.place][c.number] IN ('small', 'with others') THEN 'hidden' ELSE s.suppressions[c.place][c.number] END,
+               CASE WHEN s.suppressions[c.place][c.number] = 'shown' THEN c.lo END,
+               CASE WHEN s.suppressions[c.place][c.number] = 'shown' THEN c.counts END
+        FROM counted AS c CROSS JOIN suppressed AS s
+        RETURNING suppression
+    )
+    SELECT count(*) INTO v_shown FROM written AS w WHERE w.suppression = 'shown';
 
     DELETE FROM cx.employee_answer AS a WHERE a.wave_id = v_wave.wave_id;
     UPDATE cx.employee_wave AS w SET state = 'published' WHERE w.wave_id = v_wave.wave_id;
@@ -207,4 +214,4 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.publish_employee_wave(text) IS
-'Ends a wave: writes what its answers come to for everybody and each group to cx.employee_result, hides groups of fewer than min_group answers, or whose answers are all the same, and as many others as it takes that none can be told by subtraction (cxm.suppress_groups; which of the hidden ones is the cause is not kept), and deletes the answers and tickets. Returns the number of rows that are shown. It cannot be undone, and a wave is published once, so there are no two states to compare. Errors: P0002 no such wave, or it is published; 55000 another isolation level than read committed, which would not see all answers.';
+'Ends a wave: writes what its answers come to for everybody and each group to cx.employee_result, hides groups of fewer than min_group answers, or whose answers are all the same, and as many others as it takes that none can be told by subtraction, or by its size in another question (cxm.suppress_groups; which of the hidden ones is the cause is not kept), and deletes the answers and tickets. Returns the number of rows that are shown. It cannot be undone, and a wave is published once, so there are no two states to compare. Errors: P0002 no such wave, or it is published; 55000 another isolation level than read committed, which would not see all answers.';

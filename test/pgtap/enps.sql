@@ -81,6 +81,18 @@ SELECT results_eq($$SELECT (to_jsonb(e) - 'employee_group')::text FROM cx.enps A
     $$SELECT (to_jsonb(e) - 'employee_group')::text FROM cx.enps AS e WHERE e.wave = 'alike' AND e.employee_group = 'b' AND e.suppression = 'hidden'$$,
     'groups that are hidden together are alike to a reader');
 
+-- Everybody in e says 10 to one question, d keeps it company. Another question, which all answered in many ways, would
+-- tell that d has 7 people and e has 6: so neither is too small, and the one score that as many as e has gave is e's.
+SELECT cxm.add_employee_group('west') IS NOT NULL AS made;
+SELECT cxm.add_employee_group('d', 'west'), cxm.add_employee_group('e', 'west'), cxm.add_employee_group('f', 'west');
+SELECT cxm.open_employee_wave('sizes', '[{"question": "enps", "family": "nps", "text": "?"}, {"question": "tools", "family": "rating", "text": "?"}, {"question": "rare", "family": "rating", "text": "?"}]', '2026-04-01', '2026-04-30') IS NOT NULL AS made;
+SELECT count(cxm.answer_employee_survey(t.ticket, jsonb_build_object('enps', CASE g.key WHEN 'e' THEN 10 ELSE t.n % 10 END, 'tools', 1 + t.n % 5) || CASE WHEN g.key <> 'f' OR t.n <= 2 THEN jsonb_build_object('rare', 1 + t.n % 2) ELSE '{}' END))
+FROM (VALUES ('d', 7), ('e', 6), ('f', 20)) AS g(key, people), LATERAL cxm.issue_employee_tickets('sizes', g.key, g.people) WITH ORDINALITY AS t(ticket, n);
+SELECT cxm.publish_employee_wave('sizes') > 0 AS published;
+SELECT results_eq($$SELECT question COLLATE "default", string_agg(employee_group, ' ' ORDER BY employee_group) COLLATE "default" FROM cx.enps WHERE wave = 'sizes' AND suppression = 'hidden' GROUP BY question ORDER BY 1$$,
+    $$VALUES ('enps', 'd e'), ('rare', 'd e f'), ('tools', 'd e')$$,
+    'what is hidden for what people say is hidden in all questions, what is hidden for few said it in that one alone');
+
 -- the attacker: a reader, who adds up and subtracts anything that can be read, over random companies
 CREATE ROLE cxm_test_curious;
 SELECT cxm.grant_store('cxm_test_curious');

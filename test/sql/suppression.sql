@@ -14,7 +14,10 @@ SELECT cxm.suppress_groups('{{5,5},{6,1}}', '{0,1}');
 SELECT cxm.suppress_groups('{{9223372036854775807,1}}', '{0}');
 SELECT cxm.suppress_groups('{{5,-1}}', '{0}');
 SELECT cxm.suppress_groups('{{5,NULL}}', '{0}');
-SELECT cxm.suppress_groups('{{{5}}}', '{0}');
+-- several questions: a group of one opinion in one is hidden in all, with what is hidden with it; a small one in that one alone
+SELECT cxm.suppress_groups('{{{18,15},{16,17}},{{6,1},{3,4}},{{0,6},{3,3}},{{12,8},{10,10}}}', '{0,1,1,1}'), cxm.suppress_groups('{{{12,8},{16,17}},{{1,1},{3,4}},{{5,5},{3,3}},{{6,2},{10,10}}}', '{0,1,1,1}');
+SELECT cxm.suppress_groups('{{{5}}}', '{0}'), cxm.suppress_groups('{{{3,4},{0,0}},{{3,4},{0,1}}}', '{0,1}');
+SELECT cxm.suppress_groups('{{{{5}}}}', '{0}');
 SELECT cxm.suppress_groups('{{5,5}}', '{{0}}');
 SELECT cxm.suppress_groups('{{5,5},{5,5}}', '{0}');
 -- fifty thousand groups side by side

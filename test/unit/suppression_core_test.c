@@ -12,6 +12,7 @@
 #define MAX_GROUPS 9
 #define MAX_ANSWERS 3
 #define WIDTH (1 + MAX_ANSWERS)
+#define MAX_QUESTIONS 3
 
 /* people whom the groups tell apart no further, those of a group who are in none within it; then by answer */
 static int64_t atoms[MAX_GROUPS][WIDTH];
@@ -93,7 +94,8 @@ one_tree(void)
 	int64_t		counts[MAX_GROUPS][WIDTH];
 	int64_t		work[MAX_GROUPS * WIDTH];
 	int32_t		places[MAX_GROUPS];
-	SuppressionRoom room = {work, places};
+	bool		flags[3][MAX_GROUPS];
+	SuppressionRoom room = {work, places, flags[0], flags[1], flags[2]};
 	int			n = 1 + (int) next_random(MAX_GROUPS);
 	size_t		answers = next_random(2) * MAX_ANSWERS;
 	int64_t		least = 1 + next_random(8);
@@ -116,8 +118,8 @@ one_tree(void)
 				counts[outer][j] += is_within(groups, i, outer) ? atoms[i][j] : 0;
 		}
 	}
-	check(suppression_is_sound(groups, (size_t) n, answers, room, &where), "a tree of people is sound");
-	suppress(groups, (size_t) n, answers, least, room, result);
+	check(suppression_is_sound(groups, (size_t) n, (SuppressionShape) {1, answers}, room, &where), "a tree of people is sound");
+	suppress(groups, (size_t) n, (SuppressionShape) {1, answers}, least, room, result);
 	check(is_safe(groups, n, answers, result, least), "nothing about a small group can be told");
 	for (int i = 0; i < n; i++)
 	{
@@ -148,6 +150,107 @@ one_tree(void)
 	}
 }
 
+/* Whether what is shown adds up to the people of one group, and nobody else's */
+static int
+is_told(const SuppressionGroup *groups, int n, int group, const Suppression *result)
+{
+	int			shown[MAX_GROUPS];
+	int			nshown = 0;
+	long		ways = 1;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (result[i] == SHOWN)
+		{
+			shown[nshown++] = i;
+			ways *= 3;
+		}
+	}
+	for (long way = 0; way < ways; way++)
+	{
+		int			is_same = 1;
+
+		for (int atom = 0; atom < n && is_same; atom++)
+		{
+			int			times = 0;
+			long		rest = way;
+
+			for (int i = 0; i < nshown; i++, rest /= 3)
+				times += is_within(groups, atom, shown[i]) ? (int) (rest % 3) - 1 : 0;
+			is_same = atoms[atom][0] == 0 || times == is_within(groups, atom, group);
+		}
+		if (is_same)
+			return 1;
+	}
+	return 0;
+}
+
+/*
+ * Several questions, of which each is safe; and if all of a group, within one that is shown, said the same, its size is
+ * told by no other question.
+ */
+static void
+several_questions(void)
+{
+	SuppressionGroup groups[MAX_GROUPS];
+	Suppression result[MAX_GROUPS * MAX_QUESTIONS];
+	Suppression of_question[MAX_GROUPS];
+	int64_t		counts[MAX_GROUPS][MAX_QUESTIONS * WIDTH];
+	int64_t		by_question[MAX_QUESTIONS][MAX_GROUPS][WIDTH];
+	int64_t		work[MAX_GROUPS * MAX_QUESTIONS * WIDTH];
+	int32_t		places[MAX_GROUPS];
+	bool		flags[3][MAX_GROUPS];
+	SuppressionRoom room = {work, places, flags[0], flags[1], flags[2]};
+	int			n = 2 + (int) next_random(5);
+	int			questions = 1 + (int) next_random(MAX_QUESTIONS);
+	int64_t		least = 2 + next_random(4);
+	SuppressionShape shape = {(size_t) questions, MAX_ANSWERS};
+	size_t		where;
+
+	memset(counts, 0, sizeof(counts));
+	memset(by_question, 0, sizeof(by_question));
+	for (int i = 0; i < n; i++)
+	{
+		uint32_t	people = next_random(9);
+
+		groups[i].counts = counts[i];
+		groups[i].parent = i == 0 ? -1 : (int32_t) next_random((uint32_t) i);
+		for (int q = 0; q < questions; q++)
+		{
+			uint32_t	answered = next_random(4) == 0 ? next_random(people + 1) : people;
+			uint32_t	opinions = 1 + next_random(MAX_ANSWERS);
+
+			by_question[q][i][0] = answered;
+			for (uint32_t person = 0; person < answered; person++)
+				by_question[q][i][1 + next_random(opinions)]++;
+			for (int outer = 0; outer <= i; outer++)
+			{
+				for (size_t j = 0; j < WIDTH; j++)
+					counts[outer][q * WIDTH + j] += is_within(groups, i, outer) ? by_question[q][i][j] : 0;
+			}
+		}
+	}
+	check(suppression_is_sound(groups, (size_t) n, shape, room, &where), "questions are sound");
+	suppress(groups, (size_t) n, shape, least, room, result);
+	for (int q = 0; q < questions; q++)
+	{
+		memcpy(atoms, by_question[q], sizeof(atoms));
+		for (int i = 0; i < n; i++)
+			of_question[i] = result[i * questions + q];
+		check(is_safe(groups, n, MAX_ANSWERS, of_question, least), "each question is safe");
+		for (int i = 1; i < n; i++)
+		{
+			check((of_question[i] == SHOWN) <= !is_too_telling(counts[i] + q * WIDTH, MAX_ANSWERS, least), "no telling group is shown");
+			for (int other = 0; other < questions; other++)
+			{
+				if (result[groups[i].parent * questions + other] == SHOWN && counts[i][other * WIDTH] >= least &&
+					is_too_telling(counts[i] + other * WIDTH, MAX_ANSWERS, least))
+					check(counts[i][q * WIDTH] == 0 || !is_told(groups, n, i, of_question), "the size of a group of one opinion is not told");
+			}
+		}
+	}
+}
+
 /* What is done with groups of so many people, answers not known; -1: they are not sound, at *where */
 static int
 decide(int n, const int64_t *people, const int32_t *parents, int64_t least, Suppression *result, size_t *where)
@@ -155,16 +258,17 @@ decide(int n, const int64_t *people, const int32_t *parents, int64_t least, Supp
 	SuppressionGroup groups[MAX_GROUPS];
 	int64_t		work[MAX_GROUPS];
 	int32_t		places[MAX_GROUPS];
-	SuppressionRoom room = {work, places};
+	bool		flags[3][MAX_GROUPS];
+	SuppressionRoom room = {work, places, flags[0], flags[1], flags[2]};
 
 	for (int i = 0; i < n; i++)
 	{
 		groups[i].counts = people + i;
 		groups[i].parent = parents[i];
 	}
-	if (!suppression_is_sound(groups, (size_t) n, 0, room, where))
+	if (!suppression_is_sound(groups, (size_t) n, (SuppressionShape) {1, 0}, room, where))
 		return -1;
-	suppress(groups, (size_t) n, 0, least, room, result);
+	suppress(groups, (size_t) n, (SuppressionShape) {1, 0}, least, room, result);
 	return 0;
 }
 
@@ -193,5 +297,7 @@ main(void)
 	examples();
 	for (int i = 0; i < 20000; i++)
 		one_tree();
+	for (int i = 0; i < 20000; i++)
+		several_questions();
 	return report();
 }
