@@ -640,6 +640,26 @@ cxm_lower(const char *bytes, int length)
 	return lower;
 }
 
+/* Whether all characters beyond ASCII can be seen: two addresses that look the same would be two people */
+static bool
+is_visible(const char *bytes, int length)
+{
+	int			size;
+
+	/* a text of the server's is valid, but nothing is read beyond it whatever it is */
+	for (int i = 0; GetDatabaseEncoding() == PG_UTF8 && i < length; i += size)
+	{
+		const unsigned char *c = (const unsigned char *) bytes + i;
+
+		size = pg_utf_mblen(c);
+		if (size > length - i)
+			return false;
+		if (size > 1 && (cxm_is_white_space(utf8_to_unicode(c)) || cxm_is_invisible(utf8_to_unicode(c))))
+			return false;
+	}
+	return true;
+}
+
 /* An e-mail address in its form, NULL when it is none */
 text *
 cxm_normalized_email(text *value, Jsonb *given)
@@ -658,6 +678,8 @@ cxm_normalized_email(text *value, Jsonb *given)
 		for (int i = 0; i < length; i++)
 			address[i] = (char) pg_ascii_tolower((unsigned char) address[i]);
 	}
+	else if (!is_visible(bytes, length))
+		return NULL;
 	else
 	{
 		address = str_tolower(bytes, length, DEFAULT_COLLATION_OID);

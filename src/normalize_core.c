@@ -170,6 +170,14 @@ cxm_is_white_space(uint32_t c)
 		c == 0xFEFF;
 }
 
+/* Whether it shows as nothing, or only turns around what is beside it: controls, soft hyphens, joiners, directions */
+bool
+cxm_is_invisible(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7F && c <= 0x9F) || c == 0xAD || c == 0x61C || (c >= 0x200B && c <= 0x200F) ||
+		(c >= 0x202A && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF || (c >= 0xE0000 && c <= 0xE0FFF);
+}
+
 /* What to decompose instead of a character: a lone acute stands for an apostrophe, and would become a space */
 uint32_t
 cxm_before_decomposition(uint32_t c)

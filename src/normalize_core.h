@@ -41,6 +41,7 @@ typedef enum CxmDateOrder
 #define CXM_NO_CENTURY		0
 
 extern bool cxm_is_white_space(uint32_t c);
+extern bool cxm_is_invisible(uint32_t c);
 extern uint32_t cxm_before_decomposition(uint32_t c);
 extern int	cxm_fold(const uint32_t *in, int n, uint32_t *out);
 

@@ -12,6 +12,9 @@ SELECT v AS value, cxm.normalize_email(v) AS email
 FROM unnest(ARRAY['Ann@Example.COM', E'\tann@example.com\r\n', 'a@x', 'Ann.Lee+shop@GoogleMail.com', '_-!#$%&''*/=?^`{|}~@x.org', 'ann@münchen.example', 'ann@ex-am_ple.org',
                   '', '@', 'ann', 'ann@', '@x.org', 'a@b@c', 'a b@x.org', E'a\tb@x.org', E'a\x7f@x.org', 'a@x org', 'a@x.org.', 'a@.x.org', 'a@x..org', 'a@x,org', 'a@x;b@y',
                   '"a"@x.org', 'Ann <ann@x.org>', '<ann@x.org>', 'a(b)@x.org', 'mailto:ann@x.org', 'a\b@x.org', 'a@[1.2.3.4]', NULL]) AS v;
+-- neither what cannot be seen: addresses that look the same are the same
+SELECT cxm.normalize_email(U&'\FEFF' || 'a@x.org' || U&'\200B') AS around, string_agg(to_hex(c), ' ') AS taken
+FROM unnest('{160,133,173,1564,5760,8194,8203,8205,8206,8232,8238,8239,8288,12288,65279,233,954,8217}'::integer[]) AS c WHERE cxm.normalize_email('a' || chr(c) || 'b@x.org') IS NOT NULL OR cxm.normalize_email('a@x' || chr(c) || '.org') IS NOT NULL;
 SELECT cxm.normalize_email(repeat('a', 64) || '@' || repeat('b', 251) || '.org') AS longest, cxm.normalize_email(repeat('a', 65) || '@' || repeat('b', 251) || '.org') AS longer,
        cxm.normalize_email(repeat('@', 1000000)) AS much_longer;
 
