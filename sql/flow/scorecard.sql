@@ -14,17 +14,50 @@ $$;
 COMMENT ON FUNCTION cxm.scorecard_start(integer, text, text, integer) IS
 'From when on a scorecard reads records whose first period has this number (cxm.period_number): -infinity for NULL and for periods before the first that records can lie in.';
 
-CREATE FUNCTION cxm.dimension_id(dimension text, touchpoint_id integer, location_id integer, product_id integer, employee_id integer) RETURNS integer
+CREATE FUNCTION cxm.dimension_groups(dimension text) RETURNS integer[]
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_catalog CONSTANT text := CASE dimension WHEN 'region' THEN 'location' WHEN 'category' THEN 'product' END;
+    v_last integer;
+    v_groups integer[];
+BEGIN
+    IF v_catalog IS NULL THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format('SELECT max(c.%1$s_id) FROM cx.%1$s AS c', v_catalog) INTO v_last;
+    IF v_last > 1000000 THEN
+        RAISE program_limit_exceeded USING
+            MESSAGE = format('%s_id %s of cx.%s is too large to be told apart by %s', v_catalog, v_last, v_catalog, dimension),
+            HINT = 'The largest may be 1000000; ids that the catalogue gives out itself begin with 1.';
+    END IF;
+    -- 0 for none, for with a NULL in it an array is read from its beginning each time
+    EXECUTE format('
+        SELECT array_agg(coalesce(g.first, 0) ORDER BY n.id)
+        FROM generate_series(1, $1) AS n (id)
+        LEFT JOIN (SELECT c.%1$s_id AS id, min(c.%1$s_id) FILTER (WHERE c.%1$s_id > 0) OVER (PARTITION BY c.%2$s) AS first FROM cx.%1$s AS c WHERE c.%2$s IS NOT NULL) AS g ON g.id = n.id',
+        v_catalog, dimension) INTO v_groups USING v_last;
+    RETURN coalesce(v_groups, '{}');
+END
+$$;
+
+COMMENT ON FUNCTION cxm.dimension_groups(text) IS
+'Of the dimension region for each location_id, of category for each product_id (the place in the array), what stands for its group: the smallest id of the region or category; 0 for one that has none. NULL by any other dimension. Error 54000: an id above 1000000.';
+
+CREATE FUNCTION cxm.dimension_id(dimension text, touchpoint_id integer, location_id integer, product_id integer, employee_id integer, groups integer[] DEFAULT NULL) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE dimension_id.dimension
            WHEN 'touchpoint' THEN dimension_id.touchpoint_id
            WHEN 'location' THEN dimension_id.location_id
            WHEN 'product' THEN dimension_id.product_id
            WHEN 'employee' THEN dimension_id.employee_id
+           WHEN 'region' THEN nullif(dimension_id.groups[dimension_id.location_id], 0)
+           WHEN 'category' THEN nullif(dimension_id.groups[dimension_id.product_id], 0)
        END;
 
-COMMENT ON FUNCTION cxm.dimension_id(text, integer, integer, integer, integer) IS
-'Of what a record names, the id in the catalogue of this dimension: touchpoint, location, product or employee. NULL when it names none, and without a dimension.';
+COMMENT ON FUNCTION cxm.dimension_id(text, integer, integer, integer, integer, integer[]) IS
+'Of what a record names, the id in the catalogue of this dimension: touchpoint, location, product or employee; by region or category that of the location or product that stands for it in groups (cxm.dimension_groups). NULL when it names none, and without a dimension.';
 
 CREATE TYPE cxm.scorecard_figure AS (
     measure         text,
@@ -41,23 +74,23 @@ CREATE TYPE cxm.scorecard_figure AS (
 );
 
 COMMENT ON TYPE cxm.scorecard_figure IS
-'A row of a part of cxm.scorecard(): what was measured, in which unit; number of the period (cxm.period_number) that its window ends with; id in the catalogue of the dimension, NULL without one; then as the columns of that function have these names.';
+'A row of a part of cxm.scorecard(): what was measured, in which unit; number of the period (cxm.period_number) that its window ends with; id in the catalogue of the dimension (cxm.dimension_id), NULL without one; then as the columns of that function have these names.';
 
 CREATE FUNCTION cxm.scorecard_measures(OUT measure text, OUT unit text, OUT dimensions text[]) RETURNS SETOF record
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
-    VALUES ('response_rate', 'percent', '{touchpoint,location,product,employee}'::text[]),
-           ('retention_rate', 'percent', '{touchpoint,location,product,employee}'),
-           ('churn_rate', 'percent', '{touchpoint,location,product,employee}'),
-           ('repeat_purchase_rate', 'percent', '{touchpoint,location,product,employee}'),
-           ('referral_rate', 'percent', '{}'),
-           ('review_rate', 'percent', '{touchpoint,location,product,employee}'),
-           ('complaint_rate', 'percent', '{touchpoint,location,product,employee}'),
-           ('first_response', 'hours', '{touchpoint,location,product}'),
-           ('clv', NULL, '{touchpoint,location,product,employee}'),
-           ('acquisition_cost', NULL, '{touchpoint,location,product}');
+    VALUES ('response_rate', 'percent', '{touchpoint,location,region,product,category,employee}'::text[]),
+           ('retention_rate', 'percent', '{touchpoint,location,region,product,category,employee}'),
+           ('churn_rate', 'percent', '{touchpoint,location,region,product,category,employee}'),
+           ('repeat_purchase_rate', 'percent', '{touchpoint,location,region,product,category,employee}'),
+           ('referral_rate', 'percent', '{touchpoint,location,region,product,category,employee}'),
+           ('review_rate', 'percent', '{touchpoint,location,region,product,category,employee}'),
+           ('complaint_rate', 'percent', '{touchpoint,location,region,product,category,employee}'),
+           ('first_response', 'hours', '{touchpoint,location,region,product,category}'),
+           ('clv', NULL, '{touchpoint,location,region,product,category,employee}'),
+           ('acquisition_cost', NULL, '{touchpoint,location,region,product,category}');
 $$;
 
 COMMENT ON FUNCTION cxm.scorecard_measures() IS
@@ -86,18 +119,19 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v_from CONSTANT timestamptz NOT NULL := cxm.scorecard_start(first_number - 2 * rolling + 1, bucket, zone, week_start);
+    v_groups CONSTANT integer[] := cxm.dimension_groups(dimension);
 BEGIN
     RETURN QUERY
     WITH counted AS MATERIALIZED (
         SELECT f.metric, f.scale_min, f.scale_max, cxm.period_number(f.occurred_at, bucket, zone, week_start) AS number,
-               cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, f.employee_id) AS id,
+               cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, f.employee_id, v_groups) AS id,
                cxm.ratings_agg(f.score, f.scale_min, f.scale_max) AS ratings
         FROM cx.feedback AS f
         WHERE f.metric = ANY (measures)
           AND f.score IS NOT NULL
           AND f.occurred_at >= v_from
           AND f.occurred_at < read_to
-          AND (dimension IS NULL OR cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, f.employee_id) IS NOT NULL)
+          AND (dimension IS NULL OR cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, f.employee_id, v_groups) IS NOT NULL)
         GROUP BY 1, 2, 3, 4, 5
     ), usual AS (
         SELECT m.metric, m.family, c.number, c.id, c.ratings
@@ -162,6 +196,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v_from CONSTANT timestamptz NOT NULL := cxm.scorecard_start(first_number - 3 * rolling + 1, bucket, zone, week_start);
+    v_groups CONSTANT integer[] := cxm.dimension_groups(dimension);
     v_repeat CONSTANT boolean NOT NULL := 'repeat_purchase_rate' = ANY (measures);
     v_retained CONSTANT boolean NOT NULL := '{retention_rate,churn_rate}' && measures;
     v_active CONSTANT boolean NOT NULL := '{complaint_rate,review_rate}' && measures;
@@ -172,7 +207,7 @@ BEGIN
         -- what each customer did, every table read once: 1 = bought, 2 = complained, 4 = reviewed, in the low bits of a mark
         SELECT d.id, cxm.scorecard_steps(array_agg(d.number::bigint * 8 + d.what), rolling, CASE WHEN v_repeat THEN array_agg(d.at) END, CASE WHEN v_repeat THEN array_agg(d.order_key) END) AS steps
         FROM (
-            SELECT p.canonical_id AS customer, cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id) AS id,
+            SELECT p.canonical_id AS customer, cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, v_groups) AS id,
                    cxm.period_number(b.occurred_at, bucket, zone, week_start) AS number, CASE WHEN b.amount > 0 THEN 1 ELSE 0 END AS what,
                    b.occurred_at AS at, CASE WHEN v_repeat THEN coalesce('order ' || b.order_id || ' ' || b.source_id, 'order ' || b.order_id, 'line ' || b.purchase_id) END AS order_key
             FROM cx.purchase AS b
@@ -181,30 +216,57 @@ BEGIN
             WHERE (v_repeat OR v_retained OR v_active)
               AND (v_active OR b.amount > 0)
               AND b.occurred_at >= CASE WHEN v_repeat THEN '-infinity' ELSE v_from END AND b.occurred_at < read_to
-              AND (dimension IS NULL OR cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id) IS NOT NULL)
+              AND (dimension IS NULL OR cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, v_groups) IS NOT NULL)
             UNION ALL
-            SELECT p.canonical_id, cxm.dimension_id(dimension, e.touchpoint_id, e.location_id, e.product_id, e.employee_id),
+            SELECT p.canonical_id, cxm.dimension_id(dimension, e.touchpoint_id, e.location_id, e.product_id, e.employee_id, v_groups),
                    cxm.period_number(e.occurred_at, bucket, zone, week_start), CASE WHEN e.event_type_id = ANY (v_complaints) THEN 2 ELSE 0 END, e.occurred_at, NULL
             FROM cx.event AS e
             JOIN cx.identifier AS i ON i.identifier_id = e.identifier_id
             JOIN cx.profile AS p ON p.profile_id = i.profile_id
             WHERE v_active AND e.occurred_at >= v_from AND e.occurred_at < read_to
-              AND (dimension IS NULL OR cxm.dimension_id(dimension, e.touchpoint_id, e.location_id, e.product_id, e.employee_id) IS NOT NULL)
+              AND (dimension IS NULL OR cxm.dimension_id(dimension, e.touchpoint_id, e.location_id, e.product_id, e.employee_id, v_groups) IS NOT NULL)
             UNION ALL
-            SELECT p.canonical_id, cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, f.employee_id),
+            SELECT p.canonical_id, cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, f.employee_id, v_groups),
                    cxm.period_number(f.occurred_at, bucket, zone, week_start), CASE WHEN f.metric = 'rating' AND f.question = 'public_review' THEN 4 ELSE 0 END, f.occurred_at, NULL
             FROM cx.feedback AS f
             JOIN cx.identifier AS i ON i.identifier_id = f.identifier_id
             JOIN cx.profile AS p ON p.profile_id = i.profile_id
             WHERE v_active AND f.occurred_at >= v_from AND f.occurred_at < read_to
-              AND (dimension IS NULL OR cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, f.employee_id) IS NOT NULL)
+              AND (dimension IS NULL OR cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, f.employee_id, v_groups) IS NOT NULL)
         ) AS d
         GROUP BY d.customer, d.id
-    ), referred AS (
-        SELECT cxm.scorecard_steps(array_agg(cxm.period_number(l.referred_at, bucket, zone, week_start)::bigint * 8 + 1), rolling) AS steps
+    ), referral AS MATERIALIZED (
+        SELECT l.referrer_id AS customer, cxm.period_number(l.referred_at, bucket, zone, week_start) AS number
         FROM cxm.referral_links() AS l
         WHERE 'referral_rate' = ANY (measures) AND isfinite(l.referred_at) AND l.referred_at < read_to
-        GROUP BY l.referrer_id
+    ), referrer AS (
+        -- whoever has a code, or has brought somebody
+        SELECT c.customer, min(c.number) AS number
+        FROM (
+            SELECT p.canonical_id AS customer, cxm.period_number(o.created_at, bucket, zone, week_start) AS number
+            FROM cx.referral_code AS o
+            JOIN cx.identifier AS i ON i.identifier_id = o.identifier_id
+            JOIN cx.profile AS p ON p.profile_id = i.profile_id
+            WHERE 'referral_rate' = ANY (measures) AND isfinite(o.created_at) AND o.created_at < read_to
+            UNION ALL
+            SELECT r.customer, r.number FROM referral AS r
+        ) AS c
+        GROUP BY c.customer
+    ), referrer_of AS (
+        -- and by dimension has bought what names it, from then on
+        SELECT r.customer, NULL::integer AS id, r.number FROM referrer AS r WHERE dimension IS NULL
+        UNION ALL
+        SELECT r.customer, cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, v_groups),
+               greatest(r.number, min(cxm.period_number(b.occurred_at, bucket, zone, week_start)))
+        FROM referrer AS r
+        JOIN cx.profile AS p ON p.canonical_id = r.customer
+        JOIN cx.identifier AS i ON i.profile_id = p.profile_id
+        JOIN cx.purchase AS b ON b.identifier_id = i.identifier_id
+        WHERE dimension IS NOT NULL AND 'referral_rate' = ANY (measures) AND b.amount > 0 AND b.occurred_at < read_to
+          AND cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, v_groups) IS NOT NULL
+        GROUP BY r.customer, 2, r.number
+    ), referred AS (
+        SELECT r.customer, cxm.scorecard_steps(array_agg(r.number::bigint * 8 + 1), rolling) AS steps FROM referral AS r GROUP BY r.customer
     ), step AS (
         SELECT t.measure, t.id, t.number, sum(t.trials) AS trials, sum(t.successes) AS successes
         FROM (
@@ -217,8 +279,10 @@ BEGIN
             JOIN (VALUES ('repeat_purchase_rate', v_repeat, 0, 1), ('complaint_rate', 'complaint_rate' = ANY (measures), 2, 3),
                          ('review_rate', 'review_rate' = ANY (measures), 2, 4), ('retention_rate', v_retained, 5, 6)) AS m (measure, counts, trial, success) ON m.counts AND s.kind IN (m.trial, m.success)
             UNION ALL
-            SELECT 'referral_rate', NULL, p.first, 0, CASE p.second % 2 WHEN 0 THEN p.count ELSE -p.count END
-            FROM (SELECT cxm.count_pairs(r.steps) AS counts FROM referred AS r) AS c
+            -- of a window that began before the customer counted, the part from then on
+            SELECT 'referral_rate', o.id, greatest(p.first, o.number), 0, CASE p.second % 2 WHEN 0 THEN p.count ELSE -p.count END
+            FROM (SELECT r.customer, cxm.count_pairs(r.steps) AS counts FROM referred AS r GROUP BY r.customer) AS c
+            JOIN referrer_of AS o ON o.customer = c.customer
             CROSS JOIN LATERAL cxm.pair_counts(c.counts) AS p
             WHERE p.second / 2 = 0
             UNION ALL
@@ -231,7 +295,9 @@ BEGIN
                            CASE dimension WHEN 'touchpoint' THEN coalesce((SELECT k.touchpoint_id FROM cx.touchpoint AS k WHERE k.key = n.attributes ->> 'touchpoint'), s.touchpoint_id)
                                           WHEN 'location' THEN coalesce((SELECT k.location_id FROM cx.location AS k WHERE k.key = n.attributes ->> 'location'), s.location_id)
                                           WHEN 'product' THEN (SELECT k.product_id FROM cx.product AS k WHERE k.key = n.attributes ->> 'product')
-                                          WHEN 'employee' THEN (SELECT k.employee_id FROM cx.employee AS k WHERE k.key = n.attributes ->> 'employee') END AS id
+                                          WHEN 'employee' THEN (SELECT k.employee_id FROM cx.employee AS k WHERE k.key = n.attributes ->> 'employee')
+                                          WHEN 'region' THEN nullif(v_groups[coalesce((SELECT k.location_id FROM cx.location AS k WHERE k.key = n.attributes ->> 'location'), s.location_id)], 0)
+                                          WHEN 'category' THEN nullif(v_groups[(SELECT k.product_id FROM cx.product AS k WHERE k.key = n.attributes ->> 'product')], 0) END AS id
                     FROM cx.invitation AS n
                     LEFT JOIN cx.survey AS s ON s.survey_id = n.survey_id
                     WHERE 'response_rate' = ANY (measures) AND n.kind = 'survey' AND n.state <> 'bounced' AND isfinite(n.sent_at) AND n.sent_at >= v_from AND n.sent_at < read_to
@@ -241,19 +307,7 @@ BEGIN
             ) AS c
             CROSS JOIN LATERAL (VALUES (c.number, 1), (c.number + rolling, -1)) AS v (number, sign)
             UNION ALL
-            -- whoever has a code, or has brought somebody
-            SELECT 'referral_rate', NULL, cxm.period_number(min(c.at), bucket, zone, week_start), 1, 0
-            FROM (
-                SELECT p.canonical_id AS customer, o.created_at AS at
-                FROM cx.referral_code AS o
-                JOIN cx.identifier AS i ON i.identifier_id = o.identifier_id
-                JOIN cx.profile AS p ON p.profile_id = i.profile_id
-                WHERE 'referral_rate' = ANY (measures) AND isfinite(o.created_at) AND o.created_at < read_to
-                UNION ALL
-                SELECT l.referrer_id, l.referred_at FROM cxm.referral_links() AS l
-                WHERE 'referral_rate' = ANY (measures) AND isfinite(l.referred_at) AND l.referred_at < read_to
-            ) AS c
-            GROUP BY c.customer
+            SELECT 'referral_rate', o.id, o.number, 1, 0 FROM referrer_of AS o
         ) AS t
         GROUP BY t.measure, t.id, t.number
     ), level AS (
@@ -306,16 +360,17 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v_from CONSTANT timestamptz NOT NULL := cxm.scorecard_start(first_number - 2 * rolling + 1, bucket, zone, week_start);
+    v_groups CONSTANT integer[] := cxm.dimension_groups(dimension);
 BEGIN
     RETURN QUERY
     WITH wait AS (
         SELECT cxm.period_number(f.opened_at, bucket, zone, week_start) AS number,
-               cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, NULL) AS id,
+               cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, NULL, v_groups) AS id,
                greatest(extract(epoch FROM f.first_response_at - f.opened_at)::double precision / 3600, 0) AS hours
         FROM cx.follow_up AS f
         WHERE f.state <> 'cancelled' AND isfinite(f.first_response_at) AND f.first_response_at < read_to
           AND isfinite(f.opened_at) AND f.opened_at >= v_from AND f.opened_at < read_to
-          AND (dimension IS NULL OR cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, NULL) IS NOT NULL)
+          AND (dimension IS NULL OR cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, NULL, v_groups) IS NOT NULL)
         UNION ALL
         SELECT cxm.period_number(a.asked_at, bucket, zone, week_start), NULL, greatest(extract(epoch FROM a.occurred_at - a.asked_at)::double precision / 3600, 0)
         FROM (
@@ -367,16 +422,18 @@ SET plan_cache_mode = force_custom_plan
 SET jit = off
 AS $$
 #variable_conflict use_column
+DECLARE
+    v_groups CONSTANT integer[] := cxm.dimension_groups(dimension);
 BEGIN
     RETURN QUERY
     WITH spent AS (
-        SELECT p.canonical_id AS customer, cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id) AS id, b.currency,
+        SELECT p.canonical_id AS customer, cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, v_groups) AS id, b.currency,
                cxm.period_number(b.occurred_at, bucket, zone, week_start) AS number, sum(b.amount) AS amount, bool_or(b.amount > 0) AS bought
         FROM cx.purchase AS b
         JOIN cx.identifier AS i ON i.identifier_id = b.identifier_id
         JOIN cx.profile AS p ON p.profile_id = i.profile_id
         WHERE b.occurred_at < read_to
-          AND (dimension IS NULL OR cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id) IS NOT NULL)
+          AND (dimension IS NULL OR cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, v_groups) IS NOT NULL)
         GROUP BY 1, 2, 3, 4
     ), worth AS (
         -- what a customer is worth from each purchase on; nothing, and nobody, before the first that brought money
@@ -456,17 +513,18 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v_from CONSTANT timestamptz NOT NULL := cxm.scorecard_start(first_number - 2 * rolling + 1, bucket, zone, week_start);
+    v_groups CONSTANT integer[] := cxm.dimension_groups(dimension);
 BEGIN
     RETURN QUERY
     WITH paid AS (
-        SELECT cxm.dimension_id(dimension, s.touchpoint_id, s.location_id, s.product_id, NULL) AS id, s.currency, cxm.period_number(s.occurred_at, bucket, zone, week_start) AS number, sum(s.amount) AS amount
+        SELECT cxm.dimension_id(dimension, s.touchpoint_id, s.location_id, s.product_id, NULL, v_groups) AS id, s.currency, cxm.period_number(s.occurred_at, bucket, zone, week_start) AS number, sum(s.amount) AS amount
         FROM cx.spend AS s
         WHERE s.occurred_at >= v_from AND s.occurred_at < read_to
-          AND (dimension IS NULL OR cxm.dimension_id(dimension, s.touchpoint_id, s.location_id, s.product_id, NULL) IS NOT NULL)
+          AND (dimension IS NULL OR cxm.dimension_id(dimension, s.touchpoint_id, s.location_id, s.product_id, NULL, v_groups) IS NOT NULL)
         GROUP BY 1, 2, 3
     ), won AS (
         -- a customer is won by the first purchase of all, and for what that names
-        SELECT cxm.dimension_id(dimension, o.touchpoint_id, o.location_id, o.product_id, NULL) AS id, cxm.period_number(o.occurred_at, bucket, zone, week_start) AS number, count(*) AS customers
+        SELECT cxm.dimension_id(dimension, o.touchpoint_id, o.location_id, o.product_id, NULL, v_groups) AS id, cxm.period_number(o.occurred_at, bucket, zone, week_start) AS number, count(*) AS customers
         FROM (
             SELECT DISTINCT ON (p.canonical_id) b.occurred_at, b.touchpoint_id, b.location_id, b.product_id
             FROM cx.purchase AS b
@@ -476,7 +534,7 @@ BEGIN
             ORDER BY p.canonical_id, b.occurred_at, b.purchase_id
         ) AS o
         WHERE o.occurred_at >= v_from
-          AND (dimension IS NULL OR cxm.dimension_id(dimension, o.touchpoint_id, o.location_id, o.product_id, NULL) IS NOT NULL)
+          AND (dimension IS NULL OR cxm.dimension_id(dimension, o.touchpoint_id, o.location_id, o.product_id, NULL, v_groups) IS NOT NULL)
         GROUP BY 1, 2
     ), windowed AS (
         SELECT g.number, t.id, t.currency, sum(t.amount) AS amount, coalesce(sum(t.customers), 0)::bigint AS customers
@@ -564,9 +622,9 @@ BEGIN
     IF bucket IS NULL OR bucket NOT IN ('day', 'week', 'month', 'quarter', 'year') THEN
         RAISE invalid_parameter_value USING
             MESSAGE = format('bucket must be day, week, month, quarter or year, not %s', coalesce('"' || left(bucket, 100) || '"', 'NULL'));
-    ELSIF dimension NOT IN ('touchpoint', 'location', 'product', 'employee') THEN
+    ELSIF dimension NOT IN ('touchpoint', 'location', 'region', 'product', 'category', 'employee') THEN
         RAISE invalid_parameter_value USING
-            MESSAGE = format('dimension must be touchpoint, location, product or employee, not "%s"', left(dimension, 100)),
+            MESSAGE = format('dimension must be touchpoint, location, region, product, category or employee, not "%s"', left(dimension, 100)),
             HINT = 'Leave it out for all records together.';
     ELSIF (rolling BETWEEN 1 AND 400) IS NOT TRUE THEN
         RAISE invalid_parameter_value USING
@@ -640,6 +698,8 @@ BEGIN
             WHEN 'location' THEN (SELECT k.key FROM cx.location AS k WHERE k.location_id = f.id)
             WHEN 'product' THEN (SELECT k.key FROM cx.product AS k WHERE k.product_id = f.id)
             WHEN 'employee' THEN (SELECT k.key FROM cx.employee AS k WHERE k.employee_id = f.id)
+            WHEN 'region' THEN (SELECT k.region FROM cx.location AS k WHERE k.location_id = f.id)
+            WHEN 'category' THEN (SELECT k.category FROM cx.product AS k WHERE k.product_id = f.id)
         END AS key,
         f.measure,
         f.unit,
@@ -692,8 +752,8 @@ $$;
 
 COMMENT ON FUNCTION cxm.scorecard(text, text, timestamptz, timestamptz, integer, text[], double precision, text, integer) IS
 'Measures by period and dimension, a row each, oldest first: how much, how certain, what it was before, whether that is more than chance, what it is to be, and what others have.
-bucket: day, week, month, quarter or year, cut in zone with weeks from week_start (NULL: those of cx.store). dimension: touchpoint, location, product or employee (then key is its key, and records that name none do not count); NULL: all records, key NULL. from_time: the first period shown is the one that it lies in, whole; to_time: nothing from then on is read; NULL: no bound. rolling: a row covers this many periods, those that end with its own, and has starts_at moved back. measures: only these, the others cost nothing; NULL: all. confidence: of intervals; a change is significant when p_value is below 1 - confidence.
+bucket: day, week, month, quarter or year, cut in zone with weeks from week_start (NULL: those of cx.store). dimension: touchpoint, location, product or employee (then key is its key, and records that name none do not count), region of the location or category of the product, as the catalogues say today (then key is that); NULL: all records, key NULL. from_time: the first period shown is the one that it lies in, whole; to_time: nothing from then on is read; NULL: no bound. rolling: a row covers this many periods, those that end with its own, and has starts_at moved back. measures: only these, the others cost nothing; NULL: all. confidence: of intervals; a change is significant when p_value is below 1 - confidence.
 Columns: period: first day of the period; starts_at, ends_at: what the row covers; complete: whether that is over, now and at to_time; measure, unit; n: what the value rests on; value with lower and upper, NULL where none can be told; previous_n, previous: of as many periods right before starts_at, NULL without data; change: value less previous, with p_value and significant, NULL for a row that is not complete or has nothing before; goal, target, owner: the goal (cx.goal) of that measure and key in force in the period, of several the one due first, by its version at the end; goal_met: whether value reaches the target; benchmark: the newest (cx.benchmark) as of the end of the period, with source and day. A period without data has no row, nor has one that has not begun.
 Measures: every metric of cx.metric under its own name, answers on its usual scale alone: NPS in points with its adjusted Wald interval and test, CSAT in percent with Wilson''s and a test of two proportions, others their mean with Student''s t and Welch''s test.
 The others (cxm.scorecard_measures) are counted from records: shares of invitations (response_rate) or customers (retention_rate, churn_rate, repeat_purchase_rate, referral_rate, review_rate, complaint_rate) in percent, with Wilson''s interval and a test of two proportions; first_response, the median wait for a follow-up or an answer in hours, between order statistics and with a test of rank sums; clv, the mean of what customers have spent by the end of the row, with Student''s t and a test that knows whom both periods have; acquisition_cost, money spent (cx.spend) for each new customer, with the interval and test of a Poisson count. The last two have a row a currency, which is their unit; NULL: records that name none. Customers are people as they are today. A measure that has no meaning by the dimension has no row.
-Errors: 22023 another bucket, dimension, rolling, confidence, zone or week_start; 42704 an unknown measure.';
+Errors: 22023 another bucket, dimension, rolling, confidence, zone or week_start; 42704 an unknown measure; 54000 as cxm.dimension_groups().';

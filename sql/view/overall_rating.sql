@@ -4,13 +4,13 @@ CREATE OR REPLACE VIEW cx.overall_rating AS
 SELECT b.bucket, d.dimension, r.key, r.period, r.starts_at, r.ends_at, r.complete, r.rating_version, r.rating, r.lower, r.upper,
        r.weight_present, r.parts, r.missing, r.previous, r.change, r.change_lower, r.change_upper, r.significant
 FROM (VALUES ('week'), ('month'), ('quarter')) AS b(bucket)
-CROSS JOIN (VALUES ('all'), ('touchpoint'), ('location'), ('product'), ('employee')) AS d(dimension)
+CROSS JOIN (VALUES ('all'), ('touchpoint'), ('location'), ('region'), ('product'), ('category'), ('employee')) AS d(dimension)
 CROSS JOIN LATERAL cxm.overall_rating(b.bucket, nullif(d.dimension, 'all')) AS r;
 
 COMMENT ON VIEW cx.overall_rating IS 'The overall rating by period and dimension: a weighted index of measures of cx.scorecard, 0 to 100. Ask for a bucket and a dimension: only what is asked for is computed. cxm.overall_rating() takes a range of time, rolling windows and a version.';
 COMMENT ON COLUMN cx.overall_rating.bucket IS 'Length of the period: week, month or quarter, in the time zone of the store.';
-COMMENT ON COLUMN cx.overall_rating.dimension IS 'What is told apart: all (nothing), touchpoint, location, product or employee.';
-COMMENT ON COLUMN cx.overall_rating.key IS 'Key of the touchpoint, location, product or employee; NULL for all.';
+COMMENT ON COLUMN cx.overall_rating.dimension IS 'What is told apart: all (nothing), touchpoint, location, region, product, category or employee.';
+COMMENT ON COLUMN cx.overall_rating.key IS 'Key of the touchpoint, location, product or employee, or the region or category; NULL for all.';
 COMMENT ON COLUMN cx.overall_rating.period IS 'First day of the period.';
 COMMENT ON COLUMN cx.overall_rating.starts_at IS 'When the period begins.';
 COMMENT ON COLUMN cx.overall_rating.ends_at IS 'When it ends, exclusive.';
@@ -32,13 +32,13 @@ CREATE OR REPLACE VIEW cx.overall_rating_parts AS
 SELECT b.bucket, d.dimension, p.key, p.period, p.starts_at, p.ends_at, p.complete, p.rating_version, p.measure, p.unit, p.n,
        p.value, p.worst, p.best, p.points, p.points_lower, p.points_upper, p.weight, p.share, p.contribution
 FROM (VALUES ('week'), ('month'), ('quarter')) AS b(bucket)
-CROSS JOIN (VALUES ('all'), ('touchpoint'), ('location'), ('product'), ('employee')) AS d(dimension)
+CROSS JOIN (VALUES ('all'), ('touchpoint'), ('location'), ('region'), ('product'), ('category'), ('employee')) AS d(dimension)
 CROSS JOIN LATERAL cxm.overall_rating_parts(b.bucket, nullif(d.dimension, 'all')) AS p;
 
 COMMENT ON VIEW cx.overall_rating_parts IS 'What each overall rating of cx.overall_rating is made of: a row a part, those that are missing included.';
 COMMENT ON COLUMN cx.overall_rating_parts.bucket IS 'Length of the period: week, month or quarter, in the time zone of the store.';
-COMMENT ON COLUMN cx.overall_rating_parts.dimension IS 'What is told apart: all (nothing), touchpoint, location, product or employee.';
-COMMENT ON COLUMN cx.overall_rating_parts.key IS 'Key of the touchpoint, location, product or employee; NULL for all.';
+COMMENT ON COLUMN cx.overall_rating_parts.dimension IS 'What is told apart: all (nothing), touchpoint, location, region, product, category or employee.';
+COMMENT ON COLUMN cx.overall_rating_parts.key IS 'Key of the touchpoint, location, product or employee, or the region or category; NULL for all.';
 COMMENT ON COLUMN cx.overall_rating_parts.period IS 'First day of the period.';
 COMMENT ON COLUMN cx.overall_rating_parts.starts_at IS 'When the period begins.';
 COMMENT ON COLUMN cx.overall_rating_parts.ends_at IS 'When it ends, exclusive.';

@@ -28,17 +28,17 @@ SELECT
     s.benchmark_as_of,
     s.owner
 FROM (VALUES ('week'), ('month'), ('quarter')) AS b (bucket)
-CROSS JOIN (VALUES ('all'), ('touchpoint'), ('location'), ('product'), ('employee')) AS d (dimension)
+CROSS JOIN (VALUES ('all'), ('touchpoint'), ('location'), ('region'), ('product'), ('category'), ('employee')) AS d (dimension)
 CROSS JOIN LATERAL cxm.scorecard(b.bucket, nullif(d.dimension, 'all')) AS s;
 
-COMMENT ON VIEW cx.scorecard IS 'Every measure by week, month and quarter, over all records and by touchpoint, location, product and employee, cut in the time zone and with the week start of cx.store: one row a (bucket, dimension, period, key, measure, unit) with data. Ask for one bucket and one dimension (WHERE bucket = ''month'' AND dimension = ''all''): each is computed on its own. cxm.scorecard() takes other periods, rolling windows, a part of the time and a part of the measures.';
+COMMENT ON VIEW cx.scorecard IS 'Every measure by week, month and quarter, over all records and by touchpoint, location, region, product, category and employee, cut in the time zone and with the week start of cx.store: one row a (bucket, dimension, period, key, measure, unit) with data. Ask for one bucket and one dimension (WHERE bucket = ''month'' AND dimension = ''all''): each is computed on its own. cxm.scorecard() takes other periods, rolling windows, a part of the time and a part of the measures.';
 COMMENT ON COLUMN cx.scorecard.bucket IS 'week, month or quarter.';
-COMMENT ON COLUMN cx.scorecard.dimension IS 'all, touchpoint, location, product or employee.';
+COMMENT ON COLUMN cx.scorecard.dimension IS 'all, touchpoint, location, region, product, category or employee.';
 COMMENT ON COLUMN cx.scorecard.period IS 'First day of the period.';
 COMMENT ON COLUMN cx.scorecard.starts_at IS 'When the period begins.';
 COMMENT ON COLUMN cx.scorecard.ends_at IS 'When it ends: the instant that the next one begins.';
 COMMENT ON COLUMN cx.scorecard.complete IS 'Whether it is over.';
-COMMENT ON COLUMN cx.scorecard.key IS 'Key of the touchpoint, location, product or employee; NULL for dimension all.';
+COMMENT ON COLUMN cx.scorecard.key IS 'Key of the touchpoint, location, product or employee, or the region or category; NULL for dimension all.';
 COMMENT ON COLUMN cx.scorecard.measure IS 'What is measured: a metric (cx.metric), or a measure that docs/scorecard.md lists.';
 COMMENT ON COLUMN cx.scorecard.unit IS 'Unit of value, lower, upper, previous, change, target and benchmark: points (an NPS), percent, mean (on the scale of the metric), hours, or a currency.';
 COMMENT ON COLUMN cx.scorecard.n IS 'What the value rests on: answers, invitations, customers, waits.';

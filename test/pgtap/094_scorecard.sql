@@ -1,6 +1,6 @@
 -- The scorecard against plain restatements, over random records, periods, zones, dimensions and windows
 BEGIN;
-SELECT plan(90);
+SELECT plan(98);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 -- what workers read is not counted
@@ -15,8 +15,11 @@ CREATE FUNCTION pg_temp.some_time(a bigint, b bigint) RETURNS timestamptz LANGUA
                 ELSE timestamptz '2024-10-05 00:00+00' + pg_temp.u(a, b) * interval '300 days' END $$;
 
 INSERT INTO cx.touchpoint (touchpoint_id, key) SELECT i, 'touchpoint ' || i FROM generate_series(1, 3) AS i;
-INSERT INTO cx.location (location_id, key) SELECT i, 'location ' || i FROM generate_series(1, 3) AS i;
-INSERT INTO cx.product (product_id, key) SELECT i, 'product ' || i FROM generate_series(1, 3) AS i;
+INSERT INTO cx.location (location_id, key, region) SELECT i, 'location ' || i, 'region ' || 2 - i % 2 FROM generate_series(1, 3) AS i;
+INSERT INTO cx.product (product_id, key, category) SELECT i, 'product ' || i, CASE WHEN i < 3 THEN 'category 1' END FROM generate_series(1, 3) AS i;
+-- two locations are in one region, two products of one category, and one product is of none
+CREATE FUNCTION pg_temp.dims(touchpoint_id integer, location_id integer, product_id integer, employee_id integer DEFAULT NULL) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT jsonb_build_object('touchpoint', touchpoint_id, 'location', location_id, 'region', 2 - location_id % 2, 'product', product_id, 'category', CASE WHEN product_id < 3 THEN 1 END, 'employee', employee_id) $$;
 INSERT INTO cx.employee (employee_id, key) SELECT i, 'employee ' || i FROM generate_series(1, 3) AS i;
 INSERT INTO cx.event_type (event_type_id, key) VALUES (1, 'view'), (2, 'complaint'), (3, 'parcel_lost'), (4, 'praise');
 DO $$ BEGIN PERFORM cxm.identify(jsonb_build_object('email', i || '@shop.test')) FROM generate_series(1, 60) AS i; END $$;
@@ -64,21 +67,21 @@ CREATE TEMPORARY VIEW record_of AS
 SELECT p.canonical_id AS customer, r.*
 FROM (
     SELECT 'feedback' AS kind, f.feedback_id AS record_id, f.occurred_at AS at, f.identifier_id, f.metric = 'rating' AND coalesce(f.question, '') = 'public_review' AS reviewed, false AS complained,
-           NULL::numeric AS amount, NULL AS currency, NULL AS order_id, jsonb_build_object('touchpoint', f.touchpoint_id, 'location', f.location_id, 'product', f.product_id, 'employee', f.employee_id) AS dims FROM cx.feedback AS f
+           NULL::numeric AS amount, NULL AS currency, NULL AS order_id, pg_temp.dims(f.touchpoint_id, f.location_id, f.product_id, f.employee_id) AS dims FROM cx.feedback AS f
     UNION ALL
-    SELECT 'event', e.event_id, e.occurred_at, e.identifier_id, false, e.event_type_id IN (2, 3), NULL, NULL, NULL, jsonb_build_object('touchpoint', e.touchpoint_id, 'location', e.location_id, 'product', e.product_id, 'employee', e.employee_id) FROM cx.event AS e
+    SELECT 'event', e.event_id, e.occurred_at, e.identifier_id, false, e.event_type_id IN (2, 3), NULL, NULL, NULL, pg_temp.dims(e.touchpoint_id, e.location_id, e.product_id, e.employee_id) FROM cx.event AS e
     UNION ALL
     SELECT 'purchase', b.purchase_id, b.occurred_at, b.identifier_id, false, false, b.amount, b.currency, coalesce(b.order_id, 'line' || b.purchase_id),
-           jsonb_build_object('touchpoint', b.touchpoint_id, 'location', b.location_id, 'product', b.product_id, 'employee', b.employee_id) FROM cx.purchase AS b
+           pg_temp.dims(b.touchpoint_id, b.location_id, b.product_id, b.employee_id) FROM cx.purchase AS b
 ) AS r
 LEFT JOIN cx.identifier AS i ON i.identifier_id = r.identifier_id
 LEFT JOIN cx.profile AS p ON p.profile_id = i.profile_id;
 CREATE TEMPORARY TABLE rec AS TABLE record_of;
 CREATE TEMPORARY TABLE pair AS SELECT q.referrer_id, q.referred_at FROM cx.referral_pair AS q;
 CREATE TEMPORARY VIEW money AS
-SELECT s.occurred_at AS at, s.amount, s.currency, jsonb_build_object('touchpoint', s.touchpoint_id, 'location', s.location_id, 'product', s.product_id) AS dims FROM cx.spend AS s;
+SELECT s.occurred_at AS at, s.amount, s.currency, pg_temp.dims(s.touchpoint_id, s.location_id, s.product_id) AS dims FROM cx.spend AS s;
 CREATE TEMPORARY VIEW waited AS
-SELECT f.opened_at AS at, f.first_response_at AS answered, jsonb_build_object('touchpoint', f.touchpoint_id, 'location', f.location_id, 'product', f.product_id) AS dims, false AS is_talk FROM cx.follow_up AS f WHERE f.state <> 'cancelled'
+SELECT f.opened_at AS at, f.first_response_at AS answered, pg_temp.dims(f.touchpoint_id, f.location_id, f.product_id) AS dims, false AS is_talk FROM cx.follow_up AS f WHERE f.state <> 'cancelled'
 UNION ALL
 SELECT m.asked_at, m.occurred_at, NULL, true FROM cx.conversation_message AS m WHERE m.message_no = 2 AND m.conversation_id > 1000;
 
@@ -92,7 +95,8 @@ LANGUAGE sql AS $$
     GROUP BY f.metric
     UNION ALL
     SELECT 'response_rate', 'percent', count(*), 100.0 * count(*) FILTER (WHERE i.responded_at < until) / nullif(count(*), 0)
-    FROM cx.invitation AS i WHERE (d IS NULL OR coalesce(right(i.attributes ->> d, 1), CASE d WHEN 'touchpoint' THEN '2' END) = v::text) AND i.kind = 'survey' AND i.state NOT IN ('bounced', 'suppressed') AND i.sent_at >= a AND i.sent_at < b AND i.sent_at < until
+    FROM cx.invitation AS i WHERE (d IS NULL OR (pg_temp.dims(coalesce(right(i.attributes ->> 'touchpoint', 1), '2')::integer, right(i.attributes ->> 'location', 1)::integer, right(i.attributes ->> 'product', 1)::integer, right(i.attributes ->> 'employee', 1)::integer) ->> d)::integer = v)
+      AND i.kind = 'survey' AND i.state NOT IN ('bounced', 'suppressed') AND i.sent_at >= a AND i.sent_at < b AND i.sent_at < until
     UNION ALL
     SELECT m.measure, 'percent', count(*), 100.0 * count(*) FILTER (WHERE m.measure = 'churn_rate' AND q.customer IS NULL OR m.measure <> 'churn_rate' AND q.customer IS NOT NULL) / nullif(count(*), 0)
     FROM (SELECT DISTINCT i.customer FROM inside AS i WHERE i.amount > 0 AND i.at >= z AND i.at < a AND i.customer IS NOT NULL) AS p
@@ -110,7 +114,7 @@ LANGUAGE sql AS $$
     SELECT 'referral_rate', 'percent', count(*), 100.0 * count(*) FILTER (WHERE EXISTS (SELECT FROM pair AS q WHERE q.referrer_id = h.customer AND q.referred_at >= a AND q.referred_at < b AND q.referred_at < until)) / nullif(count(*), 0)
     FROM (SELECT p.canonical_id FROM cx.referral_code AS c JOIN cx.identifier USING (identifier_id) JOIN cx.profile AS p USING (profile_id) WHERE c.created_at < least(b, until)
           UNION SELECT q.referrer_id FROM pair AS q WHERE q.referred_at < least(b, until)) AS h (customer)
-    WHERE d IS NULL
+    WHERE d IS NULL OR EXISTS (SELECT FROM inside AS i WHERE i.customer = h.customer AND i.amount > 0 AND i.at < b)
     UNION ALL
     SELECT 'first_response', 'hours', count(*), percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM w.answered - w.at)::double precision) / 3600
     FROM waited AS w WHERE w.at >= a AND w.at < b AND w.at < until AND w.answered < until AND (d IS NULL OR (w.dims ->> d)::integer = v)
@@ -167,7 +171,8 @@ CREATE TEMPORARY TABLE combination (no integer, b text, d text, rolling integer,
 INSERT INTO combination VALUES
     (1, 'month', NULL, 1, 'Europe/Berlin', 1, '2025-07-20 13:00+00'), (2, 'month', NULL, 3, 'America/New_York', 1, '2025-05-10'), (3, 'quarter', NULL, 2, 'Asia/Kolkata', 1, '2025-07-01'),
     (4, 'week', NULL, 4, 'Europe/Berlin', 7, '2024-12-05 10:00+00'), (5, 'month', 'location', 1, 'Europe/Berlin', 1, '2025-02-15'), (6, 'month', 'product', 2, 'Asia/Kolkata', 3, '2025-02-15'),
-    (7, 'quarter', 'touchpoint', 1, 'America/New_York', 1, '2025-08-02'), (8, 'quarter', 'employee', 1, 'Europe/Berlin', 1, '2025-08-02'), (9, 'day', NULL, 7, 'Europe/Berlin', 1, '2025-03-08');
+    (7, 'quarter', 'touchpoint', 1, 'America/New_York', 1, '2025-08-02'), (8, 'quarter', 'employee', 1, 'Europe/Berlin', 1, '2025-08-02'), (9, 'day', NULL, 7, 'Europe/Berlin', 1, '2025-03-08'),
+    (10, 'month', 'region', 2, 'Europe/Berlin', 1, '2025-05-15'), (11, 'month', 'category', 1, 'America/New_York', 1, '2025-04-15'), (12, 'quarter', 'region', 1, 'Asia/Kolkata', 1, '2025-08-02');
 CREATE TEMPORARY TABLE expected AS SELECT c.no, r.* FROM combination AS c CROSS JOIN LATERAL pg_temp.restated(c.b, c.d, c.rolling, c.zone, c.ws, c.until) AS r;
 CREATE TEMPORARY TABLE found AS SELECT c.no, r.* FROM combination AS c CROSS JOIN LATERAL pg_temp.shown(c.b, c.d, c.rolling, c.zone, c.ws, c.until) AS r;
 SELECT is((SELECT count(*) FROM ((SELECT * FROM found AS f WHERE f.no = c.no EXCEPT ALL SELECT * FROM expected AS e WHERE e.no = c.no) UNION ALL (SELECT * FROM expected AS e WHERE e.no = c.no EXCEPT ALL SELECT * FROM found AS f WHERE f.no = c.no)) AS x), 0::bigint,
@@ -176,7 +181,7 @@ FROM combination AS c ORDER BY c.no;
 SELECT set_eq($$SELECT DISTINCT f.measure FROM found AS f WHERE f.no = 1$$, $$SELECT m.metric FROM cx.metric AS m UNION SELECT k.measure FROM cxm.scorecard_measures() AS k$$, 'all measures are among them');
 SELECT set_eq(format($$SELECT DISTINCT f.measure FROM found AS f JOIN combination AS c USING (no) WHERE c.d = %L$$, d),
               format($$SELECT m.metric FROM cx.metric AS m UNION SELECT k.measure FROM cxm.scorecard_measures() AS k WHERE %L = ANY (k.dimensions)$$, d), 'by ' || d || ' those that have a meaning')
-FROM unnest('{touchpoint,location,product,employee}'::text[]) AS d;
+FROM unnest('{touchpoint,location,region,product,category,employee}'::text[]) AS d;
 SELECT cmp_ok((SELECT count(*)::integer FROM found AS f WHERE f.previous IS NOT NULL), '>', 400, 'most of them with something before');
 
 -- a part of the time, and of the measures, is that part of all
@@ -184,7 +189,7 @@ CREATE TEMPORARY TABLE whole AS SELECT s.* FROM cxm.scorecard('month', NULL, NUL
 SELECT bag_eq($$SELECT * FROM cxm.scorecard('month', NULL, '2025-03-14 09:00+01', '2025-07-20', 3)$$, $$SELECT * FROM whole AS w WHERE w.period >= '2025-03-01'$$, 'from a time on: the same rows from its period on');
 SELECT bag_eq($$SELECT * FROM cxm.scorecard('month', NULL, NULL, '2025-07-20', 3, '{nps,churn_rate,clv}')$$, $$SELECT * FROM whole AS w WHERE w.measure IN ('nps', 'churn_rate', 'clv')$$, 'some measures: the same rows of those');
 SELECT is_empty($$SELECT * FROM cxm.scorecard('month', NULL, NULL, '2025-07-20', 3, '{}')$$, 'none: none');
-SELECT is_empty($$SELECT * FROM cxm.scorecard('month', 'employee', NULL, '2025-07-20', 3, '{acquisition_cost,referral_rate,first_response}')$$, 'what has no meaning in a dimension has no row');
+SELECT is_empty($$SELECT * FROM cxm.scorecard('month', 'employee', NULL, '2025-07-20', 3, '{acquisition_cost,first_response}')$$, 'what has no meaning in a dimension has no row');
 SELECT is_empty($$SELECT * FROM cxm.scorecard('month', to_time => '-infinity')$$, 'before everything: nothing');
 SELECT is_empty($$SELECT * FROM cxm.scorecard('month', from_time => 'infinity')$$, 'after everything: nothing');
 SELECT bag_eq($$SELECT * FROM cxm.scorecard('year', from_time => '-infinity', to_time => 'infinity', measures => '{nps}')$$, $$SELECT * FROM cxm.scorecard('year', measures => '{nps}')$$, 'infinity: no bound');
@@ -324,7 +329,7 @@ SELECT cxm.set_benchmark('clv', 300, 'Survey A', '2025-01-01', currency => 'USD'
 SELECT bag_eq($$SELECT b.measure, g.n, round(g.score::numeric, 8) AS score, round(g.difference::numeric, 8) AS difference FROM cxm.benchmark_gap('2025-04-10 15:00+02', '29 days 15 hours') AS g JOIN cx.benchmark AS b USING (benchmark_id) WHERE b.measure IS NOT NULL$$,
     $$SELECT b.measure, r.n, round(r.value::numeric, 8) AS score, round((r.value - b.value)::numeric, 8) AS difference FROM cx.benchmark AS b CROSS JOIN LATERAL pg_temp.restate(CASE WHEN b.product_id IS NOT NULL THEN 'product' END, b.product_id, '2025-03-12 00:00+01', '2025-04-11 00:00+02', '2025-02-10', '2025-04-10 15:00+02') AS r
       WHERE r.measure = b.measure AND r.unit = coalesce(b.currency, r.unit)$$, 'benchmarks of counted measures: the last thirty days');
-SELECT throws_ok($$SELECT cxm.set_goal('x', 'ann', 'referral_rate', 10, '2026-01-01', dimension => 'location', key => 'location 1')$$, '22023', 'measure "referral_rate" has no meaning by location', 'a dimension that it does not have');
+SELECT throws_ok($$SELECT cxm.set_goal('x', 'ann', 'first_response', 10, '2026-01-01', dimension => 'employee', key => 'employee 1')$$, '22023', 'measure "first_response" has no meaning by employee', 'a dimension that it does not have');
 SELECT throws_ok($$SELECT cxm.set_goal('x', 'ann', 'response_rate', 101, '2026-01-01')$$, '22003', 'target 101 is no value of measure "response_rate"', 'more than all');
 SELECT throws_ok($$SELECT cxm.set_goal('x', 'ann', 'clv', 'NaN', '2026-01-01')$$, '22003', NULL, 'not a number');
 SELECT throws_ok($$SELECT cxm.set_goal('x', 'ann', 'nps', 10, '2026-01-01', currency => 'EUR')$$, '22023', '"nps" is not in money', 'a currency where there is none');
@@ -336,7 +341,7 @@ SELECT throws_ok($$SELECT cxm.set_goal('x', 'ann', 'happiness', 10, '2026-01-01'
 ---- the view, and what is not asked for
 
 SELECT bag_eq($$SELECT s.period, s.key, s.measure, s.unit, s.n, s.value, s.p_value FROM cx.scorecard AS s WHERE s.bucket = 'quarter' AND s.dimension = 'location'$$, $$SELECT s.period, s.key, s.measure, s.unit, s.n, s.value, s.p_value FROM cxm.scorecard('quarter', 'location') AS s$$, 'the view is the function');
-SELECT set_eq($$SELECT DISTINCT s.bucket, s.dimension FROM cx.scorecard AS s$$, $$SELECT b, d FROM unnest('{week,month,quarter}'::text[]) AS b, unnest('{all,touchpoint,location,product,employee}'::text[]) AS d$$, 'of three periods and five dimensions');
+SELECT set_eq($$SELECT DISTINCT s.bucket, s.dimension FROM cx.scorecard AS s$$, $$SELECT b, d FROM unnest('{week,month,quarter}'::text[]) AS b, unnest('{all,touchpoint,location,region,product,category,employee}'::text[]) AS d$$, 'of three periods and seven dimensions');
 CREATE FUNCTION pg_temp.calls(query text) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     plan json;
@@ -346,7 +351,7 @@ BEGIN
 END
 $$;
 SELECT is(pg_temp.calls($$SELECT * FROM cx.scorecard WHERE bucket = 'month' AND dimension = 'all'$$), 1, 'one bucket and one dimension are one call');
-SELECT is(pg_temp.calls('SELECT * FROM cx.scorecard'), 15, 'all are fifteen');
+SELECT is(pg_temp.calls('SELECT * FROM cx.scorecard'), 21, 'all are twenty-one');
 CREATE FUNCTION pg_temp.scans(measures text[]) RETURNS TABLE (tables text) LANGUAGE plpgsql AS $$
 DECLARE
     before jsonb := (SELECT jsonb_object_agg(c.relname, pg_stat_get_xact_numscans(c.oid)) FROM pg_class AS c WHERE c.relnamespace = 'cx'::regnamespace AND c.relkind IN ('r', 'i'));
@@ -365,7 +370,11 @@ SELECT set_eq($$SELECT * FROM pg_temp.scans('{first_response}')$$, $$VALUES ('fo
 
 SELECT throws_ok($$SELECT * FROM cxm.scorecard('fortnight')$$, '22023', 'bucket must be day, week, month, quarter or year, not "fortnight"', 'another bucket');
 SELECT throws_ok($$SELECT * FROM cxm.scorecard(NULL)$$, '22023', NULL, 'no bucket');
-SELECT throws_ok($$SELECT * FROM cxm.scorecard(dimension => 'planet')$$, '22023', 'dimension must be touchpoint, location, product or employee, not "planet"', 'another dimension');
+SELECT throws_ok($$SELECT * FROM cxm.scorecard(dimension => 'planet')$$, '22023', 'dimension must be touchpoint, location, region, product, category or employee, not "planet"', 'another dimension');
+SELECT results_eq($$SELECT cxm.dimension_groups('region'), cxm.dimension_groups('category'), cxm.dimension_groups('location')$$, $$VALUES ('{1,2,1}'::integer[], '{1,1,0}'::integer[], NULL::integer[])$$, 'groups: the first of each, 0 for none');
+INSERT INTO cx.location (location_id, key, region) VALUES (1000001, 'far', 'region 2'), (-1, 'below', 'region 1');
+SELECT throws_ok($$SELECT * FROM cxm.scorecard(dimension => 'region')$$, '54000', NULL, 'an id beyond the largest');
+SELECT lives_ok($$SELECT * FROM cxm.scorecard(dimension => 'location')$$, 'which matters by region alone');
 SELECT throws_ok($$SELECT * FROM cxm.scorecard(rolling => 0)$$, '22023', 'rolling must be a number of periods from 1 to 400, not 0', 'windows of nothing');
 SELECT throws_ok($$SELECT * FROM cxm.scorecard(confidence => 1)$$, '22023', 'confidence 1 is not between 0 and 1', 'certainty');
 SELECT throws_ok($$SELECT * FROM cxm.scorecard(zone => 'Mars/Olympus')$$, '22023', NULL, 'an unknown zone');
