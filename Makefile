@@ -112,6 +112,9 @@ override CFLAGS += -MMD -MP
 override CXXFLAGS += -MMD -MP
 -include $(OBJS:.o=.d) $(PHONE_OBJS:.o=.d) $(DRIVERS_OBJS:.o=.d)
 
+# sums of ratings: loops of known length over integers
+src/ratings_core.o: override CFLAGS += $(CFLAGS_UNROLL_LOOPS) $(CFLAGS_VECTORIZE)
+
 # nor for which server and with which flags
 BUILT_FOR := $(strip $(shell $(PG_CONFIG) --version --includedir-server | tr '\n' ' ') $(CC) $(CXX) $(COPT) $(PG_CFLAGS) $(PG_CXXFLAGS))
 $(shell echo '$(BUILT_FOR)' | cmp -s - src/built-for || echo '$(BUILT_FOR)' > src/built-for)

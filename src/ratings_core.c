@@ -238,18 +238,25 @@ join_scale(Ratings *a, const Ratings *b)
 
 /*
  * a := a + b. When it fails a is as it was, except for the scale, and *point tells which count it was.
+ *
+ * Counts are not negative, so a sum that is too large has its highest bit set. It is looked for once and not
+ * for each count, because a rollup is read by little else than this.
  */
 RatingsStatus
 ratings_add(Ratings *a, const Ratings *b, int *point)
 {
 	RatingsStatus status = join_scale(a, b);
+	uint64_t	bits = 0;
 
 	if (status != RATINGS_OK)
 		return status;
-	for (*point = 0; *point < RATINGS_MAX_POINTS; (*point)++)
+	for (int i = 0; i < RATINGS_MAX_POINTS; i++)
+		bits |= (uint64_t) a->count[i] + (uint64_t) b->count[i];
+	if (bits > INT64_MAX)
 	{
-		if (a->count[*point] > INT64_MAX - b->count[*point])
-			return RATINGS_TOO_MANY;
+		for (*point = 0; a->count[*point] <= INT64_MAX - b->count[*point]; (*point)++)
+			;
+		return RATINGS_TOO_MANY;
 	}
 	for (int i = 0; i < RATINGS_MAX_POINTS; i++)
 		a->count[i] += b->count[i];
