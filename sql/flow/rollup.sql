@@ -433,6 +433,10 @@ BEGIN
     EXECUTE format(E'CREATE VIEW %s AS\nSELECT\n    %s,\n    %s AS at\nFROM %s AS t%s', v_view, v_columns, v_at, v_rollup.source,
                    CASE WHEN v_rollup.filter IS NOT NULL THEN format(E'\nWHERE (%s\n)', v_rollup.filter) ELSE '' END);
     PERFORM cxm.check_rollup_rows(v_view::regclass, v_rollup.source, 1 + jsonb_array_length(v_rollup.dimensions), v_labels || ARRAY['time']);
+    -- a grant on everything in the store is none on the source
+    IF current_setting('server_version_num')::integer >= 150000 THEN
+        EXECUTE format('ALTER VIEW %s SET (security_invoker = true)', v_view);
+    END IF;
     EXECUTE format('COMMENT ON VIEW %s IS %L', v_view, format('What rollup "%s" counts: a row for each row of its source.', v_rollup.name));
 END
 $$;

@@ -281,10 +281,11 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA cx TO %I', role_name);
 
     IF level IN ('reader', 'agent') THEN
-        -- not what employees say before it is published
+        -- not what employees say before it is published, and not the rows of the tables that rollups count
         FOR v_privilege IN
             SELECT c.relname AS table_name FROM pg_class AS c
             WHERE c.relnamespace = 'cx'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname NOT IN ('employee_answer', 'employee_ticket')
+              AND NOT EXISTS (SELECT FROM cx.rollup AS r WHERE c.relname = format('rollup_%s_rows', r.rollup_id))
         LOOP
             EXECUTE format('GRANT SELECT ON cx.%I TO %I', v_privilege.table_name, role_name);
         END LOOP;
@@ -299,7 +300,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.grant_store(text, text) IS
-'Gives a role what it needs in the store. reader: read every table and view but the answers and tickets of employees; writer: send records by the ingest functions or by writing to attached tables, link, merge and unmerge, run matchings and decide on matches; agent: a reader who also claims and acknowledges alerts, and works on follow-ups and conversations; sender: claims deliveries with the addresses of customers, and says what became of them. Plain GRANTs, which the owner of the store can add to or revoke. Error on an unknown role or level.';
+'Gives a role what it needs in the store. reader: read every table and view but the answers and tickets of employees and the rows that rollups count; writer: send records by the ingest functions or by writing to attached tables, link, merge and unmerge, run matchings and decide on matches; agent: a reader who also claims and acknowledges alerts, and works on follow-ups and conversations; sender: claims deliveries with the addresses of customers, and says what became of them. Plain GRANTs, which the owner of the store can add to or revoke. Error on an unknown role or level.';
 
 CREATE FUNCTION cxm.store_check(OUT table_name text, OUT problem text, OUT row_count bigint) RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL SAFE

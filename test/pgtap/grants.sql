@@ -1,6 +1,6 @@
 -- What cxm.grant_store() opens, and what stays shut
 BEGIN;
-SELECT plan(115);
+SELECT plan(120);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = error;
 CREATE ROLE cxm_test_reader;
@@ -10,6 +10,10 @@ CREATE ROLE cxm_test_sender;
 CREATE ROLE cxm_test_nobody;
 SELECT cxm.add_alert_rule('low', 'nps', 0, 6);
 SELECT cxm.track('before', '{"email": "g@x.org", "anonymous_id": "g"}');
+CREATE TABLE public.cxm_test_salary (at timestamptz, person text, pay integer);
+INSERT INTO public.cxm_test_salary VALUES ('2026-01-01Z', 'the boss', 1000000);
+SELECT cxm.create_rollup('cxm_test_pay', 'public.cxm_test_salary', 'at', 'month', dimensions => '["person"]', measures => '{"pay": {"sum": "pay"}}');
+SELECT rollup_id AS pay_id FROM cx.rollup WHERE name = 'cxm_test_pay' \gset
 SELECT cxm.grant_store('cxm_test_reader');
 SELECT cxm.grant_store('cxm_test_writer', 'writer');
 SELECT cxm.grant_store('cxm_test_agent', 'agent');
@@ -24,10 +28,19 @@ RESET ROLE;
 
 -- a reader reads every table and view, partitions to come included, but what employees say before it is published
 SELECT set_eq($$SELECT c.relname::text FROM pg_class AS c WHERE c.relnamespace = 'cx'::regnamespace AND c.relkind IN ('r', 'p', 'v')
-                AND NOT has_table_privilege('cxm_test_reader', c.oid, 'SELECT')$$, ARRAY['employee_answer', 'employee_ticket'], 'a reader reads every table and view but two');
+                AND NOT has_table_privilege('cxm_test_reader', c.oid, 'SELECT')$$, ARRAY['employee_answer', 'employee_ticket', format('rollup_%s_rows', :pay_id)], 'a reader reads every table and view but three');
 SELECT is_empty($$SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'cx'::regnamespace AND c.relname IN ('employee_answer', 'employee_ticket')
                   AND has_table_privilege('cxm_test_agent', c.oid, 'SELECT')$$, 'nor does an agent read them');
 SELECT is(has_table_privilege('cxm_test_writer', 'cx.employee_answer', 'SELECT'), false, 'nor a writer the answers');
+-- a table outside the store is not read by way of what counts it, and nor is it with a grant on all of the store
+INSERT INTO public.cxm_test_salary VALUES ('2026-01-02Z', 'the cook', 100);
+SAVEPOINT all_tables;
+DO $$ BEGIN IF current_setting('server_version_num')::integer >= 150000 THEN GRANT SELECT ON ALL TABLES IN SCHEMA cx TO cxm_test_reader; END IF; END $$;
+SET LOCAL ROLE cxm_test_reader;
+SELECT throws_ok('SELECT * FROM cx.' || t, '42501', NULL, 'salaries are not read from ' || t)
+FROM unnest(ARRAY['cxm_test_pay', 'cxm_test_pay_state', format('rollup_%s_base', :pay_id), format('rollup_%s_delta', :pay_id), format('rollup_%s_rows', :pay_id)]) AS t;
+RESET ROLE;
+ROLLBACK TO all_tables;
 SELECT is_empty($$SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'cx'::regnamespace AND c.relkind IN ('r', 'p', 'v')
                   AND has_table_privilege('cxm_test_reader', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')$$, 'and writes none');
 SELECT is_empty($$SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'cx'::regnamespace AND CASE c.relkind WHEN 'S' THEN has_sequence_privilege('cxm_test_reader', c.oid, 'USAGE, UPDATE') END$$, 'nor draws a number');
