@@ -100,8 +100,8 @@
  * writers that much less.  After a batch of a crowd the next one waits longer.
  */
 #define BATCH_INTERVAL_MS 3
-#define CROWD_INTERVAL_MS 5
-#define CROWD 8
+#define CROWD_INTERVAL_MS 8
+#define CROWD 16
 
 typedef enum SlotState
 {
