@@ -45,7 +45,7 @@ $$;
 COMMENT ON FUNCTION cxm.dimension_groups(text) IS
 'Of the dimension region for each location_id, of category for each product_id (the place in the array), what stands for its group: the smallest id of the region or category; 0 for one that has none. NULL by any other dimension. Error 54000: an id above 1000000.';
 
-CREATE FUNCTION cxm.dimension_id(dimension text, touchpoint_id integer, location_id integer, product_id integer, employee_id integer, groups integer[] DEFAULT NULL) RETURNS integer
+CREATE FUNCTION cxm.dimension_id(dimension text, touchpoint_id integer, location_id integer, product_id integer, employee_id integer, groups integer[] DEFAULT NULL, member integer DEFAULT NULL) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE dimension_id.dimension
            WHEN 'touchpoint' THEN dimension_id.touchpoint_id
@@ -54,10 +54,28 @@ RETURN CASE dimension_id.dimension
            WHEN 'employee' THEN dimension_id.employee_id
            WHEN 'region' THEN nullif(dimension_id.groups[dimension_id.location_id], 0)
            WHEN 'category' THEN nullif(dimension_id.groups[dimension_id.product_id], 0)
+           ELSE dimension_id.member
        END;
 
-COMMENT ON FUNCTION cxm.dimension_id(text, integer, integer, integer, integer, integer[]) IS
-'Of what a record names, the id in the catalogue of this dimension: touchpoint, location, product or employee; by region or category that of the location or product that stands for it in groups (cxm.dimension_groups). NULL when it names none, and without a dimension.';
+COMMENT ON FUNCTION cxm.dimension_id(text, integer, integer, integer, integer, integer[], integer) IS
+'Of what a record names, the id in the catalogue of this dimension: touchpoint, location, product or employee; by region or category that of the location or product that stands for it in groups (cxm.dimension_groups), by a trait the member (cxm.trait_members). NULL when it names none, and without a dimension.';
+
+CREATE FUNCTION cxm.dimension_trait(dimension text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN starts_with(dimension_trait.dimension, 'trait:') THEN substr(dimension_trait.dimension, 7) END;
+
+COMMENT ON FUNCTION cxm.dimension_trait(text) IS 'NAME of the dimension trait:NAME; NULL for any other.';
+
+CREATE FUNCTION cxm.trait_members(trait text) RETURNS TABLE (profile_id bigint, id integer, value text)
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+ROWS 10000
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT t.profile_id, dense_rank() OVER (ORDER BY t.value COLLATE "C")::integer, t.value FROM cxm.trait_values(trait_members.trait) AS t WHERE t.value IS NOT NULL;
+$$;
+
+COMMENT ON FUNCTION cxm.trait_members(text) IS
+'Customers who have a trait (cxm.trait_values), its value, and id, which numbers the values from 1 in their order by code points. No rows for NULL.';
 
 CREATE TYPE cxm.scorecard_figure AS (
     measure         text,
@@ -81,20 +99,20 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
-    VALUES ('response_rate', 'percent', '{touchpoint,location,region,product,category,employee}'::text[]),
-           ('retention_rate', 'percent', '{touchpoint,location,region,product,category,employee}'),
-           ('churn_rate', 'percent', '{touchpoint,location,region,product,category,employee}'),
-           ('repeat_purchase_rate', 'percent', '{touchpoint,location,region,product,category,employee}'),
-           ('referral_rate', 'percent', '{touchpoint,location,region,product,category,employee}'),
-           ('review_rate', 'percent', '{touchpoint,location,region,product,category,employee}'),
-           ('complaint_rate', 'percent', '{touchpoint,location,region,product,category,employee}'),
-           ('first_response', 'hours', '{touchpoint,location,region,product,category}'),
-           ('clv', NULL, '{touchpoint,location,region,product,category,employee}'),
+    VALUES ('response_rate', 'percent', '{touchpoint,location,region,product,category,employee,trait}'::text[]),
+           ('retention_rate', 'percent', '{touchpoint,location,region,product,category,employee,trait}'),
+           ('churn_rate', 'percent', '{touchpoint,location,region,product,category,employee,trait}'),
+           ('repeat_purchase_rate', 'percent', '{touchpoint,location,region,product,category,employee,trait}'),
+           ('referral_rate', 'percent', '{touchpoint,location,region,product,category,employee,trait}'),
+           ('review_rate', 'percent', '{touchpoint,location,region,product,category,employee,trait}'),
+           ('complaint_rate', 'percent', '{touchpoint,location,region,product,category,employee,trait}'),
+           ('first_response', 'hours', '{touchpoint,location,region,product,category,trait}'),
+           ('clv', NULL, '{touchpoint,location,region,product,category,employee,trait}'),
            ('acquisition_cost', NULL, '{touchpoint,location,region,product,category}');
 $$;
 
 COMMENT ON FUNCTION cxm.scorecard_measures() IS
-'The measures of a scorecard (cxm.scorecard) beside the metrics of cx.metric, which are counted from records: name, unit (NULL: a currency, that of the row), and the dimensions by which each has a meaning, beside none.';
+'The measures of a scorecard (cxm.scorecard) beside the metrics of cx.metric, which are counted from records: name, unit (NULL: a currency, that of the row), and the dimensions by which each has a meaning, beside none; trait: any of the customers.';
 
 CREATE FUNCTION cxm.scorecard_scores(
     bucket text,
@@ -120,6 +138,7 @@ AS $$
 DECLARE
     v_from CONSTANT timestamptz NOT NULL := cxm.scorecard_start(first_number - 2 * rolling + 1, bucket, zone, week_start);
     v_groups CONSTANT integer[] := cxm.dimension_groups(dimension);
+    v_trait CONSTANT text := cxm.dimension_trait(dimension);
 BEGIN
     RETURN QUERY
     WITH counted AS MATERIALIZED (
@@ -132,6 +151,19 @@ BEGIN
           AND f.occurred_at >= v_from
           AND f.occurred_at < read_to
           AND (dimension IS NULL OR cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, f.employee_id, v_groups) IS NOT NULL)
+        GROUP BY 1, 2, 3, 4, 5
+        UNION ALL
+        -- on its own, so that the answers are read as fast as they can be where nobody asks who gave them
+        SELECT f.metric, f.scale_min, f.scale_max, cxm.period_number(f.occurred_at, bucket, zone, week_start), m.id, cxm.ratings_agg(f.score, f.scale_min, f.scale_max)
+        FROM cx.feedback AS f
+        JOIN cx.identifier AS i ON i.identifier_id = f.identifier_id
+        JOIN cx.profile AS p ON p.profile_id = i.profile_id
+        JOIN cxm.trait_members(v_trait) AS m ON m.profile_id = p.canonical_id
+        WHERE v_trait IS NOT NULL
+          AND f.metric = ANY (measures)
+          AND f.score IS NOT NULL
+          AND f.occurred_at >= v_from
+          AND f.occurred_at < read_to
         GROUP BY 1, 2, 3, 4, 5
     ), usual AS (
         SELECT m.metric, m.family, c.number, c.id, c.ratings
@@ -197,15 +229,18 @@ AS $$
 DECLARE
     v_from CONSTANT timestamptz NOT NULL := cxm.scorecard_start(first_number - 3 * rolling + 1, bucket, zone, week_start);
     v_groups CONSTANT integer[] := cxm.dimension_groups(dimension);
+    v_trait CONSTANT text := cxm.dimension_trait(dimension);
     v_repeat CONSTANT boolean NOT NULL := 'repeat_purchase_rate' = ANY (measures);
     v_retained CONSTANT boolean NOT NULL := '{retention_rate,churn_rate}' && measures;
     v_active CONSTANT boolean NOT NULL := '{complaint_rate,review_rate}' && measures;
     v_complaints CONSTANT integer[] NOT NULL := ARRAY(SELECT t.event_type_id FROM cx.store AS s JOIN cx.event_type AS t ON t.key = ANY (s.complaint_types));
 BEGIN
     RETURN QUERY
-    WITH done AS (
+    WITH member AS MATERIALIZED (
+        SELECT m.profile_id AS customer, m.id FROM cxm.trait_members(v_trait) AS m
+    ), done AS (
         -- what each customer did, every table read once: 1 = bought, 2 = complained, 4 = reviewed, in the low bits of a mark
-        SELECT d.id, cxm.scorecard_steps(array_agg(d.number::bigint * 8 + d.what), rolling, CASE WHEN v_repeat THEN array_agg(d.at) END, CASE WHEN v_repeat THEN array_agg(d.order_key) END) AS steps
+        SELECT d.customer, d.id, cxm.scorecard_steps(array_agg(d.number::bigint * 8 + d.what), rolling, CASE WHEN v_repeat THEN array_agg(d.at) END, CASE WHEN v_repeat THEN array_agg(d.order_key) END) AS steps
         FROM (
             SELECT p.canonical_id AS customer, cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, v_groups) AS id,
                    cxm.period_number(b.occurred_at, bucket, zone, week_start) AS number, CASE WHEN b.amount > 0 THEN 1 ELSE 0 END AS what,
@@ -216,7 +251,7 @@ BEGIN
             WHERE (v_repeat OR v_retained OR v_active)
               AND (v_active OR b.amount > 0)
               AND b.occurred_at >= CASE WHEN v_repeat THEN '-infinity' ELSE v_from END AND b.occurred_at < read_to
-              AND (dimension IS NULL OR cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, v_groups) IS NOT NULL)
+              AND (dimension IS NULL OR v_trait IS NOT NULL OR cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, v_groups) IS NOT NULL)
             UNION ALL
             SELECT p.canonical_id, cxm.dimension_id(dimension, e.touchpoint_id, e.location_id, e.product_id, e.employee_id, v_groups),
                    cxm.period_number(e.occurred_at, bucket, zone, week_start), CASE WHEN e.event_type_id = ANY (v_complaints) THEN 2 ELSE 0 END, e.occurred_at, NULL
@@ -224,7 +259,7 @@ BEGIN
             JOIN cx.identifier AS i ON i.identifier_id = e.identifier_id
             JOIN cx.profile AS p ON p.profile_id = i.profile_id
             WHERE v_active AND e.occurred_at >= v_from AND e.occurred_at < read_to
-              AND (dimension IS NULL OR cxm.dimension_id(dimension, e.touchpoint_id, e.location_id, e.product_id, e.employee_id, v_groups) IS NOT NULL)
+              AND (dimension IS NULL OR v_trait IS NOT NULL OR cxm.dimension_id(dimension, e.touchpoint_id, e.location_id, e.product_id, e.employee_id, v_groups) IS NOT NULL)
             UNION ALL
             SELECT p.canonical_id, cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, f.employee_id, v_groups),
                    cxm.period_number(f.occurred_at, bucket, zone, week_start), CASE WHEN f.metric = 'rating' AND f.question = 'public_review' THEN 4 ELSE 0 END, f.occurred_at, NULL
@@ -232,7 +267,7 @@ BEGIN
             JOIN cx.identifier AS i ON i.identifier_id = f.identifier_id
             JOIN cx.profile AS p ON p.profile_id = i.profile_id
             WHERE v_active AND f.occurred_at >= v_from AND f.occurred_at < read_to
-              AND (dimension IS NULL OR cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, f.employee_id, v_groups) IS NOT NULL)
+              AND (dimension IS NULL OR v_trait IS NOT NULL OR cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, f.employee_id, v_groups) IS NOT NULL)
         ) AS d
         GROUP BY d.customer, d.id
     ), referral AS MATERIALIZED (
@@ -253,8 +288,10 @@ BEGIN
         ) AS c
         GROUP BY c.customer
     ), referrer_of AS (
-        -- and by dimension has bought what names it, from then on
+        -- and by dimension has bought what names it, from then on; or has the trait
         SELECT r.customer, NULL::integer AS id, r.number FROM referrer AS r WHERE dimension IS NULL
+        UNION ALL
+        SELECT r.customer, m.id, r.number FROM referrer AS r JOIN member AS m ON m.customer = r.customer
         UNION ALL
         SELECT r.customer, cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, v_groups),
                greatest(r.number, min(cxm.period_number(b.occurred_at, bucket, zone, week_start)))
@@ -262,7 +299,7 @@ BEGIN
         JOIN cx.profile AS p ON p.canonical_id = r.customer
         JOIN cx.identifier AS i ON i.profile_id = p.profile_id
         JOIN cx.purchase AS b ON b.identifier_id = i.identifier_id
-        WHERE dimension IS NOT NULL AND 'referral_rate' = ANY (measures) AND b.amount > 0 AND b.occurred_at < read_to
+        WHERE dimension IS NOT NULL AND v_trait IS NULL AND 'referral_rate' = ANY (measures) AND b.amount > 0 AND b.occurred_at < read_to
           AND cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, v_groups) IS NOT NULL
         GROUP BY r.customer, 2, r.number
     ), referred AS (
@@ -273,7 +310,12 @@ BEGIN
             SELECT m.measure, s.id, s.number, CASE s.kind WHEN m.trial THEN s.count ELSE 0 END AS trials, CASE s.kind WHEN m.success THEN s.count ELSE 0 END AS successes
             FROM (
                 SELECT c.id, p.first AS number, p.second / 2 AS kind, CASE p.second % 2 WHEN 0 THEN p.count ELSE -p.count END AS count
-                FROM (SELECT d.id, cxm.count_pairs(d.steps) AS counts FROM done AS d GROUP BY d.id) AS c
+                FROM (
+                    SELECT coalesce(d.id, m.id) AS id, cxm.count_pairs(d.steps) AS counts
+                    FROM done AS d LEFT JOIN member AS m ON m.customer = d.customer
+                    WHERE v_trait IS NULL OR m.id IS NOT NULL
+                    GROUP BY 1
+                ) AS c
                 CROSS JOIN LATERAL cxm.pair_counts(c.counts) AS p
             ) AS s
             JOIN (VALUES ('repeat_purchase_rate', v_repeat, 0, 1), ('complaint_rate', 'complaint_rate' = ANY (measures), 2, 3),
@@ -297,9 +339,13 @@ BEGIN
                                           WHEN 'product' THEN (SELECT k.product_id FROM cx.product AS k WHERE k.key = n.attributes ->> 'product')
                                           WHEN 'employee' THEN (SELECT k.employee_id FROM cx.employee AS k WHERE k.key = n.attributes ->> 'employee')
                                           WHEN 'region' THEN nullif(v_groups[coalesce((SELECT k.location_id FROM cx.location AS k WHERE k.key = n.attributes ->> 'location'), s.location_id)], 0)
-                                          WHEN 'category' THEN nullif(v_groups[(SELECT k.product_id FROM cx.product AS k WHERE k.key = n.attributes ->> 'product')], 0) END AS id
+                                          WHEN 'category' THEN nullif(v_groups[(SELECT k.product_id FROM cx.product AS k WHERE k.key = n.attributes ->> 'product')], 0)
+                                          ELSE m.id END AS id
                     FROM cx.invitation AS n
                     LEFT JOIN cx.survey AS s ON s.survey_id = n.survey_id
+                    LEFT JOIN cx.identifier AS i ON i.identifier_id = n.identifier_id AND v_trait IS NOT NULL
+                    LEFT JOIN cx.profile AS p ON p.profile_id = i.profile_id
+                    LEFT JOIN member AS m ON m.customer = p.canonical_id
                     WHERE 'response_rate' = ANY (measures) AND n.kind = 'survey' AND n.state <> 'bounced' AND isfinite(n.sent_at) AND n.sent_at >= v_from AND n.sent_at < read_to
                 ) AS n
                 WHERE dimension IS NULL OR n.id IS NOT NULL
@@ -361,16 +407,20 @@ AS $$
 DECLARE
     v_from CONSTANT timestamptz NOT NULL := cxm.scorecard_start(first_number - 2 * rolling + 1, bucket, zone, week_start);
     v_groups CONSTANT integer[] := cxm.dimension_groups(dimension);
+    v_trait CONSTANT text := cxm.dimension_trait(dimension);
 BEGIN
     RETURN QUERY
     WITH wait AS (
         SELECT cxm.period_number(f.opened_at, bucket, zone, week_start) AS number,
-               cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, NULL, v_groups) AS id,
+               cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, NULL, v_groups, m.id) AS id,
                greatest(extract(epoch FROM f.first_response_at - f.opened_at)::double precision / 3600, 0) AS hours
         FROM cx.follow_up AS f
+        LEFT JOIN cx.identifier AS i ON i.identifier_id = f.identifier_id AND v_trait IS NOT NULL
+        LEFT JOIN cx.profile AS p ON p.profile_id = i.profile_id
+        LEFT JOIN cxm.trait_members(v_trait) AS m ON m.profile_id = p.canonical_id
         WHERE f.state <> 'cancelled' AND isfinite(f.first_response_at) AND f.first_response_at < read_to
           AND isfinite(f.opened_at) AND f.opened_at >= v_from AND f.opened_at < read_to
-          AND (dimension IS NULL OR cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, NULL, v_groups) IS NOT NULL)
+          AND (dimension IS NULL OR cxm.dimension_id(dimension, f.touchpoint_id, f.location_id, f.product_id, NULL, v_groups, m.id) IS NOT NULL)
         UNION ALL
         SELECT cxm.period_number(a.asked_at, bucket, zone, week_start), NULL, greatest(extract(epoch FROM a.occurred_at - a.asked_at)::double precision / 3600, 0)
         FROM (
@@ -424,6 +474,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v_groups CONSTANT integer[] := cxm.dimension_groups(dimension);
+    v_trait CONSTANT text := cxm.dimension_trait(dimension);
 BEGIN
     RETURN QUERY
     WITH spent AS (
@@ -433,7 +484,7 @@ BEGIN
         JOIN cx.identifier AS i ON i.identifier_id = b.identifier_id
         JOIN cx.profile AS p ON p.profile_id = i.profile_id
         WHERE b.occurred_at < read_to
-          AND (dimension IS NULL OR cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, v_groups) IS NOT NULL)
+          AND (dimension IS NULL OR v_trait IS NOT NULL OR cxm.dimension_id(dimension, b.touchpoint_id, b.location_id, b.product_id, b.employee_id, v_groups) IS NOT NULL)
         GROUP BY 1, 2, 3, 4
     ), worth AS (
         -- what a customer is worth from each purchase on; nothing, and nobody, before the first that brought money
@@ -456,14 +507,16 @@ BEGIN
         GROUP BY s.customer, s.id, s.currency, s.number
         WINDOW so_far AS (PARTITION BY s.customer, s.id, s.currency ORDER BY s.number)
     ), step AS (
-        SELECT c.id, c.currency, c.number, sum(c.joined) AS n, sum(c.now - c.now_was) AS total, sum(c.now ^ 2 - c.now_was ^ 2) AS squares,
+        SELECT coalesce(c.id, m.id) AS id, c.currency, c.number, sum(c.joined) AS n, sum(c.now - c.now_was) AS total, sum(c.now ^ 2 - c.now_was ^ 2) AS squares,
                sum(c.now * c.before - c.now_was * c.before_was) AS products, sum(c.now * c.is_before - c.now_was * c.is_before_was) AS total_both
         FROM (
             SELECT b.*, lag(b.now, 1, 0::numeric) OVER own AS now_was, lag(b.before, 1, 0::numeric) OVER own AS before_was, lag(b.is_before, 1, 0::numeric) OVER own AS is_before_was
             FROM changed AS b
             WINDOW own AS (PARTITION BY b.customer, b.id, b.currency ORDER BY b.number)
         ) AS c
-        GROUP BY c.id, c.currency, c.number
+        LEFT JOIN cxm.trait_members(v_trait) AS m ON m.profile_id = c.customer
+        WHERE v_trait IS NULL OR m.id IS NOT NULL
+        GROUP BY 1, c.currency, c.number
     ), level AS (
         SELECT s.id, s.currency, s.number, (sum(s.n) OVER so_far)::bigint AS n, sum(s.total) OVER so_far AS total, sum(s.squares) OVER so_far AS squares,
                sum(s.products) OVER so_far AS products, sum(s.total_both) OVER so_far AS total_both, lead(s.number) OVER so_far AS next
@@ -617,14 +670,15 @@ DECLARE
     v_read_to CONSTANT timestamptz NOT NULL := coalesce(to_time, 'infinity');
     v_first integer;
     v_last integer;
+    v_values text[];
 BEGIN
     PERFORM cxm.store_version();
     IF bucket IS NULL OR bucket NOT IN ('day', 'week', 'month', 'quarter', 'year') THEN
         RAISE invalid_parameter_value USING
             MESSAGE = format('bucket must be day, week, month, quarter or year, not %s', coalesce('"' || left(bucket, 100) || '"', 'NULL'));
-    ELSIF dimension NOT IN ('touchpoint', 'location', 'region', 'product', 'category', 'employee') THEN
+    ELSIF dimension NOT IN ('touchpoint', 'location', 'region', 'product', 'category', 'employee') AND dimension !~ '^trait:.' THEN
         RAISE invalid_parameter_value USING
-            MESSAGE = format('dimension must be touchpoint, location, region, product, category or employee, not "%s"', left(dimension, 100)),
+            MESSAGE = format('dimension must be touchpoint, location, region, product, category, employee or trait:NAME, not "%s"', left(dimension, 100)),
             HINT = 'Leave it out for all records together.';
     ELSIF (rolling BETWEEN 1 AND 400) IS NOT TRUE THEN
         RAISE invalid_parameter_value USING
@@ -638,7 +692,7 @@ BEGIN
     zone := coalesce(zone, (SELECT s.time_zone FROM cx.store AS s));
     week_start := cxm.check_week_start(coalesce(week_start, (SELECT s.week_start FROM cx.store AS s)));
     SELECT array_agg(m.metric) INTO v_metrics FROM cx.metric AS m WHERE measures IS NULL OR m.metric = ANY (measures);
-    SELECT array_agg(k.measure) FILTER (WHERE dimension IS NULL OR dimension = ANY (k.dimensions)) INTO v_counted
+    SELECT array_agg(k.measure) FILTER (WHERE dimension IS NULL OR split_part(dimension, ':', 1) = ANY (k.dimensions)) INTO v_counted
     FROM cxm.scorecard_measures() AS k WHERE measures IS NULL OR k.measure = ANY (measures);
     SELECT u.measure INTO v_unknown FROM unnest(measures) AS u (measure)
     WHERE u.measure IS NULL OR (u.measure <> ALL (coalesce(v_metrics, '{}')) AND u.measure NOT IN (SELECT k.measure FROM cxm.scorecard_measures() AS k))
@@ -662,6 +716,7 @@ BEGIN
         END IF;
         v_first := cxm.period_number(from_time, bucket, zone, week_start);
     END IF;
+    v_values := ARRAY(SELECT DISTINCT m.value COLLATE "C" FROM cxm.trait_members(cxm.dimension_trait(dimension)) AS m ORDER BY 1);
 
     RETURN QUERY
     WITH figure AS (
@@ -700,6 +755,7 @@ BEGIN
             WHEN 'employee' THEN (SELECT k.key FROM cx.employee AS k WHERE k.employee_id = f.id)
             WHEN 'region' THEN (SELECT k.region FROM cx.location AS k WHERE k.location_id = f.id)
             WHEN 'category' THEN (SELECT k.category FROM cx.product AS k WHERE k.product_id = f.id)
+            ELSE v_values[f.id]
         END AS key,
         f.measure,
         f.unit,
@@ -752,7 +808,7 @@ $$;
 
 COMMENT ON FUNCTION cxm.scorecard(text, text, timestamptz, timestamptz, integer, text[], double precision, text, integer) IS
 'Measures by period and dimension, a row each, oldest first: how much, how certain, what it was before, whether that is more than chance, what it is to be, and what others have.
-bucket: day, week, month, quarter or year, cut in zone with weeks from week_start (NULL: those of cx.store). dimension: touchpoint, location, product or employee (then key is its key, and records that name none do not count), region of the location or category of the product, as the catalogues say today (then key is that); NULL: all records, key NULL. from_time: the first period shown is the one that it lies in, whole; to_time: nothing from then on is read; NULL: no bound. rolling: a row covers this many periods, those that end with its own, and has starts_at moved back. measures: only these, the others cost nothing; NULL: all. confidence: of intervals; a change is significant when p_value is below 1 - confidence.
+bucket: day, week, month, quarter or year, cut in zone with weeks from week_start (NULL: those of cx.store). dimension: touchpoint, location, product or employee (then key is its key, and records that name none do not count), region of the location or category of the product, as the catalogues say today (then key is that), or trait:NAME, what customers have of a trait today by the golden record (then key is its value, as text, and those who have none do not count); NULL: all records, key NULL. from_time: the first period shown is the one that it lies in, whole; to_time: nothing from then on is read; NULL: no bound. rolling: a row covers this many periods, those that end with its own, and has starts_at moved back. measures: only these, the others cost nothing; NULL: all. confidence: of intervals; a change is significant when p_value is below 1 - confidence.
 Columns: period: first day of the period; starts_at, ends_at: what the row covers; complete: whether that is over, now and at to_time; measure, unit; n: what the value rests on; value with lower and upper, NULL where none can be told; previous_n, previous: of as many periods right before starts_at, NULL without data; change: value less previous, with p_value and significant, NULL for a row that is not complete or has nothing before; goal, target, owner: the goal (cx.goal) of that measure and key in force in the period, of several the one due first, by its version at the end; goal_met: whether value reaches the target; benchmark: the newest (cx.benchmark) as of the end of the period, with source and day. A period without data has no row, nor has one that has not begun.
 Measures: every metric of cx.metric under its own name, answers on its usual scale alone: NPS in points with its adjusted Wald interval and test, CSAT in percent with Wilson''s and a test of two proportions, others their mean with Student''s t and Welch''s test.
 The others (cxm.scorecard_measures) are counted from records: shares of invitations (response_rate) or customers (retention_rate, churn_rate, repeat_purchase_rate, referral_rate, review_rate, complaint_rate) in percent, with Wilson''s interval and a test of two proportions; first_response, the median wait for a follow-up or an answer in hours, between order statistics and with a test of rank sums; clv, the mean of what customers have spent by the end of the row, with Student''s t and a test that knows whom both periods have; acquisition_cost, money spent (cx.spend) for each new customer, with the interval and test of a Poisson count. The last two have a row a currency, which is their unit; NULL: records that name none. Customers are people as they are today. A measure that has no meaning by the dimension has no row.

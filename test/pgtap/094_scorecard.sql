@@ -1,6 +1,6 @@
 -- The scorecard against plain restatements, over random records, periods, zones, dimensions and windows
 BEGIN;
-SELECT plan(98);
+SELECT plan(104);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 -- what workers read is not counted
@@ -25,6 +25,7 @@ INSERT INTO cx.event_type (event_type_id, key) VALUES (1, 'view'), (2, 'complain
 DO $$ BEGIN PERFORM cxm.identify(jsonb_build_object('email', i || '@shop.test')) FROM generate_series(1, 60) AS i; END $$;
 -- some are one person under two names
 DO $$ BEGIN PERFORM cxm.merge('email', i || '@shop.test', 'email', (i + 30) || '@shop.test', 'test') FROM generate_series(1, 10) AS i; END $$;
+DO $$ BEGIN PERFORM cxm.identify(jsonb_build_object('email', i || '@shop.test'), jsonb_build_object('tier', 'trait:tier ' || 1 + i / 3 % 3), timestamptz '2026-01-01 00:00+00' + i * interval '1 minute') FROM generate_series(1, 60) AS i WHERE i % 3 > 0; END $$;
 CREATE TEMPORARY TABLE person AS SELECT split_part(i.value, '@', 1)::integer AS no, i.identifier_id FROM cx.identifier AS i WHERE i.namespace = 'email';
 CREATE FUNCTION pg_temp.who(a bigint, b bigint) RETURNS bigint LANGUAGE sql STABLE AS $$ SELECT CASE WHEN pg_temp.u(a, b + 77) < 0.1 THEN NULL ELSE (SELECT p.identifier_id FROM person AS p WHERE p.no = pg_temp.k(a, b, 60)) END $$;
 CREATE FUNCTION pg_temp.ref(a bigint, b bigint) RETURNS integer LANGUAGE sql IMMUTABLE AS $$ SELECT nullif(pg_temp.k(a, b, 4), 4) $$;
@@ -44,8 +45,8 @@ INSERT INTO cx.event (occurred_at, identifier_id, event_type_id, touchpoint_id, 
 SELECT pg_temp.some_time(i, 41), pg_temp.who(i, 42), pg_temp.k(i, 43, 4), pg_temp.ref(i, 47), pg_temp.ref(i, 48), pg_temp.ref(i, 49), pg_temp.ref(i, 50) FROM generate_series(1, 300) AS i;
 INSERT INTO cx.spend (occurred_at, amount, currency, touchpoint_id, location_id, product_id)
 SELECT pg_temp.some_time(i, 51), round((pg_temp.u(i, 52) * 50)::numeric, 2), (ARRAY['EUR', 'USD', NULL])[pg_temp.k(i, 53, 3)], pg_temp.ref(i, 57), pg_temp.ref(i, 58), pg_temp.ref(i, 59) FROM generate_series(1, 120) AS i;
-INSERT INTO cx.follow_up (opened_at, first_response_at, state, closed_at, touchpoint_id, location_id, product_id)
-SELECT t.at, CASE WHEN pg_temp.u(i, 62) < 0.9 THEN t.at + pg_temp.k(i, 63, 40) * interval '37 minutes' END, CASE WHEN pg_temp.u(i, 64) < 0.1 THEN 'cancelled' ELSE 'open' END, CASE WHEN pg_temp.u(i, 64) < 0.1 THEN t.at END, pg_temp.ref(i, 67), pg_temp.ref(i, 68), pg_temp.ref(i, 69)
+INSERT INTO cx.follow_up (identifier_id, opened_at, first_response_at, state, closed_at, touchpoint_id, location_id, product_id)
+SELECT pg_temp.who(i, 60), t.at, CASE WHEN pg_temp.u(i, 62) < 0.9 THEN t.at + pg_temp.k(i, 63, 40) * interval '37 minutes' END, CASE WHEN pg_temp.u(i, 64) < 0.1 THEN 'cancelled' ELSE 'open' END, CASE WHEN pg_temp.u(i, 64) < 0.1 THEN t.at END, pg_temp.ref(i, 67), pg_temp.ref(i, 68), pg_temp.ref(i, 69)
 FROM generate_series(1, 250) AS i CROSS JOIN LATERAL (SELECT pg_temp.some_time(i, 61) AS at) AS t;
 INSERT INTO cx.conversation (conversation_id, channel) OVERRIDING SYSTEM VALUE SELECT 1000 + i, 'web_chat' FROM generate_series(1, 80) AS i;
 INSERT INTO cx.conversation_message (conversation_id, message_no, kind, participant, channel, body, occurred_at, asked_at)
@@ -63,8 +64,9 @@ SELECT 'ABCDEFGH' || to_char(pg_temp.k(i, 92, 25), 'FM00'), (SELECT identifier_i
 FROM generate_series(20, 60) AS i WHERE pg_temp.k(i, 92, 25) <> i;
 
 ---- the restatement of each measure, for one window
+CREATE FUNCTION pg_temp.tier(profile_id bigint) RETURNS integer LANGUAGE sql STABLE AS $$ SELECT right(t.value #>> '{}', 1)::integer FROM cx.profile_trait AS t WHERE t.profile_id = $1 AND t.trait = 'tier' $$;
 CREATE TEMPORARY VIEW record_of AS
-SELECT p.canonical_id AS customer, r.*
+SELECT p.canonical_id AS customer, r.kind, r.record_id, r.at, r.identifier_id, r.reviewed, r.complained, r.amount, r.currency, r.order_id, r.dims || jsonb_build_object('trait:tier', pg_temp.tier(p.canonical_id)) AS dims
 FROM (
     SELECT 'feedback' AS kind, f.feedback_id AS record_id, f.occurred_at AS at, f.identifier_id, f.metric = 'rating' AND coalesce(f.question, '') = 'public_review' AS reviewed, false AS complained,
            NULL::numeric AS amount, NULL AS currency, NULL AS order_id, pg_temp.dims(f.touchpoint_id, f.location_id, f.product_id, f.employee_id) AS dims FROM cx.feedback AS f
@@ -81,7 +83,8 @@ CREATE TEMPORARY TABLE pair AS SELECT q.referrer_id, q.referred_at FROM cx.refer
 CREATE TEMPORARY VIEW money AS
 SELECT s.occurred_at AS at, s.amount, s.currency, pg_temp.dims(s.touchpoint_id, s.location_id, s.product_id) AS dims FROM cx.spend AS s;
 CREATE TEMPORARY VIEW waited AS
-SELECT f.opened_at AS at, f.first_response_at AS answered, pg_temp.dims(f.touchpoint_id, f.location_id, f.product_id) AS dims, false AS is_talk FROM cx.follow_up AS f WHERE f.state <> 'cancelled'
+SELECT f.opened_at AS at, f.first_response_at AS answered, pg_temp.dims(f.touchpoint_id, f.location_id, f.product_id) || jsonb_build_object('trait:tier', pg_temp.tier(p.canonical_id)) AS dims, false AS is_talk
+FROM cx.follow_up AS f LEFT JOIN cx.identifier AS i ON i.identifier_id = f.identifier_id LEFT JOIN cx.profile AS p ON p.profile_id = i.profile_id WHERE f.state <> 'cancelled'
 UNION ALL
 SELECT m.asked_at, m.occurred_at, NULL, true FROM cx.conversation_message AS m WHERE m.message_no = 2 AND m.conversation_id > 1000;
 
@@ -95,7 +98,8 @@ LANGUAGE sql AS $$
     GROUP BY f.metric
     UNION ALL
     SELECT 'response_rate', 'percent', count(*), 100.0 * count(*) FILTER (WHERE i.responded_at < until) / nullif(count(*), 0)
-    FROM cx.invitation AS i WHERE (d IS NULL OR (pg_temp.dims(coalesce(right(i.attributes ->> 'touchpoint', 1), '2')::integer, right(i.attributes ->> 'location', 1)::integer, right(i.attributes ->> 'product', 1)::integer, right(i.attributes ->> 'employee', 1)::integer) ->> d)::integer = v)
+    FROM cx.invitation AS i WHERE (d IS NULL OR (pg_temp.dims(coalesce(right(i.attributes ->> 'touchpoint', 1), '2')::integer, right(i.attributes ->> 'location', 1)::integer, right(i.attributes ->> 'product', 1)::integer, right(i.attributes ->> 'employee', 1)::integer)
+           || jsonb_build_object('trait:tier', (SELECT pg_temp.tier(p.canonical_id) FROM cx.identifier AS n JOIN cx.profile AS p USING (profile_id) WHERE n.identifier_id = i.identifier_id)) ->> d)::integer = v)
       AND i.kind = 'survey' AND i.state NOT IN ('bounced', 'suppressed') AND i.sent_at >= a AND i.sent_at < b AND i.sent_at < until
     UNION ALL
     SELECT m.measure, 'percent', count(*), 100.0 * count(*) FILTER (WHERE m.measure = 'churn_rate' AND q.customer IS NULL OR m.measure <> 'churn_rate' AND q.customer IS NOT NULL) / nullif(count(*), 0)
@@ -114,7 +118,7 @@ LANGUAGE sql AS $$
     SELECT 'referral_rate', 'percent', count(*), 100.0 * count(*) FILTER (WHERE EXISTS (SELECT FROM pair AS q WHERE q.referrer_id = h.customer AND q.referred_at >= a AND q.referred_at < b AND q.referred_at < until)) / nullif(count(*), 0)
     FROM (SELECT p.canonical_id FROM cx.referral_code AS c JOIN cx.identifier USING (identifier_id) JOIN cx.profile AS p USING (profile_id) WHERE c.created_at < least(b, until)
           UNION SELECT q.referrer_id FROM pair AS q WHERE q.referred_at < least(b, until)) AS h (customer)
-    WHERE d IS NULL OR EXISTS (SELECT FROM inside AS i WHERE i.customer = h.customer AND i.amount > 0 AND i.at < b)
+    WHERE d IS NULL OR CASE WHEN d LIKE 'trait:%' THEN pg_temp.tier(h.customer) = v ELSE EXISTS (SELECT FROM inside AS i WHERE i.customer = h.customer AND i.amount > 0 AND i.at < b) END
     UNION ALL
     SELECT 'first_response', 'hours', count(*), percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM w.answered - w.at)::double precision) / 3600
     FROM waited AS w WHERE w.at >= a AND w.at < b AND w.at < until AND w.answered < until AND (d IS NULL OR (w.dims ->> d)::integer = v)
@@ -127,7 +131,7 @@ LANGUAGE sql AS $$
     FROM money AS s CROSS JOIN (
         SELECT count(*) AS won FROM (SELECT DISTINCT ON (r.customer) r.at, r.dims FROM rec AS r WHERE r.customer IS NOT NULL AND r.amount > 0 AND r.at < until ORDER BY r.customer, r.at, r.record_id) AS o
         WHERE o.at >= a AND o.at < b AND (d IS NULL OR (o.dims ->> d)::integer = v)) AS w
-    WHERE coalesce(d, '') <> 'employee' AND s.at >= a AND s.at < b AND s.at < until AND (d IS NULL OR (s.dims ->> d)::integer = v)
+    WHERE coalesce(d, '') NOT IN ('employee', 'trait:tier') AND s.at >= a AND s.at < b AND s.at < until AND (d IS NULL OR (s.dims ->> d)::integer = v)
     GROUP BY s.currency, w.won
 $$;
 
@@ -172,7 +176,8 @@ INSERT INTO combination VALUES
     (1, 'month', NULL, 1, 'Europe/Berlin', 1, '2025-07-20 13:00+00'), (2, 'month', NULL, 3, 'America/New_York', 1, '2025-05-10'), (3, 'quarter', NULL, 2, 'Asia/Kolkata', 1, '2025-07-01'),
     (4, 'week', NULL, 4, 'Europe/Berlin', 7, '2024-12-05 10:00+00'), (5, 'month', 'location', 1, 'Europe/Berlin', 1, '2025-02-15'), (6, 'month', 'product', 2, 'Asia/Kolkata', 3, '2025-02-15'),
     (7, 'quarter', 'touchpoint', 1, 'America/New_York', 1, '2025-08-02'), (8, 'quarter', 'employee', 1, 'Europe/Berlin', 1, '2025-08-02'), (9, 'day', NULL, 7, 'Europe/Berlin', 1, '2025-03-08'),
-    (10, 'month', 'region', 2, 'Europe/Berlin', 1, '2025-05-15'), (11, 'month', 'category', 1, 'America/New_York', 1, '2025-04-15'), (12, 'quarter', 'region', 1, 'Asia/Kolkata', 1, '2025-08-02');
+    (10, 'month', 'region', 2, 'Europe/Berlin', 1, '2025-05-15'), (11, 'month', 'category', 1, 'America/New_York', 1, '2025-04-15'), (12, 'quarter', 'region', 1, 'Asia/Kolkata', 1, '2025-08-02'),
+    (13, 'month', 'trait:tier', 2, 'Europe/Berlin', 1, '2025-05-15'), (14, 'quarter', 'trait:tier', 1, 'Asia/Kolkata', 1, '2025-08-02');
 CREATE TEMPORARY TABLE expected AS SELECT c.no, r.* FROM combination AS c CROSS JOIN LATERAL pg_temp.restated(c.b, c.d, c.rolling, c.zone, c.ws, c.until) AS r;
 CREATE TEMPORARY TABLE found AS SELECT c.no, r.* FROM combination AS c CROSS JOIN LATERAL pg_temp.shown(c.b, c.d, c.rolling, c.zone, c.ws, c.until) AS r;
 SELECT is((SELECT count(*) FROM ((SELECT * FROM found AS f WHERE f.no = c.no EXCEPT ALL SELECT * FROM expected AS e WHERE e.no = c.no) UNION ALL (SELECT * FROM expected AS e WHERE e.no = c.no EXCEPT ALL SELECT * FROM found AS f WHERE f.no = c.no)) AS x), 0::bigint,
@@ -180,8 +185,8 @@ SELECT is((SELECT count(*) FROM ((SELECT * FROM found AS f WHERE f.no = c.no EXC
 FROM combination AS c ORDER BY c.no;
 SELECT set_eq($$SELECT DISTINCT f.measure FROM found AS f WHERE f.no = 1$$, $$SELECT m.metric FROM cx.metric AS m UNION SELECT k.measure FROM cxm.scorecard_measures() AS k$$, 'all measures are among them');
 SELECT set_eq(format($$SELECT DISTINCT f.measure FROM found AS f JOIN combination AS c USING (no) WHERE c.d = %L$$, d),
-              format($$SELECT m.metric FROM cx.metric AS m UNION SELECT k.measure FROM cxm.scorecard_measures() AS k WHERE %L = ANY (k.dimensions)$$, d), 'by ' || d || ' those that have a meaning')
-FROM unnest('{touchpoint,location,region,product,category,employee}'::text[]) AS d;
+              format($$SELECT m.metric FROM cx.metric AS m UNION SELECT k.measure FROM cxm.scorecard_measures() AS k WHERE split_part(%L, ':', 1) = ANY (k.dimensions)$$, d), 'by ' || d || ' those that have a meaning')
+FROM unnest('{touchpoint,location,region,product,category,employee,trait:tier}'::text[]) AS d;
 SELECT cmp_ok((SELECT count(*)::integer FROM found AS f WHERE f.previous IS NOT NULL), '>', 400, 'most of them with something before');
 
 -- a part of the time, and of the measures, is that part of all
@@ -370,7 +375,10 @@ SELECT set_eq($$SELECT * FROM pg_temp.scans('{first_response}')$$, $$VALUES ('fo
 
 SELECT throws_ok($$SELECT * FROM cxm.scorecard('fortnight')$$, '22023', 'bucket must be day, week, month, quarter or year, not "fortnight"', 'another bucket');
 SELECT throws_ok($$SELECT * FROM cxm.scorecard(NULL)$$, '22023', NULL, 'no bucket');
-SELECT throws_ok($$SELECT * FROM cxm.scorecard(dimension => 'planet')$$, '22023', 'dimension must be touchpoint, location, region, product, category or employee, not "planet"', 'another dimension');
+SELECT throws_ok($$SELECT * FROM cxm.scorecard(dimension => 'planet')$$, '22023', 'dimension must be touchpoint, location, region, product, category, employee or trait:NAME, not "planet"', 'another dimension');
+SELECT throws_ok($$SELECT * FROM cxm.scorecard(dimension => 'trait:')$$, '22023', NULL, 'a trait without a name');
+SELECT is_empty($$SELECT * FROM cxm.scorecard(dimension => 'trait:shoe size')$$, 'a trait that nobody has');
+SELECT set_eq($$SELECT t.id, t.value FROM cxm.trait_members('tier') AS t$$, $$SELECT i, 'trait:tier ' || i FROM generate_series(1, 3) AS i$$, 'values of a trait have numbers in their order');
 SELECT results_eq($$SELECT cxm.dimension_groups('region'), cxm.dimension_groups('category'), cxm.dimension_groups('location')$$, $$VALUES ('{1,2,1}'::integer[], '{1,1,0}'::integer[], NULL::integer[])$$, 'groups: the first of each, 0 for none');
 INSERT INTO cx.location (location_id, key, region) VALUES (1000001, 'far', 'region 2'), (-1, 'below', 'region 1');
 SELECT throws_ok($$SELECT * FROM cxm.scorecard(dimension => 'region')$$, '54000', NULL, 'an id beyond the largest');
