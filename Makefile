@@ -112,8 +112,8 @@ override CFLAGS += -MMD -MP
 override CXXFLAGS += -MMD -MP
 -include $(OBJS:.o=.d) $(PHONE_OBJS:.o=.d) $(DRIVERS_OBJS:.o=.d)
 
-# A session that loads the library looks up every symbol that might be another library's; its own are its own.
-# (From 16 on PGXS keeps them inside.)
+# a session that loads the library looks up each symbol that might be of another one: its own are bound here
+# (PGXS of 16 and later hides them)
 ifeq ($(PORTNAME),linux)
 $(shlib): override LDFLAGS_SL += -Wl,-Bsymbolic
 endif
