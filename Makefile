@@ -115,6 +115,12 @@ override CXXFLAGS += -MMD -MP
 # sums of ratings: loops of known length over integers
 src/ratings_core.o: override CFLAGS += $(CFLAGS_UNROLL_LOOPS) $(CFLAGS_VECTORIZE)
 
+# A session that loads the library looks up every symbol that might be another library's; its own are its own.
+# (From 16 on PGXS keeps them inside.)
+ifeq ($(PORTNAME),linux)
+$(shlib): override LDFLAGS_SL += -Wl,-Bsymbolic
+endif
+
 # nor for which server and with which flags
 BUILT_FOR := $(strip $(shell $(PG_CONFIG) --version --includedir-server | tr '\n' ' ') $(CC) $(CXX) $(COPT) $(PG_CFLAGS) $(PG_CXXFLAGS))
 $(shell echo '$(BUILT_FOR)' | cmp -s - src/built-for || echo '$(BUILT_FOR)' > src/built-for)

@@ -138,6 +138,8 @@ typedef struct CxmRules
 extern const CxmRules *cxm_rules(CxmConnection *connection);
 extern const CxmRules *cxm_rules_kept(void);
 extern const CxmRules *cxm_rules_seen(void);
+extern int32 cxm_source_kept(const text *source);
+extern void cxm_keep_source(const CxmRules *rules, const text *source, int32 source_id, TransactionId xmin);
 extern uint32 cxm_rules_find(const CxmRules *rules, const text *name);
 extern bool cxm_rules_block(const CxmRules *rules, const text *namespace, const text *value);
 
@@ -194,7 +196,7 @@ extern void cxm_direct_end(CxmDirect *direct);
 extern bool cxm_direct_find_identifier(const CxmDirect *direct, text *namespace, text *value, CxmLabel *label);
 extern bool cxm_direct_read_identifier(const CxmDirect *direct, int64 id, CxmLabel *label);
 extern bool cxm_direct_read_profile(const CxmDirect *direct, CxmLabel *label);
-extern int32 cxm_direct_find_source(const CxmDirect *direct, text *source);
+extern int32 cxm_direct_find_source(CxmDirect *direct, text *source);
 extern bool cxm_direct_find_link(const CxmDirect *direct, int64 a, int64 b, int32 source_id, text *evidence,
 							   bool *is_verified, TimestampTz *at);
 extern int64 cxm_direct_count_links(const CxmDirect *direct, int64 id, int64 max);

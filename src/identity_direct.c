@@ -152,7 +152,7 @@ typedef enum TableNumber
 	NTABLES
 } TableNumber;
 
-#define NREAD (SOURCES + 1)
+#define NREAD (LINKS + 1)
 
 enum
 {
@@ -171,7 +171,10 @@ static CxmTable tables[NTABLES] =
 		.is_inserted_into = true, .is_updated = true, .nkeys = 2,
 		.keys = {
 			[BY_ID] = {1, {IDENTIFIER_ID}, NULL, true},
-			[BY_VALUE] = {2, {IDENTIFIER_VALUE, IDENTIFIER_NAMESPACE}, NULL, true}
+			[BY_VALUE] = {
+				2, {IDENTIFIER_VALUE, IDENTIFIER_NAMESPACE}, NULL, true,
+				3, {IDENTIFIER_ID, IDENTIFIER_PROFILE_ID, IDENTIFIER_QUARANTINED}
+			}
 		}
 	},
 	[PROFILES] = {
@@ -186,7 +189,10 @@ static CxmTable tables[NTABLES] =
 		.name = "link", .columns = link_columns, .ncolumns = lengthof(link_columns),
 		.is_inserted_into = true, .is_updated = true, .nkeys = 2,
 		.keys = {
-			[BY_ENDS] = {5, {LINK_A, LINK_B, LINK_SOURCE_ID, LINK_KIND, LINK_EVIDENCE}, is_not_retired, true},
+			[BY_ENDS] = {
+				5, {LINK_A, LINK_B, LINK_SOURCE_ID, LINK_KIND, LINK_EVIDENCE}, is_not_retired, true,
+				2, {LINK_VERIFIED, LINK_OBSERVED_AT}
+			},
 			[BY_B] = {2, {LINK_B, LINK_A}, is_not_retired, false}
 		}
 	},
@@ -341,7 +347,7 @@ read_identifier(const CxmDirect *direct, int key, const Datum *values, int n, Cx
 	CxmLookup	scan;
 	bool		is_found;
 
-	begin_lookup(direct, IDENTIFIERS, key, values, n, &scan);
+	cxm_begin_key_lookup(&tables[IDENTIFIERS], direct->relations[IDENTIFIERS], key, values, n, &scan);
 	is_found = cxm_next_row(&scan);
 	if (is_found)
 	{
@@ -389,56 +395,32 @@ cxm_direct_read_profile(const CxmDirect *direct, CxmLabel *label)
 		|| (read_profile(direct, canonical, label) && label->canonical == canonical);
 }
 
-/* Of one that is an attached table it is not to be had here */
-static int32
-number_of_source(TupleTableSlot *slot)
-{
-	text	   *kind = DatumGetTextPP(slot_value(slot, SOURCE_KIND));
-
-	return VARSIZE_ANY_EXHDR(kind) == 3 && memcmp(VARDATA_ANY(kind), "app", 3) == 0
-		? DatumGetInt32(slot_value(slot, SOURCE_ID)) : 0;
-}
-
-/* A row of cx.source at a place where it was once: has it this name? */
-static bool
-is_source_at(Relation relation, ItemPointer ctid, const text *source, TupleTableSlot *slot)
-{
-	const text *name;
-
-	if (!ItemPointerIsValid(ctid) || ItemPointerGetBlockNumber(ctid) >= RelationGetNumberOfBlocks(relation)
-		|| !table_tuple_fetch_row_version(relation, ctid, GetActiveSnapshot(), slot))
-		return false;
-	slot_getallattrs(slot);
-	name = DatumGetTextPP(slot_value(slot, SOURCE_SOURCE));
-	return VARSIZE_ANY_EXHDR(name) == VARSIZE_ANY_EXHDR(source)
-		&& memcmp(VARDATA_ANY(name), VARDATA_ANY(source), VARSIZE_ANY_EXHDR(name)) == 0;
-}
-
-/* The number of a source that is no attached table; 0 when there is none */
+/* The number of a source that is no attached table; 0 when there is none, or it is not to be had here */
 int32
-cxm_direct_find_source(const CxmDirect *direct, text *source)
+cxm_direct_find_source(CxmDirect *direct, text *source)
 {
-	/* a session mostly speaks for one, which is still where it was */
-	static ItemPointerData last = {0};
+	int32		source_id = cxm_source_kept(source);
 	Datum		values[1] = {PointerGetDatum(source)};
-	int32		source_id = 0;
-	ItemPointerData ctid = last;
-	TupleTableSlot *slot = table_slot_create(direct->relations[SOURCES], NULL);
 	CxmLookup	scan;
 
-	if (is_source_at(direct->relations[SOURCES], &ctid, source, slot))
-		source_id = number_of_source(slot);
-	else
+	if (source_id != 0 && cxm_table_allows(&tables[SOURCES], ACL_SELECT))
+		return source_id;
+	if (!open_table(direct, SOURCES, ACL_SELECT))
+		return 0;
+	source_id = 0;
+	begin_lookup(direct, SOURCES, BY_NAME, values, 1, &scan);
+	if (cxm_next_row(&scan))
 	{
-		begin_lookup(direct, SOURCES, BY_NAME, values, 1, &scan);
-		if (cxm_next_row(&scan))
-		{
-			source_id = number_of_source(scan.slot);
-			last = scan.slot->tts_tid;
-		}
-		cxm_end_lookup(&scan);
+		text	   *kind = DatumGetTextPP(slot_value(scan.slot, SOURCE_KIND));
+		bool		is_null;
+
+		if (VARSIZE_ANY_EXHDR(kind) == 3 && memcmp(VARDATA_ANY(kind), "app", 3) == 0)
+			source_id = DatumGetInt32(slot_value(scan.slot, SOURCE_ID));
+		if (source_id != 0)
+			cxm_keep_source(direct->rules, source, source_id,
+							DatumGetTransactionId(slot_getsysattr(scan.slot, MinTransactionIdAttributeNumber, &is_null)));
 	}
-	ExecDropSingleTupleTableSlot(slot);
+	cxm_end_lookup(&scan);
 	return source_id;
 }
 
@@ -454,7 +436,7 @@ cxm_direct_find_link(const CxmDirect *direct, int64 a, int64 b, int32 source_id,
 	CxmLookup	scan;
 	bool		is_found;
 
-	begin_lookup(direct, LINKS, BY_ENDS, values, 5, &scan);
+	cxm_begin_key_lookup(&tables[LINKS], direct->relations[LINKS], BY_ENDS, values, 5, &scan);
 	is_found = cxm_next_row(&scan);
 	if (is_found)
 	{

@@ -645,9 +645,10 @@ read_rules(bool read_only, CxmConnection *connection)
 }
 
 /*
- * The rules are kept from call to call.  Whoever changes them sends an
- * invalidation of cx.namespace, by the triggers on both tables; what was read
- * in a transaction that is rolled back may never have been so.
+ * The rules are kept from call to call, and the number of a source.  Whoever
+ * changes them sends an invalidation of cx.namespace, by the triggers on their
+ * tables; what was read in a transaction that is rolled back may never have
+ * been so.
  */
 static struct
 {
@@ -656,6 +657,8 @@ static struct
 	Oid			relid;
 	SubTransactionId read_in;	/* InvalidSubTransactionId when that has been committed */
 	bool		is_registered;
+	text	   *source;			/* that was last spoken for; gone with the rules */
+	int32		source_id;
 } kept;
 
 static void
@@ -744,6 +747,7 @@ cxm_rules(CxmConnection *connection)
 		MemoryContextSetParent(kept.context, TopTransactionContext);
 	kept.context = AllocSetContextCreate(TopMemoryContext, "cxm identity rules", ALLOCSET_SMALL_SIZES);
 	kept.rules = NULL;
+	kept.source = NULL;
 	kept.relid = relid;
 	kept.read_in = GetCurrentSubTransactionId();
 	old = MemoryContextSwitchTo(kept.context);
@@ -751,6 +755,35 @@ cxm_rules(CxmConnection *connection)
 	MemoryContextSwitchTo(old);
 	kept.rules = rules;
 	return rules;
+}
+
+/* The number of a source, if it is the one that this session last spoke for and the rules are kept; 0 otherwise */
+int32
+cxm_source_kept(const text *source)
+{
+	return kept.rules != NULL && kept.source != NULL
+		&& is_text(kept.source, VARDATA_ANY(source), VARSIZE_ANY_EXHDR(source)) ? kept.source_id : 0;
+}
+
+/*
+ * Keep it as long as the rules that the caller goes by, unless it may have
+ * been so only to the caller: in an old snapshot, or in a row that it has
+ * written itself.
+ */
+void
+cxm_keep_source(const CxmRules *rules, const text *source, int32 source_id, TransactionId xmin)
+{
+	MemoryContext old;
+
+	if (kept.rules != rules || IsolationUsesXactSnapshot() || TransactionIdIsCurrentTransactionId(xmin))
+		return;
+	if (kept.source != NULL)
+		pfree(kept.source);
+	kept.source = NULL;
+	old = MemoryContextSwitchTo(kept.context);
+	kept.source = cstring_to_text_with_len(VARDATA_ANY(source), (int) VARSIZE_ANY_EXHDR(source));
+	kept.source_id = source_id;
+	MemoryContextSwitchTo(old);
 }
 
 /* The rules as the calling statement sees them */
@@ -762,7 +795,7 @@ cxm_rules_seen(void)
 
 PG_FUNCTION_INFO_V1(cxm_identity_rules_changed);
 
-/* Trigger of cx.namespace and cx.blocked_value: every session reads the rules anew */
+/* Trigger of cx.namespace, cx.blocked_value and cx.source: every session reads anew what it keeps of them */
 Datum
 cxm_identity_rules_changed(PG_FUNCTION_ARGS)
 {

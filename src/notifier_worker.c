@@ -97,11 +97,11 @@
  * Batches begin no closer to each other than this.  One that comes alone is
  * sent at once; where they come in crowds, waking the worker, flushing its
  * commit and waking the listeners is for many of them together, and costs the
- * writers that much less.  After a batch of a crowd the next one waits longer.
+ * writers that much less.  The larger a batch is the longer the next one waits.
  */
-#define BATCH_INTERVAL_MS 3
-#define CROWD_INTERVAL_MS 5
-#define CROWD 8
+#define SHORTEST_INTERVAL_MS 3
+#define LONGEST_INTERVAL_MS 8
+#define SENT_PER_MS 4			/* so many rows of a batch make the interval after it a millisecond longer */
 
 typedef enum SlotState
 {
@@ -919,8 +919,8 @@ cxm_notifier_worker_main(Datum argument)
 			TimestampTz begun_at = GetCurrentTimestamp();
 
 			outcome = try_to_send(todo, limit, &batch, failures);
-			next_batch = TimestampTzPlusMilliseconds(begun_at,
-													 batch.sent >= CROWD ? CROWD_INTERVAL_MS : BATCH_INTERVAL_MS);
+			next_batch = TimestampTzPlusMilliseconds(begun_at, Min(SHORTEST_INTERVAL_MS + batch.sent / SENT_PER_MS,
+																   LONGEST_INTERVAL_MS));
 			if (outcome == NO_STORE)
 			{
 				store_is_gone = true;

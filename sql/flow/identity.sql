@@ -49,7 +49,7 @@ AS 'MODULE_PATHNAME', 'cxm_identity_rules_changed'
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp;
 
-COMMENT ON FUNCTION cxm.identity_rules_changed() IS 'Trigger of cx.namespace and cx.blocked_value: makes every session read the rules of identity resolution anew.';
+COMMENT ON FUNCTION cxm.identity_rules_changed() IS 'Trigger of cx.namespace, cx.blocked_value and cx.source: makes every session read anew the rules of identity resolution and the number of the source that it speaks for.';
 
 -- Who is who is worked out in C (src/identity*.c). A writer locks the rows of the profiles that its links touch, in
 -- order, last of all that a record locks and in one go; so single statements never wait for each other in a circle.

@@ -433,10 +433,6 @@ BEGIN
     EXECUTE format(E'CREATE VIEW %s AS\nSELECT\n    %s,\n    %s AS at\nFROM %s AS t%s', v_view, v_columns, v_at, v_rollup.source,
                    CASE WHEN v_rollup.filter IS NOT NULL THEN format(E'\nWHERE (%s\n)', v_rollup.filter) ELSE '' END);
     PERFORM cxm.check_rollup_rows(v_view::regclass, v_rollup.source, 1 + jsonb_array_length(v_rollup.dimensions), v_labels || ARRAY['time']);
-    -- a grant on everything in the store is none on the source
-    IF current_setting('server_version_num')::integer >= 150000 THEN
-        EXECUTE format('ALTER VIEW %s SET (security_invoker = true)', v_view);
-    END IF;
     EXECUTE format('COMMENT ON VIEW %s IS %L', v_view, format('What rollup "%s" counts: a row for each row of its source.', v_rollup.name));
 END
 $$;
@@ -506,10 +502,14 @@ BEGIN
             EXECUTE format('CREATE POLICY rollup_reader ON cx.%I FOR SELECT USING (cxm.can_read_rollup(%s))', v_table, rollup_id);
         END IF;
     END LOOP;
+    -- a grant on everything in the store is none on the source
+    IF current_setting('server_version_num')::integer >= 150000 THEN
+        EXECUTE format('ALTER VIEW cx.rollup_%s_rows SET (security_invoker = true)', rollup_id);
+    END IF;
 END
 $$;
 
-COMMENT ON FUNCTION cxm.make_rollup_guards(integer) IS 'Gives the tables of a rollup their trigger and their policy.';
+COMMENT ON FUNCTION cxm.make_rollup_guards(integer) IS 'Gives the tables of a rollup their trigger and their policy, and has its view of the source''s rows read with the reader''s rights, from PostgreSQL 15 on.';
 
 CREATE FUNCTION cxm.rollup_changes(delta anyelement) RETURNS SETOF anyelement
 AS 'MODULE_PATHNAME', 'cxm_rollup_changes'

@@ -149,6 +149,23 @@ BEGIN
             FOR EACH ROW
             EXECUTE FUNCTION cxm.guard_mapping();
     END IF;
+    IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.source'::regclass AND t.tgname = 'source_rules_changed') THEN
+        CREATE TRIGGER source_rules_changed
+            AFTER UPDATE OF source_id, source, kind OR DELETE OR TRUNCATE ON cx.source
+            FOR EACH STATEMENT
+            EXECUTE FUNCTION cxm.identity_rules_changed();
+    END IF;
+    -- older stores have keys that do not hold all that a single link asks for
+    IF NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indexrelid = to_regclass('cx.identifier_value_namespace_key') AND i.indnatts = 5) THEN
+        EXECUTE concat('ALTER TABLE cx.identifier ',
+                       (SELECT string_agg(format('DROP CONSTRAINT %I, ', c.conname), '') FROM pg_constraint AS c
+                        WHERE c.conrelid = 'cx.identifier'::regclass AND c.conname IN ('identifier_namespace_value_key', 'identifier_value_namespace_key')),
+                       'ADD CONSTRAINT identifier_value_namespace_key UNIQUE (value, namespace) INCLUDE (identifier_id, profile_id, quarantined)');
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indexrelid = to_regclass('cx.link_live_key') AND i.indnatts = 7) THEN
+        DROP INDEX IF EXISTS cx.link_live_key;
+        CREATE UNIQUE INDEX link_live_key ON cx.link (identifier_a, identifier_b, source_id, kind, evidence) INCLUDE (verified, observed_at) WHERE retired_at IS NULL;
+    END IF;
     FOREACH v_table IN ARRAY ARRAY['namespace', 'blocked_value'] LOOP
         IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = format('cx.%I', v_table)::regclass AND t.tgname = v_table || '_rules_changed') THEN
             EXECUTE format('CREATE TRIGGER %I AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON cx.%I FOR EACH STATEMENT EXECUTE FUNCTION cxm.identity_rules_changed()',

@@ -60,6 +60,11 @@ CREATE TRIGGER source_guard_mapping
     FOR EACH ROW
     EXECUTE FUNCTION cxm.guard_mapping();
 
+CREATE TRIGGER source_rules_changed
+    AFTER UPDATE OF source_id, source, kind OR DELETE OR TRUNCATE ON cx.source
+    FOR EACH STATEMENT
+    EXECUTE FUNCTION cxm.identity_rules_changed();
+
 -- Every record that came with a message_id is claimed here first; the primary key is what makes a
 -- repeated message a no-op, under concurrency too. Partitioned tables cannot carry such a key.
 CREATE TABLE cx.message (
