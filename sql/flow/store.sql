@@ -56,7 +56,8 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Give a name out of pg_timezone_names, such as Europe/Berlin: an abbreviation or an offset does not know when clocks change.';
     END IF;
-    PERFORM cxm.check_week_start(week_start);
+    -- an error for what is a zone and an abbreviation
+    PERFORM cxm.period_number(now(), 'day', v_zone, 1), cxm.check_week_start(week_start);
 
     PERFORM cxm.create_tables();
     PERFORM cxm.add_journey_triggers(p.relid)
