@@ -13,7 +13,9 @@
 #include "cxm.h"
 #include "miscadmin.h"
 #include "period.h"
+#include "parser/scansup.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -64,16 +66,54 @@ cxm_period_kind(const char *period, int week_start)
 	pg_unreachable();
 }
 
+/*
+ * Whether AT TIME ZONE takes the name of a zone for an abbreviation, as it does CET, EET, MET and WET: then its clocks
+ * never change, and periods would not be those of their dates.
+ */
+static bool
+is_abbreviation(const char *name, const pg_tz *zone)
+{
+	long int	offset;
+	bool		is_fixed;
+#if PG_VERSION_NUM >= 160000
+	int			seconds;
+	pg_tz	   *dynamic;
+
+	is_fixed = DecodeTimezoneName(name, &seconds, &dynamic) == TZNAME_FIXED_OFFSET;
+#else
+	int			seconds;
+	pg_tz	   *dynamic;
+	int			type = DecodeTimezoneAbbrev(0, downcase_truncate_identifier(name, strlen(name), false), &seconds, &dynamic);
+
+	is_fixed = type == TZ || type == DTZ;
+#endif
+
+	/* UTC and the like are the same either way */
+	return is_fixed && !pg_get_timezone_offset(zone, &offset);
+}
+
 pg_tz *
 cxm_period_zone(const char *name)
 {
+	static pg_tz *accepted = NULL;
 	pg_tz	   *zone = name && strlen(name) <= TZ_STRLEN_MAX ? pg_tzset(name) : NULL;
+
+	/* zones live as long as the session, one for each name; most calls are for each of many records */
+	if (zone && zone == accepted)
+		return zone;
 
 	if (zone == NULL || !pg_tz_acceptable(zone))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 name ? errmsg("time zone \"%s\" is not known", name) : errmsg("time zone must not be NULL"),
 				 errhint("Give a name out of pg_timezone_names, such as Europe/Berlin.")));
+	if (is_abbreviation(name, zone))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time zone \"%s\" is the name of two", name),
+				 errdetail("It is a zone in which clocks change, and an abbreviation for an offset that stays the same."),
+				 errhint("Give the name of a place, such as Europe/Berlin.")));
+	accepted = zone;
 	return zone;
 }
 

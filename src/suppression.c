@@ -119,6 +119,6 @@ cxm_suppress_groups(PG_FUNCTION_ARGS)
 	suppress(groups, (size_t) n, shape, least, room, result);
 	for (int i = 0; i < n * questions; i++)
 		names[i] = CStringGetTextDatum(name_of(result[i]));
-	PG_RETURN_ARRAYTYPE_P(construct_md_array(names, NULL, n == 0 ? 0 : dimensions == 3 ? 2 : 1, (int[]) {n, questions}, (int[]) {1, 1},
-											 TEXTOID, -1, false, TYPALIGN_INT));
+	PG_RETURN_ARRAYTYPE_P(construct_md_array(names, NULL, n == 0 ? 0 : Max(dimensions - 1, 1), (int[]) {n, questions},
+											 (int[]) {1, 1}, TEXTOID, -1, false, TYPALIGN_INT));
 }

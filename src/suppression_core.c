@@ -8,10 +8,10 @@
  * within them, none of which is too small or of one opinion; and every shown group is a sum of such parts. Whatever is
  * added up and subtracted from what is shown, it is about whole parts.
  *
- * Of several questions, each is decided on its own, for few may have answered one and many another. But where a group is
- * hidden because its people all said the same, its size in another question would give that away: a group that is hidden
- * with it cannot be the cause if it is large, and then each of the others said what so many of the remainder did. So it is
- * hidden in all questions, and with it what is hidden with it.
+ * Of several questions, each is decided on its own, for few may have answered one and many another. But where a group
+ * is hidden because its people all said the same, its size in another question would give that away: a group that is
+ * hidden with it cannot be the cause if it is large, and then each of the others said what so many of the remainder
+ * did. So it is hidden in all questions, and with it what is hidden with it.
  *
  * Copyright (c) 2026, cxm developers
  */
@@ -21,7 +21,8 @@
 
 /* Whether parents come first and have at least the people within them; else *where is the first that is wrong */
 bool
-suppression_is_sound(const SuppressionGroup *groups, size_t n, SuppressionShape shape, SuppressionRoom room, size_t *where)
+suppression_is_sound(const SuppressionGroup *groups, size_t n, SuppressionShape shape, SuppressionRoom room,
+					 size_t *where)
 {
 	size_t		width = shape.questions * (1 + shape.answers);
 
@@ -111,7 +112,7 @@ suppress_question(const SuppressionGroup *groups, size_t n, SuppressionShape sha
 		}
 	}
 
-	/* remainders in which a group lies because of what its people say, and those that are nothing but it in this question */
+	/* remainders in which a group lies because of what its people say, and those that are nothing but it here */
 	for (size_t i = 1; i < n; i++)
 	{
 		size_t		parent = (size_t) groups[i].parent;

@@ -27,7 +27,7 @@ typedef enum Suppression
  */
 typedef struct SuppressionGroup
 {
-	const int64_t *counts;		/* for each question, its people, then how many of them gave each answer, if that is known */
+	const int64_t *counts;		/* for each question its people, then how many gave each answer, if that is known */
 	int32_t		parent;			/* its place; -1: none */
 } SuppressionGroup;
 
@@ -50,7 +50,7 @@ typedef struct SuppressionRoom
 
 extern bool suppression_is_sound(const SuppressionGroup *groups, size_t n, SuppressionShape shape, SuppressionRoom room,
 								 size_t *where);
-extern void suppress(const SuppressionGroup *groups, size_t n, SuppressionShape shape, int64_t least, SuppressionRoom room,
-					 Suppression *result);
+extern void suppress(const SuppressionGroup *groups, size_t n, SuppressionShape shape, int64_t least,
+					 SuppressionRoom room, Suppression *result);
 
 #endif							/* SUPPRESSION_CORE_H */

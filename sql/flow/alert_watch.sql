@@ -282,7 +282,7 @@ BEGIN
 
     PERFORM cxm.finish_job(v_run, v_raised OPERATOR(pg_catalog.+) v_released,
         pg_catalog.concat(pg_catalog.format('%s alerts raised by %s rules, %s released after quiet hours', v_raised, pg_catalog.cardinality(v_rules), v_released),
-                          '; not watched: ' OPERATOR(pg_catalog.||) nullif(pg_catalog.array_to_string(v_failed, '; '), '')));
+                          CASE WHEN pg_catalog.cardinality(v_failed) OPERATOR(pg_catalog.>) 0 THEN '; not watched: ' OPERATOR(pg_catalog.||) pg_catalog.array_to_string(v_failed, '; ') END));
     COMMIT;
 END
 $$;

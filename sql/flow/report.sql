@@ -38,7 +38,7 @@ BEGIN
     zone := coalesce(zone, (SELECT s.time_zone FROM cx.store AS s));
     week_start := cxm.check_week_start(coalesce(week_start, (SELECT s.week_start FROM cx.store AS s)));
     -- a wrong zone is an error on an empty store, too
-    PERFORM now() AT TIME ZONE zone;
+    PERFORM now() AT TIME ZONE zone, cxm.period_number(now(), 'day', zone, 1);
     v_step := ('1 ' || bucket)::interval;
 
     RETURN QUERY

@@ -1073,6 +1073,8 @@ BEGIN
     IF v_zone IS NULL THEN
         PERFORM cxm.rollup_error(format('time zone "%s" is not known', create_rollup.time_zone), 'Give a name out of pg_timezone_names, such as Europe/Berlin.');
     END IF;
+    -- an error for what is a zone and an abbreviation
+    PERFORM cxm.period_number(now(), 'day', v_zone, 1);
     PERFORM cxm.rollup_interval(bucket), cxm.check_week_start(coalesce(create_rollup.week_start, v_store.week_start));
     IF create_rollup.filter IS NOT NULL THEN
         PERFORM cxm.check_expression(create_rollup.filter, 'the filter');

@@ -56,7 +56,8 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Give a name out of pg_timezone_names, such as Europe/Berlin: an abbreviation or an offset does not know when clocks change.';
     END IF;
-    PERFORM cxm.check_week_start(week_start);
+    -- an error for what is a zone and an abbreviation
+    PERFORM cxm.period_number(now(), 'day', v_zone, 1), cxm.check_week_start(week_start);
 
     PERFORM cxm.create_tables();
     PERFORM cxm.add_journey_triggers(p.relid)
@@ -299,7 +300,12 @@ BEGIN
             WHERE c.relnamespace = 'cx'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname NOT IN ('employee_answer', 'employee_ticket')
               AND NOT EXISTS (SELECT FROM cx.rollup AS r WHERE c.relname = format('rollup_%s_rows', r.rollup_id))
         LOOP
-            EXECUTE format('GRANT SELECT ON cx.%I TO %I', v_privilege.table_name, role_name);
+            -- with the token of an invitation that is still to be sent, whoever reads it could answer for the customer
+            EXECUTE format('GRANT SELECT %s ON cx.%I TO %I',
+                           CASE WHEN level = 'reader' AND v_privilege.table_name = 'delivery'
+                                THEN (SELECT format('(%s)', string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)) FROM pg_attribute AS a
+                                      WHERE a.attrelid = 'cx.delivery'::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> 'payload') END,
+                           v_privilege.table_name, role_name);
         END LOOP;
     END IF;
     FOR v_privilege IN SELECT p.privileges, p.table_name FROM cxm.store_privileges() AS p WHERE p.level = grant_store.level LOOP
@@ -312,7 +318,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.grant_store(text, text) IS
-'Gives a role what it needs in the store. reader: read every table and view but the answers and tickets of employees and the rows that rollups count; writer: send records by the ingest functions or by writing to attached tables, link, merge and unmerge, run matchings and decide on matches; agent: a reader who also claims and acknowledges alerts, and works on follow-ups and conversations; sender: claims deliveries with the addresses of customers, and says what became of them. Plain GRANTs, which the owner of the store can add to or revoke. Error on an unknown role or level.';
+'Gives a role what it needs in the store. reader: read every table and view but the answers and tickets of employees, the payload of deliveries (links with tokens) and the rows that rollups count; writer: send records by the ingest functions or by writing to attached tables, link, merge and unmerge, run matchings and decide on matches; agent: a reader who also claims and acknowledges alerts, and works on follow-ups and conversations; sender: claims deliveries with the addresses of customers, and says what became of them. Plain GRANTs, which the owner of the store can add to or revoke. Error on an unknown role or level.';
 
 CREATE FUNCTION cxm.store_check(OUT table_name text, OUT problem text, OUT row_count bigint) RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL SAFE

@@ -1,6 +1,6 @@
 -- What cxm.grant_store() opens, and what stays shut
 BEGIN;
-SELECT plan(120);
+SELECT plan(123);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = error;
 CREATE ROLE cxm_test_reader;
@@ -28,7 +28,9 @@ RESET ROLE;
 
 -- a reader reads every table and view, partitions to come included, but what employees say before it is published
 SELECT set_eq($$SELECT c.relname::text FROM pg_class AS c WHERE c.relnamespace = 'cx'::regnamespace AND c.relkind IN ('r', 'p', 'v')
-                AND NOT has_table_privilege('cxm_test_reader', c.oid, 'SELECT')$$, ARRAY['employee_answer', 'employee_ticket', format('rollup_%s_rows', :pay_id)], 'a reader reads every table and view but three');
+                AND NOT has_table_privilege('cxm_test_reader', c.oid, 'SELECT')$$, ARRAY['delivery', 'employee_answer', 'employee_ticket', format('rollup_%s_rows', :pay_id)], 'a reader reads every table and view but four');
+SELECT set_eq($$SELECT a.attname::text FROM pg_attribute AS a WHERE a.attrelid = 'cx.delivery'::regclass AND a.attnum > 0 AND NOT has_column_privilege('cxm_test_reader', 'cx.delivery', a.attnum, 'SELECT')$$, ARRAY['payload'], 'of deliveries all but the payload, which can have a link that answers for a customer');
+SELECT ok(has_table_privilege('cxm_test_agent', 'cx.delivery', 'SELECT') AND has_table_privilege('cxm_test_sender', 'cx.delivery', 'SELECT'), 'which agents and senders read');
 SELECT is_empty($$SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'cx'::regnamespace AND c.relname IN ('employee_answer', 'employee_ticket')
                   AND has_table_privilege('cxm_test_agent', c.oid, 'SELECT')$$, 'nor does an agent read them');
 SELECT is(has_table_privilege('cxm_test_writer', 'cx.employee_answer', 'SELECT'), false, 'nor a writer the answers');
@@ -57,6 +59,7 @@ SELECT cxm.track('future', at => '1995-05-05Z');
 SET LOCAL ROLE cxm_test_reader;
 SELECT is((SELECT count(*) FROM cx.event), 2::bigint, 'a reader sees rows in a partition made since');
 SELECT isnt(cxm.customer('email', 'g@x.org'), NULL, 'looks customers up');
+SELECT lives_ok('SELECT * FROM cx.delivery_queue, cx.delivery_outcome', 'and what became of deliveries');
 SELECT lives_ok('SELECT cxm.identity_differences(), cxm.store_version()', 'checks');
 SELECT throws_ok(statement, '42501', NULL, 'a reader cannot: ' || statement) FROM unnest(ARRAY[
     'SELECT cxm.track(''x'')', 'SELECT cxm.track(''x'', source => ''new'')', 'SELECT cxm.identify(''{"email": "a@b"}'')',

@@ -138,6 +138,14 @@ SELECT identity AS loose_search_path
    AND NOT (prokind = 'p' AND prosrc ~* '\m(COMMIT|ROLLBACK|CALL)\M')
    AND 'search_path=pg_catalog, pg_temp' <> ALL (coalesce(proconfig, '{}'));
 
+-- those that cannot name the schema of each operator, and have none that is written in words: NULLIF is one, too
+SELECT identity AS unqualified, (regexp_match(body, '.{0,30}' || pattern || '.{0,30}', 'i'))[1] AS operator
+  FROM routine,
+       LATERAL regexp_replace(prosrc, '--[^\n]*|''([^'']|'''')*''', '''''', 'g') AS body,
+       LATERAL (SELECT '(\m(?:nullif|between|like|ilike|similar to|distinct from|any|all|some|overlaps)\M|\mcase\s+(?!when)|\min\s*\(|\s(?:<|>|<=|>=|<>|!=|\+|-|\*|/|\|\||~|->>?|@>)\s)' AS pattern) AS p
+ WHERE lanname = 'plpgsql' AND 'search_path=pg_catalog, pg_temp' <> ALL (coalesce(proconfig, '{}'))
+   AND body ~* pattern;
+
 -- a SQL function with a string for a body is parsed anew at each call, under the caller's search_path; one that is
 -- there to be inlined cannot have the setting, but those that call it do
 SELECT identity AS late_parsed

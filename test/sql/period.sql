@@ -45,6 +45,11 @@ SELECT period, cxm.period_number(at, period, 'UTC'), cxm.period_start(cxm.period
 FROM (VALUES ('day', timestamptz '4713-12-01 00:00+00 BC'), ('month', '0001-12-31 23:59:59+00 BC'), ('year', '0001-06-01 00:00+00'),
              ('day', '294276-12-31 23:59:59.999999+00'), ('week', '200000-01-01 00:00+00'), ('hour', '200000-01-01 00:30+00')) AS v (period, at);
 
+---- Zones whose names AT TIME ZONE takes for abbreviations, which have no summer: dates and starts of periods would not fit
+SELECT cxm.period_number('2026-07-01 00:00+02', 'month', 'CET');
+SELECT cxm.period_start(0, 'day', 'eet');
+SELECT cxm.period_start(cxm.period_number('2026-07-01 00:00+02', 'day', zone), 'day', zone) AT TIME ZONE 'UTC' AS start, zone FROM unnest('{UTC,GMT,Zulu,Etc/GMT-1,Europe/Berlin,europe/berlin}'::text[]) AS zone;
+
 ---- Against date_trunc(), at times near and far, in every zone that has something about it
 
 CREATE TEMPORARY TABLE zone (zone text);

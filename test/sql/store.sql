@@ -17,6 +17,7 @@ CALL cxm.upkeep();
 SELECT cxm.create_store('Europe/Atlantis');
 SELECT cxm.create_store('');
 SELECT cxm.create_store('IST');
+SELECT cxm.create_store('CET');
 SELECT cxm.create_store(week_start => 0);
 SELECT cxm.create_store(week_start => 8);
 SELECT cxm.create_store(week_start => NULL);
