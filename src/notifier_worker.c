@@ -101,7 +101,7 @@
  */
 #define SHORTEST_INTERVAL_MS 3
 #define LONGEST_INTERVAL_MS 8
-#define SENT_PER_MS 4			/* so many rows of a batch make the interval after it a millisecond longer */
+#define SENT_PER_MS 5			/* so many rows of a batch make the interval after it a millisecond longer */
 
 typedef enum SlotState
 {

@@ -17,10 +17,10 @@
 # RUNS (5) rounds of SECONDS_EACH (2) seconds for each, all in turn, so that a slow moment of the machine hits them all;
 # ratios are medians of the ratios of each round. All sessions are new, and what a session learns with its first answer
 # and its first alert would weigh on a short run, and not on sessions that stay: so the first second of each run counts
-# for nothing (unless it is the only one), and lines of their own say what that costs: milliseconds that a statement takes,
-# prepared, under synchronous_commit off, the first of a session and the tenth, in 8 x RUNS sessions in turn. Then the time
-# from commit (by track_commit_timestamp, taken before the writer's commit is flushed) to a listener's hands, at RATE
-# (1000) alerts a second for LISTEN_SECONDS (10).
+# for nothing (unless it is the only one), and lines of their own say what that costs: milliseconds that a prepared
+# statement takes under synchronous_commit off, the first of a session and the tenth, in 8 x RUNS sessions in turn. Then
+# the time from commit (by track_commit_timestamp, taken before the writer's commit is flushed) to a listener's hands, at
+# RATE (1000) alerts a second for LISTEN_SECONDS (10).
 #
 # A line a comparison: name, answers a second of ours and of theirs (medians), ratio, goal, ok or MISS. Exit status 1
 # where a goal was missed. Lines without a goal are for information.
@@ -152,7 +152,7 @@ while [ $round -lt "$RUNS" ]; do
 		fi
 	done
 done
-# session NAME TABLE: milliseconds of an answer and of an alert, the first and the tenth, appended to $TEMP/NAME.first_answer ...
+# session NAME TABLE: milliseconds of an answer and of an alert, the first and the tenth, appended to files of $TEMP
 session()
 {
 	{
