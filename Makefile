@@ -115,8 +115,8 @@ override CXXFLAGS += -MMD -MP
 # sums of ratings: loops of known length over integers
 src/ratings_core.o: override CFLAGS += $(CFLAGS_UNROLL_LOOPS) $(CFLAGS_VECTORIZE)
 
-# A session that loads the library looks up every symbol that might be another library's; its own are its own.
-# (From 16 on PGXS keeps them inside.)
+# a session that loads the library looks up each symbol that might be of another one: its own are bound here
+# (PGXS of 16 and later hides them)
 ifeq ($(PORTNAME),linux)
 $(shlib): override LDFLAGS_SL += -Wl,-Bsymbolic
 endif

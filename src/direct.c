@@ -29,7 +29,6 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
-#include "access/visibilitymap.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
@@ -50,7 +49,6 @@
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
 #include "storage/lmgr.h"
-#include "storage/predicate.h"
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -219,19 +217,6 @@ matches_key(const CxmKey *key, Relation index, const IndexInfo *info)
 	return true;
 }
 
-static bool
-includes_columns(const CxmKey *key, const IndexInfo *info)
-{
-	if (key->nincluded == 0 || info->ii_NumIndexAttrs != key->n + key->nincluded)
-		return false;
-	for (int i = 0; i < key->nincluded; i++)
-	{
-		if (info->ii_IndexAttrNumbers[key->n + i] != key->included[i] + 1)
-			return false;
-	}
-	return true;
-}
-
 /* Look at the indexes, and keep what is needed to write to them */
 static bool
 has_plain_indexes(CxmTable *table, Relation relation)
@@ -258,7 +243,6 @@ has_plain_indexes(CxmTable *table, Relation relation)
 			if (!matches_key(&table->keys[key], index, index_info))
 				continue;
 			table->index_of[key] = lfirst_oid(cell);
-			table->covers[key] = includes_columns(&table->keys[key], index_info);
 			if (table->keys[key].is_unique)
 				BuildSpeculativeIndexInfo(index, index_info);
 		}
@@ -469,15 +453,14 @@ begin_scan(Relation relation, const ScanKeyData *keys, int n, CxmLookup *lookup)
 {
 	lookup->relation = relation;
 	lookup->buffer = InvalidBuffer;
-	lookup->visibility = InvalidBuffer;
 	lookup->slot = table_slot_create(relation, NULL);
 	lookup->scan = begin_index_scan(relation, lookup->index, GetActiveSnapshot(), n);
-	lookup->scan->xs_want_itup = lookup->covering != NULL;
 	index_rescan(lookup->scan, unconstify(ScanKeyData *, keys), n, NULL, 0);
 }
 
-static void
-begin_lookup(const CxmTable *table, Relation relation, int key, const Datum *values, int n, CxmLookup *lookup)
+/* Look up the rows whose first columns of a key have these values */
+void
+cxm_begin_lookup(const CxmTable *table, Relation relation, int key, const Datum *values, int n, CxmLookup *lookup)
 {
 	ScanKeyData keys[CXM_MAX_KEY];
 
@@ -493,32 +476,12 @@ begin_lookup(const CxmTable *table, Relation relation, int key, const Datum *val
 	begin_scan(relation, keys, n, lookup);
 }
 
-/* Look up the rows whose first columns of a key have these values */
-void
-cxm_begin_lookup(const CxmTable *table, Relation relation, int key, const Datum *values, int n, CxmLookup *lookup)
-{
-	lookup->covering = NULL;
-	begin_lookup(table, relation, key, values, n, lookup);
-}
-
-/*
- * The same where no columns but those of the key, and those that it includes,
- * are wanted: mostly the index has them, and the row need not be read.
- */
-void
-cxm_begin_key_lookup(const CxmTable *table, Relation relation, int key, const Datum *values, int n, CxmLookup *lookup)
-{
-	lookup->covering = table->covers[key] ? &table->keys[key] : NULL;
-	begin_lookup(table, relation, key, values, n, lookup);
-}
-
 /* Look up the rows whose first column of a key, a bigint, is at least that, ascending */
 void
 cxm_begin_lookup_from(const CxmTable *table, Relation relation, int key, int64 from, CxmLookup *lookup)
 {
 	ScanKeyData bound;
 
-	lookup->covering = NULL;
 	lookup->index = open_index(table->index_of[key]);
 	ScanKeyEntryInitialize(&bound, 0, 1, BTGreaterEqualStrategyNumber, InvalidOid, InvalidOid, F_INT8GE,
 						   Int64GetDatum(from));
@@ -570,31 +533,6 @@ fetch_version(CxmLookup *lookup, const ItemPointerData *tid)
 	return is_found;
 }
 
-/* Take from an index entry what is wanted of its row; false when it is not sure that everybody sees that row */
-static bool
-take_entry(CxmLookup *lookup, const ItemPointerData *tid)
-{
-	const CxmKey *key = lookup->covering;
-	TupleTableSlot *slot = lookup->slot;
-	Datum		values[CXM_MAX_KEY + CXM_MAX_INCLUDED];
-	bool		nulls[CXM_MAX_KEY + CXM_MAX_INCLUDED];
-
-	if (!VM_ALL_VISIBLE(lookup->relation, ItemPointerGetBlockNumber(tid), &lookup->visibility))
-		return false;
-	/* instead of the row that is not read */
-	PredicateLockPage(lookup->relation, ItemPointerGetBlockNumber(tid), lookup->scan->xs_snapshot);
-	index_deform_tuple(lookup->scan->xs_itup, lookup->scan->xs_itupdesc, values, nulls);
-	ExecClearTuple(slot);
-	for (int i = 0; i < key->n + key->nincluded; i++)
-	{
-		int			column = i < key->n ? key->columns[i] : key->included[i - key->n];
-
-		slot->tts_values[column] = values[i];
-		slot->tts_isnull[column] = nulls[i];
-	}
-	return true;
-}
-
 /* The next of them, in lookup->slot */
 bool
 cxm_next_row(CxmLookup *lookup)
@@ -603,8 +541,6 @@ cxm_next_row(CxmLookup *lookup)
 
 	while ((tid = index_getnext_tid(lookup->scan, ForwardScanDirection)) != NULL)
 	{
-		if (lookup->covering != NULL && take_entry(lookup, tid))
-			return true;
 		if (!fetch_version(lookup, tid))
 			continue;
 		slot_getallattrs(lookup->slot);
@@ -618,8 +554,6 @@ cxm_end_lookup(CxmLookup *lookup)
 {
 	if (BufferIsValid(lookup->buffer))
 		ReleaseBuffer(lookup->buffer);
-	if (BufferIsValid(lookup->visibility))
-		ReleaseBuffer(lookup->visibility);
 	index_endscan(lookup->scan);
 	ExecDropSingleTupleTableSlot(lookup->slot);
 	RelationClose(lookup->index);

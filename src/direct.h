@@ -23,7 +23,6 @@ typedef struct CxmColumn
 
 #define CXM_MAX_COLUMNS 32
 #define CXM_MAX_KEY 5
-#define CXM_MAX_INCLUDED 3
 #define CXM_MAX_KEYS 2
 
 /* where rows are looked up: an index of exactly these columns, of integers and texts */
@@ -33,8 +32,6 @@ typedef struct CxmKey
 	int			columns[CXM_MAX_KEY];	/* counted from 0 */
 	bool		(*has_where) (const List *predicate);	/* of a partial index: is it the one? */
 	bool		is_unique;
-	int			nincluded;
-	int			included[CXM_MAX_INCLUDED]; /* as in INCLUDE; an index without them will do, too */
 } CxmKey;
 
 #define CXM_NO_KEY (-1)
@@ -60,7 +57,6 @@ typedef struct CxmTable
 	Oid		   *indexes;		/* of info->ri_NumIndices */
 	Oid			relid;
 	Oid			index_of[CXM_MAX_KEYS];
-	bool		covers[CXM_MAX_KEYS];	/* has it the columns included? */
 	Oid			user;			/* who has these privileges */
 	AclMode		privileges;
 	bool		is_listed;
@@ -76,8 +72,6 @@ typedef struct CxmLookup
 	IndexScanDesc scan;
 	TupleTableSlot *slot;
 	Buffer		buffer;			/* of the last row */
-	const CxmKey *covering;		/* where its columns are all that is wanted */
-	Buffer		visibility;		/* page of the visibility map */
 } CxmLookup;
 
 /* a row to be written; columns that are not given get their defaults, or stay as they are */
@@ -94,8 +88,6 @@ extern Relation cxm_table_open(CxmTable *table, AclMode privileges);
 extern bool cxm_table_allows(CxmTable *table, AclMode privileges);
 extern void cxm_begin_lookup(const CxmTable *table, Relation relation, int key, const Datum *values, int n,
 							 CxmLookup *lookup);
-extern void cxm_begin_key_lookup(const CxmTable *table, Relation relation, int key, const Datum *values, int n,
-								 CxmLookup *lookup);
 extern void cxm_begin_lookup_from(const CxmTable *table, Relation relation, int key, int64 from, CxmLookup *lookup);
 extern bool cxm_next_row(CxmLookup *lookup);
 extern void cxm_end_lookup(CxmLookup *lookup);

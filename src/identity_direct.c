@@ -171,10 +171,7 @@ static CxmTable tables[NTABLES] =
 		.is_inserted_into = true, .is_updated = true, .nkeys = 2,
 		.keys = {
 			[BY_ID] = {1, {IDENTIFIER_ID}, NULL, true},
-			[BY_VALUE] = {
-				2, {IDENTIFIER_VALUE, IDENTIFIER_NAMESPACE}, NULL, true,
-				3, {IDENTIFIER_ID, IDENTIFIER_PROFILE_ID, IDENTIFIER_QUARANTINED}
-			}
+			[BY_VALUE] = {2, {IDENTIFIER_VALUE, IDENTIFIER_NAMESPACE}, NULL, true}
 		}
 	},
 	[PROFILES] = {
@@ -189,10 +186,7 @@ static CxmTable tables[NTABLES] =
 		.name = "link", .columns = link_columns, .ncolumns = lengthof(link_columns),
 		.is_inserted_into = true, .is_updated = true, .nkeys = 2,
 		.keys = {
-			[BY_ENDS] = {
-				5, {LINK_A, LINK_B, LINK_SOURCE_ID, LINK_KIND, LINK_EVIDENCE}, is_not_retired, true,
-				2, {LINK_VERIFIED, LINK_OBSERVED_AT}
-			},
+			[BY_ENDS] = {5, {LINK_A, LINK_B, LINK_SOURCE_ID, LINK_KIND, LINK_EVIDENCE}, is_not_retired, true},
 			[BY_B] = {2, {LINK_B, LINK_A}, is_not_retired, false}
 		}
 	},
@@ -347,7 +341,7 @@ read_identifier(const CxmDirect *direct, int key, const Datum *values, int n, Cx
 	CxmLookup	scan;
 	bool		is_found;
 
-	cxm_begin_key_lookup(&tables[IDENTIFIERS], direct->relations[IDENTIFIERS], key, values, n, &scan);
+	begin_lookup(direct, IDENTIFIERS, key, values, n, &scan);
 	is_found = cxm_next_row(&scan);
 	if (is_found)
 	{
@@ -436,7 +430,7 @@ cxm_direct_find_link(const CxmDirect *direct, int64 a, int64 b, int32 source_id,
 	CxmLookup	scan;
 	bool		is_found;
 
-	cxm_begin_key_lookup(&tables[LINKS], direct->relations[LINKS], BY_ENDS, values, 5, &scan);
+	begin_lookup(direct, LINKS, BY_ENDS, values, 5, &scan);
 	is_found = cxm_next_row(&scan);
 	if (is_found)
 	{

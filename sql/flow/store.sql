@@ -156,16 +156,11 @@ BEGIN
             FOR EACH STATEMENT
             EXECUTE FUNCTION cxm.identity_rules_changed();
     END IF;
-    -- older stores have keys that do not hold all that a single link asks for
-    IF NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indexrelid = to_regclass('cx.identifier_value_namespace_key') AND i.indnatts = 5) THEN
-        EXECUTE concat('ALTER TABLE cx.identifier ',
-                       (SELECT string_agg(format('DROP CONSTRAINT %I, ', c.conname), '') FROM pg_constraint AS c
-                        WHERE c.conrelid = 'cx.identifier'::regclass AND c.conname IN ('identifier_namespace_value_key', 'identifier_value_namespace_key')),
-                       'ADD CONSTRAINT identifier_value_namespace_key UNIQUE (value, namespace) INCLUDE (identifier_id, profile_id, quarantined)');
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indexrelid = to_regclass('cx.link_live_key') AND i.indnatts = 7) THEN
-        DROP INDEX IF EXISTS cx.link_live_key;
-        CREATE UNIQUE INDEX link_live_key ON cx.link (identifier_a, identifier_b, source_id, kind, evidence) INCLUDE (verified, observed_at) WHERE retired_at IS NULL;
+    -- older stores have the namespace first, and read identifiers by statements for want of this key
+    IF EXISTS (SELECT FROM pg_constraint AS c WHERE c.conrelid = 'cx.identifier'::regclass AND c.conname = 'identifier_namespace_value_key') THEN
+        ALTER TABLE cx.identifier
+            DROP CONSTRAINT identifier_namespace_value_key,
+            ADD CONSTRAINT identifier_value_namespace_key UNIQUE (value, namespace);
     END IF;
     FOREACH v_table IN ARRAY ARRAY['namespace', 'blocked_value'] LOOP
         IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = format('cx.%I', v_table)::regclass AND t.tgname = v_table || '_rules_changed') THEN

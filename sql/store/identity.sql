@@ -85,9 +85,8 @@ CREATE TABLE cx.identifier (
     created_at      timestamptz NOT NULL DEFAULT now(),
     quarantined     text        COLLATE "C",
     CONSTRAINT identifier_pkey PRIMARY KEY (identifier_id),
-    -- the value first: it alone tells nearly all of them apart, so that is all that most comparisons of a look-up take;
-    -- what is asked of an identifier is answered without its row
-    CONSTRAINT identifier_value_namespace_key UNIQUE (value, namespace) INCLUDE (identifier_id, profile_id, quarantined),
+    -- the value first: it alone tells nearly all of them apart, so that is all that most comparisons of a look-up take
+    CONSTRAINT identifier_value_namespace_key UNIQUE (value, namespace),
     CONSTRAINT identifier_value_check CHECK (value <> '' AND octet_length(value) <= 512),
     CONSTRAINT identifier_quarantined_check CHECK (quarantined IN ('blocked', 'malformed', 'generic'))
 );
@@ -128,7 +127,7 @@ CREATE TABLE cx.link (
 );
 
 -- a source says a thing once while it is live; the same pair seen again changes nothing, unless it is verified now
-CREATE UNIQUE INDEX link_live_key ON cx.link (identifier_a, identifier_b, source_id, kind, evidence) INCLUDE (verified, observed_at) WHERE retired_at IS NULL;
+CREATE UNIQUE INDEX link_live_key ON cx.link (identifier_a, identifier_b, source_id, kind, evidence) WHERE retired_at IS NULL;
 CREATE INDEX link_live_b_idx ON cx.link (identifier_b, identifier_a) WHERE retired_at IS NULL;
 CREATE INDEX link_live_evidence_idx ON cx.link (source_id, evidence) WHERE retired_at IS NULL AND evidence <> '';
 

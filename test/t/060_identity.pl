@@ -243,37 +243,9 @@ SQL
 is(ask("SELECT count(*) FROM cx.identifier AS i JOIN cx.profile AS p USING (profile_id) WHERE p.canonical_id = cxm.customer('email', 'one\@x')"), '2001', '2,000 links make one person');
 cmp_ok(ask("SELECT pg_relation_size('cx.profile')"), '<=', 16384, 'whose row takes no more than two pages');
 
-# ---- rows on pages that everybody sees are not read, and it makes no difference
-
-# link ARGUMENTS: the profile, and how many rows of links and identifiers were read for that
-sub linked
-{
-	my ($arguments) = @_;
-	return ask("BEGIN; SELECT cxm.link($arguments, source => 'load'); SELECT sum(idx_tup_fetch) FROM pg_stat_xact_user_tables WHERE schemaname = 'cx' AND relname IN ('link', 'identifier'); COMMIT");
-}
-my $one = ask("SELECT cxm.customer('email', 'one\@x')");
-my $known = "'email', 'one\@x', 'anonymous_id', 'w7'";
-my $link = "FROM cx.link AS l JOIN cx.identifier AS i ON i.identifier_id IN (l.identifier_a, l.identifier_b) WHERE i.value = 'w7' AND l.retired_at IS NULL";
-ask("SELECT cxm.link('anonymous_id', 'null', 'email', 'null_too\@x', source => 'load')");
-ask('VACUUM cx.link, cx.identifier');
-is(linked($known), "$one\n0", 'what is known is known from the keys');
-is(linked("'email', 'one\@x', 'anonymous_id', 'null'"), "$one\n0", 'so is what is in quarantine');
-is(ask("SELECT l.refused FROM cx.link AS l ORDER BY l.link_id DESC LIMIT 1"), 'blocked', 'to which a link does not hold');
-linked("$known, observed_at => '2020-01-01'");
-is(ask("SELECT l.observed_at = '2020-01-01' AND NOT l.verified $link"), 't', 'it was so earlier');
-linked("$known, verified => true");
-is(ask("SELECT l.observed_at = '2020-01-01' AND l.verified $link"), 't', 'and is verified now');
-ask('VACUUM cx.link, cx.identifier');
-is(linked("$known, observed_at => '2021-01-01', verified => true"), "$one\n0", 'which is known, too');
-ask("SELECT cxm.retire_links(ARRAY(SELECT l.link_id $link), 'load')");
-ask('VACUUM cx.link, cx.identifier');
-isnt(ask("SELECT cxm.customer('anonymous_id', 'w7')"), $one, 'taken back');
-is((split /\n/, linked($known))[0], $one, 'said again');
-is(ask("SELECT count(*) $link"), '1', 'by a link of its own');
-is(ask('SELECT cxm.identity_differences()'), '0', 'people are who the links say');
-
 # ---- the number of a source is kept, till somebody changes the source
 
+my $one = ask("SELECT cxm.customer('email', 'one\@x')");
 my $elsewhere = "\\! psql -XAtqd \"" . $node->connstr('postgres') . "\" -c";
 my $numbers = ask(<<SQL);
 SELECT cxm.link('email', 'one\@x', 'anonymous_id', 's' || n, source => 'till') = $one FROM generate_series(1, 2) AS n;
