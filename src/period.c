@@ -74,17 +74,18 @@ static bool
 is_abbreviation(const char *name, const pg_tz *zone)
 {
 	long int	offset;
+	int			seconds;
+	pg_tz	   *dynamic;
+	int			type;
 	bool		is_fixed;
+
 #if PG_VERSION_NUM >= 160000
-	int			seconds;
-	pg_tz	   *dynamic;
-
-	is_fixed = DecodeTimezoneName(name, &seconds, &dynamic) == TZNAME_FIXED_OFFSET;
+	type = DecodeTimezoneName(name, &seconds, &dynamic);
+	is_fixed = type == TZNAME_FIXED_OFFSET;
 #else
-	int			seconds;
-	pg_tz	   *dynamic;
-	int			type = DecodeTimezoneAbbrev(0, downcase_truncate_identifier(name, strlen(name), false), &seconds, &dynamic);
+	char	   *lower = downcase_truncate_identifier(name, (int) strlen(name), false);
 
+	type = DecodeTimezoneAbbrev(0, lower, &seconds, &dynamic);
 	is_fixed = type == TZ || type == DTZ;
 #endif
 

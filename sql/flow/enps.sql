@@ -172,37 +172,46 @@ BEGIN
     ), answer AS MATERIALIZED (
         SELECT a.group_id, q.number, cxm.ratings_agg(a.score, q.lo, q.hi) AS ratings
         FROM cx.employee_answer AS a JOIN question AS q ON q.question = a.question WHERE a.wave_id = v_wave.wave_id GROUP BY a.group_id, q.number
-    ), of_group AS MATERIALIZED (
-        SELECT i.outer_id AS group_id, a.number, cxm.rollup(a.ratings) AS ratings FROM inside AS i JOIN answer AS a ON a.group_id = i.group_id GROUP BY i.outer_id, a.number
-        UNION ALL
-        SELECT NULL, a.number, cxm.rollup(a.ratings) FROM answer AS a GROUP BY a.number
     ), place AS MATERIALIZED (
         SELECT 1 AS place, NULL::integer AS group_id, NULL::integer AS parent_id
         UNION ALL
         -- a group is younger than the one that it lies in, so parents come first
         SELECT 1 + row_number() OVER (ORDER BY g.group_id), g.group_id, g.parent_id FROM cx.employee_group AS g
+    ), of_group AS MATERIALIZED (
+        SELECT p.place, a.number, cxm.rollup(a.ratings) AS ratings
+        FROM inside AS i JOIN answer AS a ON a.group_id = i.group_id JOIN place AS p ON p.group_id = i.outer_id
+        GROUP BY p.place, a.number
+        UNION ALL
+        SELECT 1, a.number, cxm.rollup(a.ratings) FROM answer AS a GROUP BY a.number
     ), counted AS MATERIALIZED (
         SELECT p.place, p.group_id, CASE WHEN p.group_id IS NULL THEN 0 ELSE coalesce(outer_group.place, 1) END::integer AS parent,
                q.number, q.question, q.lo, coalesce(nullif(cxm.counts(o.ratings), '{}'), array_fill(0::bigint, ARRAY[q.hi - q.lo + 1])) AS counts
         FROM place AS p CROSS JOIN question AS q
         LEFT JOIN place AS outer_group ON outer_group.group_id = p.parent_id
-        LEFT JOIN of_group AS o ON o.group_id IS NOT DISTINCT FROM p.group_id AND o.number = q.number
+        LEFT JOIN of_group AS o ON o.place = p.place AND o.number = q.number
     ), suppressed AS (
         -- all questions at once, for the size of a group in one can give away another; shorter scales are filled up with answers of nobody
-        SELECT cxm.suppress_groups(array_agg(g.counts ORDER BY g.place), array_agg(g.parent ORDER BY g.place), v_wave.min_group) AS suppressions
+        SELECT p.place, q.number, u.suppression
         FROM (
-            SELECT c.place, c.parent, array_agg(c.counts || array_fill(0::bigint, ARRAY[11 - cardinality(c.counts)]) ORDER BY c.number) AS counts
-            FROM counted AS c GROUP BY c.place, c.parent
-        ) AS g
+            SELECT cxm.suppress_groups(array_agg(g.counts ORDER BY g.place), array_agg(g.parent ORDER BY g.place), v_wave.min_group) AS suppressions
+            FROM (
+                SELECT c.place, c.parent, array_agg(c.counts || array_fill(0::bigint, ARRAY[11 - cardinality(c.counts)]) ORDER BY c.number) AS counts
+                FROM counted AS c GROUP BY c.place, c.parent
+            ) AS g
+        ) AS s
+        CROSS JOIN LATERAL unnest(s.suppressions) WITH ORDINALITY AS u (suppression, element)
+        CROSS JOIN LATERAL (SELECT count(*) AS number FROM question) AS all_questions
+        CROSS JOIN LATERAL (SELECT (u.element - 1) / all_questions.number + 1 AS place) AS p
+        CROSS JOIN LATERAL (SELECT (u.element - 1) % all_questions.number + 1 AS number) AS q
     ), written AS (
         INSERT INTO cx.employee_result (wave_id, question, group_id, suppression, lowest_score, counts)
         SELECT v_wave.wave_id, c.question, c.group_id,
                -- which of the hidden ones is the cause stays unsaid: from that, and from the sizes of those shown, would
                -- follow which is not small but of one opinion
-               CASE WHEN s.suppressions[c.place][c.number] IN ('small', 'with others') THEN 'hidden' ELSE s.suppressions[c.place][c.number] END,
-               CASE WHEN s.suppressions[c.place][c.number] = 'shown' THEN c.lo END,
-               CASE WHEN s.suppressions[c.place][c.number] = 'shown' THEN c.counts END
-        FROM counted AS c CROSS JOIN suppressed AS s
+               CASE WHEN s.suppression IN ('small', 'with others') THEN 'hidden' ELSE s.suppression END,
+               CASE WHEN s.suppression = 'shown' THEN c.lo END,
+               CASE WHEN s.suppression = 'shown' THEN c.counts END
+        FROM counted AS c JOIN suppressed AS s ON s.place = c.place AND s.number = c.number
         RETURNING suppression
     )
     SELECT count(*) INTO v_shown FROM written AS w WHERE w.suppression = 'shown';
