@@ -407,12 +407,12 @@ cxm_direct_find_source(CxmDirect *direct, text *source)
 	{
 		text	   *kind = DatumGetTextPP(slot_value(scan.slot, SOURCE_KIND));
 		bool		is_null;
+		Datum		xmin = slot_getsysattr(scan.slot, MinTransactionIdAttributeNumber, &is_null);
 
 		if (VARSIZE_ANY_EXHDR(kind) == 3 && memcmp(VARDATA_ANY(kind), "app", 3) == 0)
 			source_id = DatumGetInt32(slot_value(scan.slot, SOURCE_ID));
 		if (source_id != 0)
-			cxm_keep_source(direct->rules, source, source_id,
-							DatumGetTransactionId(slot_getsysattr(scan.slot, MinTransactionIdAttributeNumber, &is_null)));
+			cxm_keep_source(direct->rules, source, source_id, DatumGetTransactionId(xmin));
 	}
 	cxm_end_lookup(&scan);
 	return source_id;
