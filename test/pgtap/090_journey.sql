@@ -294,10 +294,13 @@ $$;
 SET LOCAL enable_seqscan = off;
 SELECT is_empty($$SELECT * FROM pg_temp.nodes('SELECT * FROM cxm.journeys(NULL, ''{1}'')') WHERE node ~ 'Seq Scan'$$, 'one customer is found by indexes alone');
 RESET enable_seqscan;
+-- of tables that the server takes for empty, since they were when it last looked, one process reads as well as several
+INSERT INTO cx.journey_delta (identifier_id, at, code, weight) SELECT 1000000 + i, '2026-01-01', 1, 1 FROM generate_series(1, 10000) AS i;
+ANALYZE cx.journey_delta;
 SET LOCAL min_parallel_table_scan_size = 0;
 SET LOCAL parallel_setup_cost = 0;
 SET LOCAL parallel_tuple_cost = 0;
-SELECT isnt_empty($$SELECT * FROM pg_temp.nodes('SELECT sum(cxm.count(journey)) FROM cxm.journeys()') WHERE node = 'Gather'$$, 'all customers by several processes');
+SELECT isnt_empty($$SELECT * FROM pg_temp.nodes('SELECT sum(cxm.count(journey)) FROM cxm.journeys()') WHERE node ~ 'Gather'$$, 'all customers by several processes');
 SELECT is_empty($$SELECT * FROM pg_temp.nodes('SELECT sum(cxm.count(journey)) FROM cxm.journeys(''[2026-01-01,2026-02-01)'')') WHERE node = 'Function Scan'$$, 'the function is gone from the plan');
 
 SELECT * FROM finish();
