@@ -22,14 +22,12 @@
 #include "miscadmin.h"
 #include "ratings_core.h"
 #include "rows.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 
 /* groups that are held in memory; when there are more, these are given and it begins anew */
 #define MAX_GROUPS 8192
@@ -364,42 +362,4 @@ cxm_rollup_changes(PG_FUNCTION_ARGS)
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(delta, NoLock);
 	return (Datum) 0;
-}
-
-PG_FUNCTION_INFO_V1(cxm_has_period);
-
-/* cxm.has_period(periods, period) */
-Datum
-cxm_has_period(PG_FUNCTION_ARGS)
-{
-	ArrayType  *periods;
-	const TimestampTz *starts;
-	TimestampTz period;
-	int			low = 0;
-	int			high;
-	int			n;
-
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		PG_RETURN_BOOL(false);
-	periods = PG_GETARG_ARRAYTYPE_P(0);
-	if (ARR_NDIM(periods) > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR), errmsg("array of periods has %d dimensions", ARR_NDIM(periods))));
-	if (array_contains_nulls(periods))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("array of periods contains NULL")));
-	starts = (const TimestampTz *) ARR_DATA_PTR(periods);
-	period = PG_GETARG_TIMESTAMPTZ(1);
-	n = ArrayGetNItems(ARR_NDIM(periods), ARR_DIMS(periods));
-	high = n;
-	while (low < high)
-	{
-		int			middle = low + (high - low) / 2;
-
-		if (starts[middle] < period)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	PG_RETURN_BOOL(low < n && starts[low] == period);
 }

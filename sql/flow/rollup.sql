@@ -518,13 +518,6 @@ LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION cxm.rollup_changes(anyelement) IS
 'What came and went in a rollup since it was folded, added up: rows as of its delta table, cx.rollup_N_delta, of whose row type the argument is (its value does not matter), a few for each group and weight, whoever calls it if cxm.can_read_rollup() says that they may. The views of rollups read it. Error 42809 for another type.';
 
-CREATE FUNCTION cxm.has_period(periods timestamptz[], period timestamptz) RETURNS boolean
-AS 'MODULE_PATHNAME', 'cxm_has_period'
-LANGUAGE C IMMUTABLE PARALLEL SAFE;
-
-COMMENT ON FUNCTION cxm.has_period(timestamptz[], timestamptz) IS
-'Whether ascending periods have the one that begins at a time, by binary search: the views of rollups ask it of each group. false when either is NULL. Errors: 2202E for an array of more than one dimension, 22004 for one with NULL.';
-
 CREATE FUNCTION cxm.make_rollup_views(rollup_id integer) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -577,8 +570,8 @@ BEGIN
     END LOOP;
 
     -- only groups of periods in which something came or went are made again, and what did is read once. What is asked once for
-    -- all rows stands alone, so that it is not asked of each: whether one may read, and whether all is folded, as it mostly is. What waits is
-    -- said in as few nodes as will do, for they are started for who reads a folded rollup, too
+    -- all rows stands alone, so that it is not asked of each: whether one may read, and whether all is folded, as it mostly is. Most periods are
+    -- before the first that was met
     EXECUTE format($sql$CREATE OR REPLACE VIEW cx.%1$I AS
         SELECT %2$s
         FROM (
@@ -590,11 +583,11 @@ BEGIN
                 WITH change AS MATERIALIZED (
                     SELECT d.* FROM cxm.rollup_changes(NULL::cx.rollup_%3$s_delta) AS d
                 ), met AS MATERIALIZED (
-                    SELECT array_agg(DISTINCT d.period) AS periods FROM change AS d WHERE d.period IS NOT NULL
+                    SELECT DISTINCT d.period FROM change AS d WHERE d.period IS NOT NULL
                 )
                 SELECT %4$s, %6$s
                 FROM cx.rollup_%3$s_base AS b
-                WHERE b.period IS NOT NULL AND NOT cxm.has_period((SELECT m.periods FROM met AS m), b.period)
+                WHERE b.period IS NOT NULL AND (b.period < (SELECT min(m.period) FROM met AS m) OR b.period NOT IN (SELECT m.period FROM met AS m))
                 UNION ALL
                 SELECT g.*
                 FROM (
@@ -602,7 +595,7 @@ BEGIN
                     FROM (
                         SELECT 1::smallint AS weight, %4$s, %6$s
                         FROM cx.rollup_%3$s_base AS b
-                        WHERE b.period IS NULL OR b.period = ANY ((SELECT m.periods FROM met AS m)::timestamptz[])
+                        WHERE b.period IS NULL OR b.period >= (SELECT min(m.period) FROM met AS m) AND b.period IN (SELECT m.period FROM met AS m)
                         UNION ALL
                         SELECT weight, %4$s, %6$s
                         FROM change

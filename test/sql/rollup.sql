@@ -331,12 +331,6 @@ SELECT cxm.rollup_changes(NULL::rollup_1_delta);
 SELECT cxm.rollup_changes(NULL::integer);
 SELECT cxm.rollup_changes(NULL::cx.rollup);
 DROP TABLE rollup_1_delta;
--- and which periods that is in
-SELECT p.i AS first, array_agg(q.i ORDER BY q.i) FILTER (WHERE cxm.has_period(ARRAY(SELECT '2026-01-01Z'::timestamptz + i * interval '2 days' FROM generate_series(p.i, 4) AS i), '2026-01-01Z'::timestamptz + q.i * interval '1 day')) AS found
-FROM generate_series(0, 5) AS p(i), generate_series(-1, 9) AS q(i) GROUP BY p.i ORDER BY p.i;
-SELECT cxm.has_period(ARRAY['-infinity', 'infinity']::timestamptz[], 'infinity') AS yes, cxm.has_period(NULL, 'infinity') AS no, cxm.has_period('{infinity}', NULL) AS no;
-SELECT cxm.has_period('{{infinity}}', 'infinity');
-SELECT cxm.has_period('{infinity,NULL}', 'infinity');
 -- more groups than are held in memory at once
 CREATE TABLE many (at timestamptz, shop text, paid numeric);
 SELECT cxm.create_rollup('many', 'many', 'at', 'day', time_zone => 'UTC', dimensions => '["shop"]', measures => '{"paid": {"sum": "paid"}}');
