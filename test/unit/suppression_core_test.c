@@ -36,6 +36,24 @@ is_within(const SuppressionGroup *groups, int group, int outer)
 	return group == outer;
 }
 
+/* The groups that are shown; and how many ways there are to give each of them one of three factors */
+static int
+list_shown(int n, const Suppression *result, int *shown, long *ways)
+{
+	int			nshown = 0;
+
+	*ways = 1;
+	for (int i = 0; i < n; i++)
+	{
+		if (result[i] == SHOWN)
+		{
+			shown[nshown++] = i;
+			*ways *= 3;
+		}
+	}
+	return nshown;
+}
+
 /*
  * Every sum of shown groups with factors -1, 0 and 1 that is a set of people is of nobody or of enough people, who do
  * not all say the same. That is all there is: the groups are nested, so any combination that is a set can be had with
@@ -45,17 +63,9 @@ static int
 is_safe(const SuppressionGroup *groups, int n, size_t answers, const Suppression *result, int64_t least)
 {
 	int			shown[MAX_GROUPS];
-	int			nshown = 0;
-	long		ways = 1;
+	long		ways;
+	int			nshown = list_shown(n, result, shown, &ways);
 
-	for (int i = 0; i < n; i++)
-	{
-		if (result[i] == SHOWN)
-		{
-			shown[nshown++] = i;
-			ways *= 3;
-		}
-	}
 	for (long way = 0; way < ways; way++)
 	{
 		long		rest = way;
@@ -155,17 +165,9 @@ static int
 is_told(const SuppressionGroup *groups, int n, int group, const Suppression *result)
 {
 	int			shown[MAX_GROUPS];
-	int			nshown = 0;
-	long		ways = 1;
+	long		ways;
+	int			nshown = list_shown(n, result, shown, &ways);
 
-	for (int i = 0; i < n; i++)
-	{
-		if (result[i] == SHOWN)
-		{
-			shown[nshown++] = i;
-			ways *= 3;
-		}
-	}
 	for (long way = 0; way < ways; way++)
 	{
 		int			is_same = 1;
