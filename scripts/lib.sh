@@ -50,11 +50,13 @@ as_tester()
 # major PG_CONFIG: 15 for "PostgreSQL 15.20 (Debian ...)", 18 for "PostgreSQL 18beta1"
 major() { "$1" --version | sed -n 's/^PostgreSQL \([0-9][0-9]*\).*/\1/p'; }
 
-# server_is_whole PG_CONFIG: can one build against it and start it?
+# server_is_whole PG_CONFIG: can one build against it and start it? Debian has the build rules in the client's package,
+# so that they are there says nothing of the headers.
 server_is_whole()
 {
 	command -v "$1" >/dev/null 2>&1 &&
 		[ -f "$("$1" --pgxs)" ] &&
+		[ -f "$("$1" --includedir-server)/postgres.h" ] &&
 		[ -x "$("$1" --bindir)/initdb" ] &&
 		[ -x "$("$1" --bindir)/postgres" ]
 }
