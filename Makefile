@@ -70,7 +70,7 @@ demo:
 
 bench:
 	$(run) scripts/prepare build
-	$(run) scripts/with-cluster scripts/bench
+	$(run) env CXM_MEMORY=$${CXM_MEMORY:-quarter} scripts/with-cluster scripts/bench
 
 lint:
 	$(run) scripts/lint
