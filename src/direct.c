@@ -723,9 +723,9 @@ is_constrained(TupleDesc desc, const CxmNewRow *changed)
 	return false;
 }
 
-/* Change the version of a row that was read; false when there is a later one */
+/* Change the version of a row that was read; false when there is a later one, or, unless it waits, somebody locks it */
 bool
-cxm_update_row(Relation relation, TupleTableSlot *old, const CxmNewRow *changed)
+cxm_update_row(Relation relation, TupleTableSlot *old, const CxmNewRow *changed, bool waits)
 {
 	const CxmTable *table = changed->table;
 	TupleTableSlot *slot = table_slot_create(relation, NULL);
@@ -750,7 +750,7 @@ cxm_update_row(Relation relation, TupleTableSlot *old, const CxmNewRow *changed)
 	if (is_constrained(RelationGetDescr(relation), changed))
 		ExecConstraints(table->info, slot, table->estate);
 	result = table_tuple_update(relation, &ctid, slot, GetCurrentCommandId(true), GetActiveSnapshot(), InvalidSnapshot,
-								true, &failure, &mode, &index_updates);
+								waits, &failure, &mode, &index_updates);
 	if (result == TM_Ok && index_updates != NO_INDEX_UPDATES)
 	{
 		open_indexes(table, relation);

@@ -95,7 +95,7 @@ extern void cxm_read_rows(Relation relation, void (*reader) (TupleTableSlot *slo
 extern Datum cxm_column_default(const CxmTable *table, int column, bool *is_null);
 extern bool cxm_insert_row(Relation relation, CxmNewRow *row, int key, ItemPointer ctid);
 extern bool cxm_lock_row(Relation relation, TupleTableSlot *slot);
-extern bool cxm_update_row(Relation relation, TupleTableSlot *old, const CxmNewRow *changed);
+extern bool cxm_update_row(Relation relation, TupleTableSlot *old, const CxmNewRow *changed, bool waits);
 
 static inline void
 cxm_set_column(CxmNewRow *row, int column, Datum value)

@@ -483,7 +483,7 @@ static bool
 update_row(CxmDirect *direct, TupleTableSlot *old, const CxmNewRow *changed)
 {
 	direct->has_written = true;
-	return cxm_update_row(direct->relations[changed->table - tables], old, changed);
+	return cxm_update_row(direct->relations[changed->table - tables], old, changed, true);
 }
 
 /* Add an identifier; false when another session has */

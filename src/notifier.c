@@ -104,20 +104,22 @@ cxm_notify_queue_usage(void)
 }
 
 /*
- * Give a payload to NOTIFY, to be delivered at commit, with outbox_id as its
- * first key.  By the id a listener knows what it has had already; and without
- * it PostgreSQL would fold equal payloads of one transaction into one.
+ * What NOTIFY is given of a payload, with outbox_id as its first key.  By the
+ * id a listener knows what it has had already; and without it PostgreSQL would
+ * fold equal payloads of one transaction into one.
  */
-static void
-notify(const char *channel, int64 outbox_id, const char *payload)
+static char *
+notice_of(int64 outbox_id, Datum payload)
 {
-	const char *rest = payload + 1;
+	Jsonb	   *json = DatumGetJsonbP(payload);
+	const char *text = JsonbToCString(NULL, &json->root, VARSIZE(json));
+	const char *rest = text + 1;
 
-	if (payload[0] != '{')
+	if (text[0] != '{')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("payload of a notification must be a JSON object")));
-	Async_Notify(channel, psprintf("{\"outbox_id\": " INT64_FORMAT "%s%s", outbox_id, *rest == '}' ? "" : ", ", rest));
+	return psprintf("{\"outbox_id\": " INT64_FORMAT "%s%s", outbox_id, *rest == '}' ? "" : ", ", rest);
 }
 
 /*
@@ -126,10 +128,7 @@ notify(const char *channel, int64 outbox_id, const char *payload)
 Datum
 cxm_send_notification(PG_FUNCTION_ARGS)
 {
-	char	   *channel = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Jsonb	   *payload = PG_GETARG_JSONB_P(2);
-
-	notify(channel, PG_GETARG_INT64(1), JsonbToCString(NULL, &payload->root, VARSIZE(payload)));
+	Async_Notify(text_to_cstring(PG_GETARG_TEXT_PP(0)), notice_of(PG_GETARG_INT64(1), PG_GETARG_DATUM(2)));
 	PG_RETURN_TIMESTAMPTZ(GetCurrentTimestamp());
 }
 
@@ -217,11 +216,7 @@ static void
 give_to_sender(const Posting *posting, int64 outbox_id, Datum payload)
 {
 	if (posting->is_direct)
-	{
-		Jsonb	   *json = DatumGetJsonbP(payload);
-
-		notify(posting->channel, outbox_id, JsonbToCString(NULL, &json->root, VARSIZE(json)));
-	}
+		Async_Notify(posting->channel, notice_of(outbox_id, payload));
 	else if (posting->mode != CXM_NOTIFY_OFF)
 		cxm_posted(outbox_id);
 }
@@ -331,12 +326,37 @@ static Statement any_waiting = {
 	1, {INT8OID}, NULL
 };
 
+/* kept for cxm_tell_batch() */
+typedef struct Notice
+{
+	int64		outbox_id;
+	char	   *channel;
+	char	   *text;
+} Notice;
+
+static void
+keep_notice(CxmBatch *batch, int64 outbox_id, const char *channel, const char *text)
+{
+	MemoryContext old = MemoryContextSwitchTo(batch->context);
+	Notice	   *notice = palloc(sizeof(Notice));
+
+	notice->outbox_id = outbox_id;
+	notice->channel = pstrdup(channel);
+	notice->text = pstrdup(text);
+	batch->kept = lappend(batch->kept, notice);
+	MemoryContextSwitchTo(old);
+}
+
 static void
 give_to_listeners(CxmBatch *batch, int64 outbox_id, Datum channel, Datum payload)
 {
-	Jsonb	   *json = DatumGetJsonbP(payload);
+	char	   *name = TextDatumGetCString(channel);
+	char	   *text = notice_of(outbox_id, payload);
 
-	notify(TextDatumGetCString(channel), outbox_id, JsonbToCString(NULL, &json->root, VARSIZE(json)));
+	if (batch->tells_later)
+		keep_notice(batch, outbox_id, name, text);
+	else
+		Async_Notify(name, text);
 	batch->sent++;
 }
 
@@ -360,7 +380,7 @@ send_by_row(int64 from, int limit, CxmBatch *batch)
 
 		CHECK_FOR_INTERRUPTS();
 		cxm_set_column(&row, OUTBOX_SENT_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
-		if (cxm_lock_row(relation, lookup.slot) && cxm_update_row(relation, lookup.slot, &row))
+		if (cxm_update_row(relation, lookup.slot, &row, false))
 		{
 			give_to_listeners(batch, outbox_id, lookup.slot->tts_values[OUTBOX_CHANNEL],
 							  lookup.slot->tts_values[OUTBOX_PAYLOAD]);
@@ -401,13 +421,54 @@ send_by_statement(int64 from, int limit, CxmBatch *batch)
 
 /*
  * Mark the oldest notifications that wait, from that id on, as sent and give
- * them to NOTIFY: both happen when the transaction commits, or neither.
+ * them to NOTIFY: both happen when the transaction commits, or neither.  Where
+ * the batch tells later, they are marked, and kept.
  */
 void
 cxm_send_batch(int64 from, int limit, CxmBatch *batch)
 {
 	batch->next = from;
 	if (!send_by_row(from, limit, batch))
+	{
+		/* statements may fire triggers, also at the commit */
+		batch->tells_later = false;
 		send_by_statement(from, limit, batch);
+	}
 	batch->is_full = batch->sent == limit;
+}
+
+/* Give what was kept to NOTIFY, in another transaction than the one that has marked it */
+void
+cxm_tell_batch(const CxmBatch *batch)
+{
+	ListCell   *cell;
+
+	foreach(cell, batch->kept)
+	{
+		const Notice *notice = lfirst(cell);
+
+		Async_Notify(notice->channel, notice->text);
+	}
+}
+
+static Statement take_back = {
+	"UPDATE cx.outbox AS o SET sent_at = NULL WHERE o.outbox_id OPERATOR(pg_catalog.=) ANY ($1)",
+	1, {INT8ARRAYOID}, NULL
+};
+
+/* What was kept could not be told: it waits again */
+void
+cxm_take_back_batch(const CxmBatch *batch)
+{
+	Datum	   *ids = palloc(list_length(batch->kept) * sizeof(Datum));
+	int			n = 0;
+	Datum		args[1];
+	ListCell   *cell;
+
+	foreach(cell, batch->kept)
+		ids[n++] = Int64GetDatum(((const Notice *) lfirst(cell))->outbox_id);
+	args[0] = PointerGetDatum(construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	SPI_connect();
+	run(&take_back, args);
+	SPI_finish();
 }

@@ -8,6 +8,7 @@
 #define CXM_NOTIFIER_H
 
 #include "cxm.h"
+#include "nodes/pg_list.h"
 #include "utils/guc.h"
 
 /* who sends what is posted: the setting cxm.notify_mode */
@@ -46,11 +47,17 @@ typedef struct CxmBatch
 	bool		is_full;		/* as many as it might be: there may be more */
 	bool		are_left;		/* unsent rows, such as another session has locked */
 	int64		next;			/* where to go on when it is full or some are left */
+	bool		tells_later;	/* what is marked is kept for cxm_tell_batch(); made false where that cannot be */
+	bool		is_marked;		/* but not told yet */
+	MemoryContext context;		/* of what is kept */
+	List	   *kept;
 } CxmBatch;
 
 #define CXM_BATCH_SIZE 1000
 
 extern void cxm_send_batch(int64 from, int limit, CxmBatch *batch);
+extern void cxm_tell_batch(const CxmBatch *batch);
+extern void cxm_take_back_batch(const CxmBatch *batch);
 extern bool cxm_notifier_is_preloaded(void);
 extern void cxm_posted(int64 outbox_id);
 extern void cxm_notifier_preload(void);

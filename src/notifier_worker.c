@@ -35,6 +35,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_authid.h"
@@ -55,6 +56,7 @@
 #include "port/atomics.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "replication/syncrep.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -67,6 +69,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -95,13 +98,21 @@
 
 /*
  * Batches begin no closer to each other than this.  One that comes alone is
- * sent at once; where they come in crowds, waking the worker, flushing its
- * commit and waking the listeners is for many of them together, and costs the
- * writers that much less.  The larger a batch is the longer the next one waits.
+ * sent at once; where they come in crowds, waking the worker, its commits and
+ * waking the listeners are for many of them together, and cost the writers that
+ * much less.  The larger a batch is the longer the next one waits.
  */
 #define SHORTEST_INTERVAL_MS 3
 #define LONGEST_INTERVAL_MS 8
 #define SENT_PER_MS 5			/* so many rows of a batch make the interval after it a millisecond longer */
+
+/*
+ * A batch is told once its mark is on disk.  Writers flush all the time while
+ * there is much to tell, and take the mark along: that is waited for in so many
+ * naps of so many microseconds, unless nobody writes.
+ */
+#define FLUSH_NAPS 2
+#define FLUSH_NAP_US 1000
 
 typedef enum SlotState
 {
@@ -694,6 +705,31 @@ note_batch(const CxmBatch *batch)
 	LWLockRelease(shared->lock);
 }
 
+/* Is the extension there?  That is asked for each batch, and the server keeps no cache of extensions */
+static bool extension_is_there = false;
+
+static void
+forget_extension(Datum argument, int cache, uint32 hash)
+{
+	extension_is_there = false;
+}
+
+static bool
+has_extension(void)
+{
+	static bool is_registered = false;
+
+	if (!is_registered)
+	{
+		/* its functions go with it */
+		CacheRegisterSyscacheCallback(PROCOID, forget_extension, (Datum) 0);
+		is_registered = true;
+	}
+	if (!extension_is_there)
+		extension_is_there = OidIsValid(get_extension_oid("cxm", true));
+	return extension_is_there;
+}
+
 /* The outbox of the store, locked, or NULL */
 static Relation
 open_outbox(void)
@@ -703,7 +739,7 @@ open_outbox(void)
 	char		kind = OidIsValid(relid) ? get_rel_relkind(relid) : '\0';
 
 	/* not a view, and nothing that a dropped extension has left */
-	if ((kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE) || !OidIsValid(get_extension_oid("cxm", true)))
+	if ((kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE) || !has_extension())
 		return NULL;
 	return try_relation_open(relid, RowExclusiveLock);
 }
@@ -717,48 +753,198 @@ typedef enum Outcome
 	TOO_MANY					/* they did not fit into the queue */
 } Outcome;
 
-/* One transaction */
-static Outcome
-send_in_transaction(int64 from, int limit, CxmBatch *batch)
+/* The owner of the outbox, as whom a transaction works from here on up to and with its commit; an error ends that, too */
+typedef struct Owner
 {
-	Outcome		outcome = NO_STORE;
-	Relation	outbox;
+	Oid			user;
+	int			security;
+} Owner;
 
+static void
+become_owner(Relation outbox, Owner *before)
+{
+	GetUserIdAndSecContext(&before->user, &before->security);
+	SetUserIdAndSecContext(outbox->rd_rel->relowner, before->security | SECURITY_RESTRICTED_OPERATION);
+}
+
+static void
+commit_as_owner(Relation outbox, const Owner *before)
+{
+	relation_close(outbox, NoLock);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	SetUserIdAndSecContext(before->user, before->security);
+}
+
+/* Not by SET LOCAL, for to take that back costs a look at every setting that there is */
+static void
+commit_unflushed(Relation outbox, const Owner *before)
+{
+	int			wanted = synchronous_commit;
+
+	synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
+	PG_TRY();
+	{
+		if (outbox != NULL)
+			commit_as_owner(outbox, before);
+		else
+			CommitTransactionCommand();
+	}
+	PG_FINALLY();
+	{
+		synchronous_commit = wanted;
+	}
+	PG_END_TRY();
+}
+
+static Relation
+begin_transaction(void)
+{
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	pgstat_report_activity(STATE_RUNNING, "sending notifications of cx.outbox");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	outbox = open_outbox();
+	return open_outbox();
+}
+
+/*
+ * Does a commit wait for the disk, and for nothing else?  Then the flush of a
+ * writer may be waited for instead of one more.
+ */
+static bool
+may_share_flush(void)
+{
+	return synchronous_commit > SYNCHRONOUS_COMMIT_OFF
+		&& (synchronous_commit == SYNCHRONOUS_COMMIT_LOCAL_FLUSH
+			|| SyncRepStandbyNames == NULL || SyncRepStandbyNames[0] == '\0');
+}
+
+static XLogRecPtr
+flushed_to(void)
+{
+#if PG_VERSION_NUM >= 150000
+	return GetFlushRecPtr(NULL);
+#else
+	return GetFlushRecPtr();
+#endif
+}
+
+/* Wait until that much is on disk.  While others commit, one of them takes it along soon. */
+static void
+await_flush(XLogRecPtr end)
+{
+	XLogRecPtr	before = flushed_to();
+
+	for (int nap = 0; enableFsync && nap < FLUSH_NAPS && before < end; nap++)
+	{
+		XLogRecPtr	now;
+
+		pg_usleep(FLUSH_NAP_US);
+		now = flushed_to();
+		if (now == before && !MinimumActiveBackends(1))
+			break;
+		before = now;
+	}
+	XLogFlush(end);
+}
+
+/*
+ * Tell of a batch that is marked, once the mark is on disk: nobody is to hear
+ * of what a crash takes back, and then again.  A crash in between costs those
+ * nothing who listen, for they have to connect anew and replay; anything else
+ * that ends this process waits (interrupts are held).
+ */
+static void
+tell_of_marked(CxmBatch *batch)
+{
+	await_flush(XactLastCommitEnd);
+	StartTransactionCommand();
+	cxm_tell_batch(batch);
+	/* there is nothing in it that would have to last */
+	commit_unflushed(NULL, NULL);
+	batch->is_marked = false;
+}
+
+/* Send a batch: in one transaction, or in one that marks and another that tells */
+static Outcome
+send_in_transactions(int64 from, int limit, CxmBatch *batch)
+{
+	Relation	outbox = begin_transaction();
+	Owner		before;
+
+	pgstat_report_activity(STATE_RUNNING, "sending notifications of cx.outbox");
 	if (outbox == NULL)
 	{
 		PopActiveSnapshot();
 		CommitTransactionCommand();
+		return NO_STORE;
 	}
+	become_owner(outbox, &before);
+	if (cxm_notify_queue_usage() >= CXM_FULLEST_QUEUE)
+	{
+		commit_as_owner(outbox, &before);
+		return QUEUE_FULL;
+	}
+	batch->tells_later = may_share_flush();
+	cxm_send_batch(from, limit, batch);
+	if (batch->kept == NIL)
+		commit_as_owner(outbox, &before);
 	else
 	{
-		Oid			user;
-		int			security;
-
-		/* up to and with the commit, at which deferred triggers would fire; an error restores it, too */
-		GetUserIdAndSecContext(&user, &security);
-		SetUserIdAndSecContext(outbox->rd_rel->relowner, security | SECURITY_RESTRICTED_OPERATION);
-		if (cxm_notify_queue_usage() < CXM_FULLEST_QUEUE)
-		{
-			cxm_send_batch(from, limit, batch);
-			outcome = DONE;
-		}
-		else
-			outcome = QUEUE_FULL;
-		relation_close(outbox, NoLock);
-		PopActiveSnapshot();
-		CommitTransactionCommand();
-		SetUserIdAndSecContext(user, security);
+		HOLD_INTERRUPTS();
+		commit_unflushed(outbox, &before);
+		batch->is_marked = true;
+		tell_of_marked(batch);
+		RESUME_INTERRUPTS();
 	}
 #if PG_VERSION_NUM < 150000
 	/* before 14.1 the listeners are signalled by this, later by the commit */
 	ProcessCompletedNotifies();
 #endif
-	return outcome;
+	return DONE;
+}
+
+/* What was marked and could not be told waits again */
+static void
+take_back(const CxmBatch *batch)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		Relation	outbox = begin_transaction();
+		Owner		before;
+
+		if (outbox == NULL)
+		{
+			PopActiveSnapshot();
+			CommitTransactionCommand();
+		}
+		else
+		{
+			become_owner(outbox, &before);
+			cxm_take_back_batch(batch);
+			commit_as_owner(outbox, &before);
+		}
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("%d notifications of database \"%s\" are marked as sent and were not told: %s",
+						list_length(batch->kept), my_database, error->message),
+				 errhint("Listeners get them by cxm.replay_outbox().")));
+		FreeErrorData(error);
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
 }
 
 /* Remember why it failed, and log it unless the attempt before failed likewise; error: if one was raised */
@@ -789,9 +975,10 @@ try_to_send(int64 from, int limit, CxmBatch *batch, int failures)
 	volatile Outcome outcome = FAILED;
 
 	memset(batch, 0, sizeof(*batch));
+	batch->context = AllocSetContextCreate(context, "cxm notifications", ALLOCSET_DEFAULT_SIZES);
 	PG_TRY();
 	{
-		outcome = send_in_transaction(from, limit, batch);
+		outcome = send_in_transactions(from, limit, batch);
 	}
 	PG_CATCH();
 	{
@@ -813,6 +1000,9 @@ try_to_send(int64 from, int limit, CxmBatch *batch, int failures)
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
+	if (batch->is_marked)
+		take_back(batch);
+	MemoryContextDelete(batch->context);
 
 	if (outcome == QUEUE_FULL)
 		tell_failure("the queue of NOTIFY is nearly full", NULL, failures);

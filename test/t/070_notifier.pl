@@ -145,7 +145,10 @@ becomes(q{SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'object
 is(post(33), '1', 'a writer that leaves it to the worker does not');
 becomes(q{SELECT count(*) FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid) WHERE NOT l.granted AND l.locktype = 'object' AND l.database = 0 AND a.backend_type = 'cxm notifier'}, '1', 'it is the worker that waits');
 is(post(34), '1', 'and writers go on');
-is(ask(q{SELECT count(*) FROM cx.outbox WHERE payload->>'n' IN ('33', '34') AND sent_at IS NULL}), '2', 'what they posted is there');
+is(ask(q{SELECT string_agg(payload->>'n', ' ' ORDER BY outbox_id) FROM cx.outbox WHERE payload->>'n' IN ('33', '34') AND sent_at IS NULL}), '34', 'what they posted is there, and marked as far as the worker has come');
+my $told = ask($pid);
+is(ask("SELECT pg_terminate_backend($told)"), 't', 'a worker that is asked to go');
+is(ask("SELECT count(*) FROM pg_stat_activity WHERE pid = $told"), '1', 'stays until what it has marked is told');
 $node->append_conf('postgresql.conf', "synchronous_standby_names = ''\n");
 $node->reload;
 $keeper->done;
@@ -153,7 +156,19 @@ $keeper->end;
 $direct->finish;
 $listener->wait_for(sub { grep({ ($_->{n} // 0) == 34 } @_) && grep({ ($_->{n} // 0) == 32 } @_) });
 is(join(' ', sort map { $_->{n} } @{ $listener->{heard} }), '31 32 33 34', 'and told in the end');
+becomes("SELECT worker_pid <> $told AND state = 'running' FROM cx.notifier_status", 't', 'and another one comes');
 $listener->{heard} = [];
+
+# ---- what cannot be told waits
+
+my $check = ask(q{SELECT pg_get_constraintdef(c.oid) FROM pg_constraint AS c WHERE c.conname = 'outbox_payload_check'});
+ask('ALTER TABLE cx.outbox DROP CONSTRAINT outbox_payload_check');
+ask(q{SELECT cxm.post_notifications('told', ARRAY[jsonb_build_object('n', 35), jsonb_build_object('n', 36, 'long', repeat('x', 8000))])});
+becomes('SELECT last_error FROM cx.notifier_status', 'payload string too long', 'a notification that NOTIFY does not take, where somebody has dropped the check');
+becomes($unsent, '2', 'it waits, and with it what was to be told together with it');
+ask(q{DELETE FROM cx.outbox WHERE payload ? 'long'});
+is($listener->heard_up_to(35), '35', 'which is told, once, when nothing is in its way any more');
+ask("ALTER TABLE cx.outbox ADD CONSTRAINT outbox_payload_check $check");
 
 # ---- without work nobody works
 

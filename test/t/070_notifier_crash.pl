@@ -24,9 +24,11 @@ sub becomes { my ($query, $expected, $name) = @_; ok($where->poll_query_until('p
 
 ask(q{CREATE EXTENSION cxm; SELECT cxm.create_store('UTC'); SELECT cxm.add_alert_rule('detractors', metric => 'nps', score_max => 6)});
 
-# a row that says "stop" has the worker wait in the middle of its batch for whoever holds lock 7
+# a row that says "stop" has the worker wait in the middle of its batch for whoever holds lock 7; a table with a trigger
+# is marked and told in one transaction, one without in two, unless a standby is waited for
+my $hold = q{CREATE TRIGGER hold BEFORE UPDATE ON cx.outbox FOR EACH ROW WHEN (OLD.payload @> '{"stop": true}') EXECUTE FUNCTION public.hold()};
+my $unhold = 'DROP TRIGGER IF EXISTS hold ON cx.outbox';
 ask(q{CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(7); RETURN NEW; END $$;
-	CREATE TRIGGER hold BEFORE UPDATE ON cx.outbox FOR EACH ROW WHEN (OLD.payload @> '{"stop": true}') EXECUTE FUNCTION public.hold();
 	CREATE TABLE public.anything (x integer)});
 
 # idle: it counts what it has sent after the commit, and whoever is stopped while it does so keeps the lock of the status
@@ -41,13 +43,16 @@ my %wait = (
 	notifying => q{SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'object' AND database = 0 AND NOT granted)},
 	committed => q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'cxm notifier' AND wait_event = 'SyncRep')},
 );
+$wait{marked} = $wait{notifying};
 my $n = 0;
 for my $how ('kill -9 of the worker', 'an immediate shutdown')
 {
-	for my $step (qw(stopped marking notifying committed))
+	for my $step (qw(stopped marking notifying committed marked))
 	{
 		my $name = "$how, worker $step";
 		becomes($running, 'running|0', "$name: at rest");
+		ask($unhold);
+		ask($hold) if $step eq 'marking';
 		my $seen = ask('SELECT pg_current_snapshot()');
 		my $listener = CxmListener->new($node, 'postgres', 'told');
 		my $other = CxmListener->new($node, 'postgres');
@@ -63,9 +68,9 @@ for my $how ('kill -9 of the worker', 'an immediate shutdown')
 		}
 		else
 		{
-			$node->append_conf('postgresql.conf', "synchronous_standby_names = 'nobody'\n");
+			$node->append_conf('postgresql.conf', "synchronous_standby_names = 'nobody'\nsynchronous_commit = " . ($step eq 'marked' ? 'local' : 'on') . "\n");
 			$node->reload;
-			if ($step eq 'notifying')
+			if ($step eq 'notifying' || $step eq 'marked')
 			{
 				# somebody else has notified and keeps the lock of NOTIFY while waiting for the standby
 				becomes(q{SELECT current_setting('synchronous_standby_names')}, 'nobody', "$name: a standby is waited for");
@@ -78,7 +83,7 @@ for my $how ('kill -9 of the worker', 'an immediate shutdown')
 		ask("SELECT cxm.post_notifications('told', ARRAY[" . join(', ', @posted) . ']::jsonb[])');
 		becomes($wait{$step}, 't', "$name: there it is");
 		my $sent = ask('SELECT count(*) FROM cx.outbox WHERE sent_at IS NULL');
-		is($sent, '3', "$name: nobody sees that anything was sent");
+		is($sent, $step eq 'marked' ? '0' : '3', "$name: " . ($step eq 'marked' ? 'all is marked' : 'nobody sees that anything was sent'));
 		$listener->say('SELECT 1;');
 		is(scalar(@{ $listener->{heard} }), 0, "$name: nobody was told");
 
@@ -95,10 +100,12 @@ for my $how ('kill -9 of the worker', 'an immediate shutdown')
 		$node->append_conf('postgresql.conf', "synchronous_standby_names = ''\n");
 		$how =~ /kill/ ? $node->reload : $node->start;
 		becomes($running, 'running|0', "$name: all is sent");
-		is(ask('SELECT sent FROM cx.notifier_status'), $step eq 'committed' ? '0' : '3', "$name: once");
+		is(ask('SELECT sent FROM cx.notifier_status'), $step =~ /committed|marked/ ? '0' : '3', "$name: once");
 		is(ask("SELECT string_agg(payload->>'n', ' ' ORDER BY outbox_id) FROM cxm.replay_outbox(seen => '$seen')"), join(' ', $n - 2 .. $n), "$name: a listener that was cut off gets it by replay");
 	}
 }
+
+ask($unhold);
 
 # ---- under load: four writers, some of whose transactions are rolled back, and a listener that comes back each time
 
