@@ -705,7 +705,7 @@ note_batch(const CxmBatch *batch)
 	LWLockRelease(shared->lock);
 }
 
-/* Is the extension there?  That is asked for each batch, and the server keeps no cache of extensions */
+/* Known to be there, for the server keeps no cache of extensions */
 static bool extension_is_there = false;
 
 static void
@@ -714,6 +714,7 @@ forget_extension(Datum argument, int cache, uint32 hash)
 	extension_is_there = false;
 }
 
+/* Is the extension there?  That is asked for each batch. */
 static bool
 has_extension(void)
 {
@@ -725,9 +726,14 @@ has_extension(void)
 		CacheRegisterSyscacheCallback(PROCOID, forget_extension, (Datum) 0);
 		is_registered = true;
 	}
-	if (!extension_is_there)
-		extension_is_there = OidIsValid(get_extension_oid("cxm", true));
-	return extension_is_there;
+	if (extension_is_there)
+		return true;
+	/* said first: what changes while it is looked up makes this unknown again */
+	extension_is_there = true;
+	if (OidIsValid(get_extension_oid("cxm", true)))
+		return true;
+	extension_is_there = false;
+	return false;
 }
 
 /* The outbox of the store, locked, or NULL */
