@@ -759,7 +759,7 @@ typedef enum Outcome
 	TOO_MANY					/* they did not fit into the queue */
 } Outcome;
 
-/* The owner of the outbox, as whom a transaction works from here on up to and with its commit; an error ends that, too */
+/* who a transaction was before it became the owner of the outbox, up to and with its commit; an error ends that, too */
 typedef struct Owner
 {
 	Oid			user;
