@@ -909,7 +909,21 @@ send_in_transactions(int64 from, int limit, CxmBatch *batch)
 	return DONE;
 }
 
-/* What was marked and could not be told waits again */
+/* End the transaction that failed, and say why; interrupts are held, for the caller to resume */
+static ErrorData *
+abort_failed(MemoryContext context)
+{
+	ErrorData  *error;
+
+	HOLD_INTERRUPTS();
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	AbortCurrentTransaction();
+	return error;
+}
+
+/* What was marked and could not be told waits again; that is not to be cut off either */
 static void
 take_back(const CxmBatch *batch)
 {
@@ -917,9 +931,11 @@ take_back(const CxmBatch *batch)
 
 	PG_TRY();
 	{
-		Relation	outbox = begin_transaction();
+		Relation	outbox;
 		Owner		before;
 
+		HOLD_INTERRUPTS();
+		outbox = begin_transaction();
 		if (outbox == NULL)
 		{
 			PopActiveSnapshot();
@@ -931,16 +947,12 @@ take_back(const CxmBatch *batch)
 			cxm_take_back_batch(batch);
 			commit_as_owner(outbox, &before);
 		}
+		RESUME_INTERRUPTS();
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData  *error = abort_failed(context);
 
-		HOLD_INTERRUPTS();
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		AbortCurrentTransaction();
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
 				 errmsg("%d notifications of database \"%s\" are marked as sent and were not told: %s",
@@ -988,15 +1000,9 @@ try_to_send(int64 from, int limit, CxmBatch *batch, int failures)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData  *error = abort_failed(context);
 
-		HOLD_INTERRUPTS();
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		AbortCurrentTransaction();
 		pgstat_report_activity(STATE_IDLE, NULL);
-
 		outcome = error->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED ? TOO_MANY : FAILED;
 		/* who is asked to leave in the middle of something has no error to tell of */
 		if (error->sqlerrcode != ERRCODE_QUERY_CANCELED || !must_leave())
