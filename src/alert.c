@@ -228,17 +228,22 @@ comment_holds(Evaluation *e, const CxmAlertRule *rule)
 }
 
 static void
+make_contexts(Evaluation *e)
+{
+	if (e->batch != NULL)
+		return;
+	e->row = AllocSetContextCreate(e->outer, "cxm alert row", ALLOCSET_SMALL_SIZES);
+	e->batch = AllocSetContextCreate(e->outer, "cxm alert matches", ALLOCSET_DEFAULT_SIZES);
+}
+
+/* Before anything that may fail for other reasons than the writer's own statement */
+static void
 begin_subtransaction(Evaluation *e)
 {
 	MemoryContext old = CurrentMemoryContext;
 
 	if (e->in_subtransaction)
 		return;
-	if (e->batch == NULL)
-	{
-		e->row = AllocSetContextCreate(e->outer, "cxm alert row", ALLOCSET_SMALL_SIZES);
-		e->batch = AllocSetContextCreate(e->outer, "cxm alert matches", ALLOCSET_DEFAULT_SIZES);
-	}
 	BeginInternalSubTransaction(NULL);
 	e->in_subtransaction = true;
 	MemoryContextSwitchTo(old);
@@ -653,6 +658,13 @@ open_follow_ups(Evaluation *e)
 	run_plan(kept_plan(&plan, "SELECT cxm.try_open_follow_ups($1)", 1, types), &ids, NULL, SPI_OK_SELECT);
 }
 
+static Datum
+payload_of_match(int64 alert_id, const CxmAlertRule *rule, const Match *match)
+{
+	return payload_of(alert_id, rule->rule_id, rule->name, match->feedback_id, true,
+					  match->metric, match->score, rule->severity, NULL, rule->channel);
+}
+
 static void
 note_alert(Evaluation *e, int64 alert_id, const Match *match)
 {
@@ -662,9 +674,7 @@ note_alert(Evaluation *e, int64 alert_id, const Match *match)
 	{
 		MemoryContext old = MemoryContextSwitchTo(e->outer);
 
-		e->telling.payloads[e->telling.n - 1] =
-			payload_of(alert_id, rule->rule_id, rule->name, match->feedback_id, true,
-					   match->metric, match->score, rule->severity, NULL, rule->channel);
+		e->telling.payloads[e->telling.n - 1] = payload_of_match(alert_id, rule, match);
 		MemoryContextSwitchTo(old);
 	}
 	if (rule->follow_up)
@@ -723,9 +733,15 @@ is_of_keys(const List *predicate)
 
 #define BY_RULE_KEY 0
 
+static const char *const alert_parts[] =
+{
+	"alert_pkey", "alert_feedback_rule_key", "alert_state_check", "alert_rule_key_key", "alert_pending_idx",
+	"alert_held_until_idx", "alert_suppressed_idx", "alert_raised_xid_idx", NULL
+};
+
 static CxmTable alerts = {
 	.name = "alert", .columns = alert_columns, .ncolumns = lengthof(alert_columns), .is_inserted_into = true,
-	.nkeys = 1, .keys = {[BY_RULE_KEY] = {2, {ALERT_RULE_ID, ALERT_KEY}, is_of_keys, true}}
+	.nkeys = 1, .keys = {[BY_RULE_KEY] = {2, {ALERT_RULE_ID, ALERT_KEY}, is_of_keys, true}}, .parts = alert_parts
 };
 
 /* the columns that the values of a match go to */
@@ -743,25 +759,33 @@ static const AlertColumn columns_of_match[N_ALERT] =
 	[P_OWNER] = ALERT_OWNER
 };
 
-/* Write the alert of a match, suppressed under that limit or (NULL) open */
-static int64
-insert_alert(const Evaluation *e, Relation relation, const Match *match, const text *limit_key)
+/* The alert of a match, suppressed under that limit or (NULL) open */
+static void
+set_alert(const Evaluation *e, const Match *match, const text *limit_key, CxmNewRow *row)
 {
 	Datum		values[N_ALERT];
 	bool		nulls[N_ALERT];
-	CxmNewRow	row = {.table = &alerts};
 
+	row->table = &alerts;
 	alert_values(e, match, values, nulls);
 	for (int param = 0; param < N_ALERT; param++)
 	{
-		cxm_set_column(&row, columns_of_match[param], values[param]);
-		row.nulls[columns_of_match[param]] = nulls[param];
+		cxm_set_column(row, columns_of_match[param], values[param]);
+		row->nulls[columns_of_match[param]] = nulls[param];
 	}
 	if (limit_key != NULL)
 	{
-		cxm_set_column(&row, ALERT_STATE, CStringGetTextDatum("suppressed"));
-		cxm_set_column(&row, ALERT_LIMIT_KEY, PointerGetDatum(limit_key));
+		cxm_set_column(row, ALERT_STATE, CStringGetTextDatum("suppressed"));
+		cxm_set_column(row, ALERT_LIMIT_KEY, PointerGetDatum(limit_key));
 	}
+}
+
+static int64
+insert_alert(const Evaluation *e, Relation relation, const Match *match, const text *limit_key)
+{
+	CxmNewRow	row = {0};
+
+	set_alert(e, match, limit_key, &row);
 	(void) cxm_insert_row(relation, &row, CXM_NO_KEY, NULL);
 	return DatumGetInt64(row.values[ALERT_ID]);
 }
@@ -786,6 +810,37 @@ write_single(Evaluation *e, const Matches *plain)
 	relation_close(relation, NoLock);
 	CommandCounterIncrement();
 	return true;
+}
+
+/*
+ * Write the one alert that there is in steps that do not fail, for which no
+ * subtransaction is needed; false when that cannot be, and nothing was done.
+ */
+static bool
+write_at_once(Evaluation *e)
+{
+	const Match *match = &e->found.all[0];
+	const CxmAlertRule *rule = &e->rules->rules[match->rule];
+	Relation	relation;
+	CxmNewRow	row = {0};
+	ItemPointerData ctid;
+	bool		is_written;
+
+	if (e->in_subtransaction || e->by_statement || e->old_rows != NULL || rule->is_guarded || rule->follow_up)
+		return false;
+	relation = cxm_table_open_at_once(&alerts, ACL_INSERT | ACL_SELECT);
+	if (relation == NULL)
+		return false;
+	set_alert(e, match, NULL, &row);
+	is_written = cxm_prepare_row(relation, &row) && cxm_insert_prepared(relation, &row, &ctid);
+	if (is_written
+		&& !cxm_post_at_once("cxm_alert", payload_of_match(DatumGetInt64(row.values[ALERT_ID]), rule, match)))
+	{
+		cxm_take_back_row(relation, &ctid);
+		is_written = false;
+	}
+	relation_close(relation, NoLock);
+	return is_written;
 }
 
 /* cx.alert_limit as the store makes it */
@@ -1022,6 +1077,7 @@ write_matches(Evaluation *e)
 
 	if (found->n == 0)
 		return;
+	begin_subtransaction(e);
 	if (found->n > 1)
 		qsort(found->all, found->n, sizeof(Match), compare_matches);
 	if (e->old_rows != NULL)
@@ -1062,7 +1118,9 @@ evaluate(Evaluation *e)
 			/* nothing is known of a customer who is not */
 			if (rule->asks_customer && is_null(e, IDENTIFIER_ID))
 				continue;
-			begin_subtransaction(e);
+			make_contexts(e);
+			if (rule->search != NULL)
+				begin_subtransaction(e);
 			if (comment_holds(e, rule))
 				add_match(e, &e->found, list->rules[i], &answer);
 		}
@@ -1070,6 +1128,8 @@ evaluate(Evaluation *e)
 		if (e->found.n >= MAX_MATCHES)
 			write_matches(e);
 	}
+	if (e->found.n == 1 && write_at_once(e))
+		return;
 	write_matches(e);
 	tell_listeners(&e->telling);
 	open_follow_ups(e);

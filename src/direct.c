@@ -144,11 +144,24 @@ has_columns(const CxmTable *table, TupleDesc desc)
 	return true;
 }
 
+/* Does the store make an index or a constraint of that name with the table? */
+static bool
+is_part(const CxmTable *table, const char *name)
+{
+	for (const char *const *part = table->parts; part != NULL && *part != NULL; part++)
+	{
+		if (strcmp(*part, name) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Look at the CHECK constraints, and note the columns that they are about */
 static bool
 has_plain_checks(CxmTable *table, TupleDesc desc)
 {
 	table->checked = NULL;
+	table->checks = NIL;
 	for (int i = 0; desc->constr != NULL && i < desc->constr->num_check; i++)
 	{
 		Node	   *check = stringToNode(desc->constr->check[i].ccbin);
@@ -156,6 +169,9 @@ has_plain_checks(CxmTable *table, TupleDesc desc)
 		if (calls_users(check, NULL))
 			return false;
 		pull_varattnos(check, 1, &table->checked);
+		table->is_untouched &= is_part(table, desc->constr->check[i].ccname);
+		if (table->is_untouched)
+			table->checks = lappend(table->checks, ExecPrepareExpr((Expr *) check, table->estate));
 	}
 	return true;
 }
@@ -246,6 +262,7 @@ has_plain_indexes(CxmTable *table, Relation relation)
 			if (table->keys[key].is_unique)
 				BuildSpeculativeIndexInfo(index, index_info);
 		}
+		table->is_untouched &= is_part(table, RelationGetRelationName(index));
 		table->indexes[info->ri_NumIndices] = lfirst_oid(cell);
 		info->ri_IndexRelationInfo[info->ri_NumIndices++] = index_info;
 		index_close(index, AccessShareLock);
@@ -253,6 +270,19 @@ has_plain_indexes(CxmTable *table, Relation relation)
 	for (int key = 0; key < table->nkeys; key++)
 		is_plain &= OidIsValid(table->index_of[key]);
 	return is_plain;
+}
+
+/* Nothing can go wrong when it is worked out, nor does the value go away with what it was worked out in */
+static bool
+cannot_fail(const Node *expression, bool by_value)
+{
+	if (IsA(expression, Const))
+		return true;
+	if (!by_value)
+		return false;
+	return IsA(expression, NextValueExpr)
+		|| (IsA(expression, FuncExpr) && (((const FuncExpr *) expression)->funcid == F_CLOCK_TIMESTAMP
+										  || ((const FuncExpr *) expression)->funcid == F_PG_CURRENT_XACT_ID));
 }
 
 /* What is to be put where a row says nothing; false when that takes more than the server's own functions */
@@ -273,6 +303,7 @@ has_plain_defaults(CxmTable *table, Relation relation)
 			continue;
 		if (calls_users(expression, NULL))
 			return false;
+		table->is_untouched &= cannot_fail(expression, column->attbyval);
 		table->defaults[i] = ExecPrepareExpr((Expr *) expression, table->estate);
 	}
 	/* numbers come from there */
@@ -293,6 +324,7 @@ examine(CxmTable *table, Relation relation)
 
 	table->is_plain = false;
 	table->is_known = false;
+	table->is_untouched = table->parts != NULL;
 	memset(table->index_of, 0, sizeof(table->index_of));
 	if (table->context != NULL)
 		MemoryContextDelete(table->context);
@@ -311,12 +343,12 @@ examine(CxmTable *table, Relation relation)
 		table->is_plain = false;
 	else if (is_only_scanned(table))
 		table->is_plain = true;
-	else if (has_plain_checks(table, RelationGetDescr(relation)))
+	else
 	{
 		table->estate = CreateExecutorState();
 		table->info = makeNode(ResultRelInfo);
 		InitResultRelInfo(table->info, relation, 0, NULL, 0);
-		table->is_plain = has_plain_indexes(table, relation)
+		table->is_plain = has_plain_checks(table, RelationGetDescr(relation)) && has_plain_indexes(table, relation)
 			&& (!table->is_inserted_into || has_plain_defaults(table, relation));
 	}
 	MemoryContextSwitchTo(old);
@@ -398,6 +430,12 @@ cxm_table_allows(CxmTable *table, AclMode privileges)
 	return (table->privileges & privileges) == privileges;
 }
 
+static bool
+may_open(AclMode privileges)
+{
+	return ExecutorCheckPerms_hook == NULL && !IsInParallelMode() && (!XactReadOnly || privileges == ACL_SELECT);
+}
+
 /*
  * Open a table, to be closed with relation_close(); NULL if its rows are not
  * to be had here by whoever asks.  The lock is that of a writer, which also
@@ -411,7 +449,7 @@ cxm_table_open(CxmTable *table, AclMode privileges)
 	LOCKMODE	mode = is_only_scanned(table) ? AccessShareLock : RowExclusiveLock;
 	Relation	relation;
 
-	if (ExecutorCheckPerms_hook != NULL || IsInParallelMode() || (XactReadOnly && privileges != ACL_SELECT))
+	if (!may_open(privileges))
 		return NULL;
 	list_table(table);
 	if (!table->is_known)
@@ -431,6 +469,21 @@ cxm_table_open(CxmTable *table, AclMode privileges)
 		return relation;
 	relation_close(relation, NoLock);
 	return NULL;
+}
+
+/*
+ * Open a table that is known, to write prepared rows to it; NULL if that
+ * would have to wait, or a row might be refused by what somebody added.
+ */
+Relation
+cxm_table_open_at_once(CxmTable *table, AclMode privileges)
+{
+	/* the lock comes with what others have changed */
+	if (!may_open(privileges) || !table->is_known || !OidIsValid(table->relid)
+		|| !ConditionalLockRelationOid(table->relid, RowExclusiveLock)
+		|| !table->is_known || !table->is_plain || !table->is_untouched || !cxm_table_allows(table, privileges))
+		return NULL;
+	return try_relation_open(table->relid, NoLock);
 }
 
 /*
@@ -609,6 +662,43 @@ store_row(const CxmNewRow *row, TupleTableSlot *slot)
 	ExecStoreVirtualTuple(slot);
 }
 
+static bool
+meets_checks(const CxmNewRow *row, Relation relation)
+{
+	ExprContext *context = GetPerTupleExprContext(row->table->estate);
+	TupleTableSlot *slot;
+	bool		holds = true;
+	ListCell   *cell;
+
+	if (row->meets_checks || row->table->checks == NIL)
+		return true;
+	slot = table_slot_create(relation, NULL);
+	store_row(row, slot);
+	context->ecxt_scantuple = slot;
+	foreach(cell, row->table->checks)
+		holds = holds && ExecCheck(lfirst(cell), context);
+	context->ecxt_scantuple = NULL;
+	ExecDropSingleTupleTableSlot(slot);
+	return holds;
+}
+
+/*
+ * Fill in all that is not given in a row of a table that was opened at once.
+ * Then it can be inserted without an error, by cxm_insert_prepared(), or (false)
+ * not in this way.
+ */
+bool
+cxm_prepare_row(Relation relation, CxmNewRow *row)
+{
+	add_defaults(row);
+	for (int i = 0; i < row->table->ncolumns; i++)
+	{
+		if (row->nulls[i] && TupleDescAttr(RelationGetDescr(relation), i)->attnotnull)
+			return false;
+	}
+	return meets_checks(row, relation);
+}
+
 /* The indexes of a table, to be written to till close_indexes() */
 static void
 open_indexes(const CxmTable *table, Relation relation)
@@ -688,6 +778,38 @@ cxm_insert_row(Relation relation, CxmNewRow *row, int key, ItemPointer ctid)
 	ExecDropSingleTupleTableSlot(slot);
 	close_indexes(table);
 	return is_inserted;
+}
+
+/* Insert a prepared row; false when there is one with a key of it, and nothing was inserted */
+bool
+cxm_insert_prepared(Relation relation, CxmNewRow *row, ItemPointer ctid)
+{
+	const CxmTable *table = row->table;
+	TupleTableSlot *slot = table_slot_create(relation, NULL);
+	bool		has_conflict = false;
+
+	open_indexes(table, relation);
+	store_row(row, slot);
+	table_tuple_insert(relation, slot, GetCurrentCommandId(true), 0, NULL);
+	/* whoever comes second to a key learns that it may be taken, and waits for nobody */
+	insert_index_entries(table->info, slot, table->estate, true, &has_conflict, NIL);
+	*ctid = slot->tts_tid;
+	ExecDropSingleTupleTableSlot(slot);
+	close_indexes(table);
+	if (has_conflict)
+		cxm_take_back_row(relation, ctid);
+	return !has_conflict;
+}
+
+/* Delete a row that this command has inserted */
+void
+cxm_take_back_row(Relation relation, const ItemPointerData *ctid)
+{
+	ItemPointerData tid = *ctid;
+
+	CommandCounterIncrement();
+	simple_heap_delete(relation, &tid);
+	CommandCounterIncrement();
 }
 
 /* Lock the version of a row that was read, without waiting: false when there is a later one, or it is locked already */

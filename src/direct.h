@@ -46,6 +46,7 @@ typedef struct CxmTable
 	CxmKey		keys[CXM_MAX_KEYS];
 	bool		is_inserted_into;
 	bool		is_updated;
+	const char *const *parts;	/* for cxm_prepare_row(): its indexes and CHECK constraints, up to a NULL */
 
 	/* what was found out about it, good until it changes */
 	struct CxmTable *next;		/* of all that were looked at */
@@ -53,6 +54,7 @@ typedef struct CxmTable
 	EState	   *estate;
 	ResultRelInfo *info;
 	ExprState **defaults;
+	List	   *checks;			/* ExprStates, of a table with parts */
 	Bitmapset  *checked;		/* columns in CHECK constraints, as pull_varattnos() has them */
 	Oid		   *indexes;		/* of info->ri_NumIndices */
 	Oid			relid;
@@ -62,6 +64,7 @@ typedef struct CxmTable
 	bool		is_listed;
 	bool		is_known;
 	bool		is_plain;
+	bool		is_untouched;	/* it has no index and no constraint but its parts, and no default that could fail */
 } CxmTable;
 
 /* rows that are looked up */
@@ -81,10 +84,12 @@ typedef struct CxmNewRow
 	Datum		values[CXM_MAX_COLUMNS];
 	bool		nulls[CXM_MAX_COLUMNS];
 	bool		is_given[CXM_MAX_COLUMNS];
+	bool		meets_checks;	/* the caller has seen to what CHECK constraints of the store ask for */
 } CxmNewRow;
 
 extern int	cxm_find_column(TupleDesc desc, const CxmColumn *column, int *last);
 extern Relation cxm_table_open(CxmTable *table, AclMode privileges);
+extern Relation cxm_table_open_at_once(CxmTable *table, AclMode privileges);
 extern bool cxm_table_allows(CxmTable *table, AclMode privileges);
 extern void cxm_begin_lookup(const CxmTable *table, Relation relation, int key, const Datum *values, int n,
 							 CxmLookup *lookup);
@@ -93,6 +98,9 @@ extern bool cxm_next_row(CxmLookup *lookup);
 extern void cxm_end_lookup(CxmLookup *lookup);
 extern void cxm_read_rows(Relation relation, void (*reader) (TupleTableSlot *slot, void *state), void *state);
 extern Datum cxm_column_default(const CxmTable *table, int column, bool *is_null);
+extern bool cxm_prepare_row(Relation relation, CxmNewRow *row);
+extern bool cxm_insert_prepared(Relation relation, CxmNewRow *row, ItemPointer ctid);
+extern void cxm_take_back_row(Relation relation, const ItemPointerData *ctid);
 extern bool cxm_insert_row(Relation relation, CxmNewRow *row, int key, ItemPointer ctid);
 extern bool cxm_lock_row(Relation relation, TupleTableSlot *slot);
 extern bool cxm_update_row(Relation relation, TupleTableSlot *old, const CxmNewRow *changed, bool waits);

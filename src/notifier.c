@@ -196,12 +196,18 @@ is_of_unsent(const List *predicate)
 	return list_length(predicate) == 2 && is_unsent && is_not_held;
 }
 
+static const char *const outbox_parts[] =
+{
+	"outbox_pkey", "outbox_channel_check", "outbox_payload_check", "outbox_unsent_idx", "outbox_held_idx",
+	"outbox_posted_xid_idx", NULL
+};
+
 #define BY_UNSENT_ID 0
 
 static CxmTable outbox = {
 	.name = "outbox", .columns = outbox_columns, .ncolumns = lengthof(outbox_columns),
 	.is_inserted_into = true, .is_updated = true, .nkeys = 1,
-	.keys = {[BY_UNSENT_ID] = {1, {OUTBOX_ID}, is_of_unsent, false}}
+	.keys = {[BY_UNSENT_ID] = {1, {OUTBOX_ID}, is_of_unsent, false}}, .parts = outbox_parts
 };
 
 /* who sends what one call posts */
@@ -212,6 +218,19 @@ typedef struct Posting
 	bool		is_direct;
 } Posting;
 
+/*
+ * A full queue would make the writer's COMMIT fail, so what does not fit
+ * waits in the outbox, for the worker where there is one.
+ */
+static Posting
+begin_posting(const char *channel)
+{
+	Posting		posting = {.channel = channel, .mode = mode_in_force()};
+
+	posting.is_direct = posting.mode == CXM_NOTIFY_DIRECT && cxm_notify_queue_usage() < CXM_FULLEST_QUEUE;
+	return posting;
+}
+
 static void
 give_to_sender(const Posting *posting, int64 outbox_id, Datum payload)
 {
@@ -219,6 +238,17 @@ give_to_sender(const Posting *posting, int64 outbox_id, Datum payload)
 		Async_Notify(posting->channel, notice_of(outbox_id, payload));
 	else if (posting->mode != CXM_NOTIFY_OFF)
 		cxm_posted(outbox_id);
+}
+
+static void
+set_posted(const Posting *posting, CxmNewRow *row, Datum payload)
+{
+	row->table = &outbox;
+	cxm_set_column(row, OUTBOX_CHANNEL, CStringGetTextDatum(posting->channel));
+	cxm_set_column(row, OUTBOX_PAYLOAD, payload);
+	cxm_set_column(row, OUTBOX_HELD, BoolGetDatum(posting->mode == CXM_NOTIFY_OFF));
+	if (posting->is_direct)
+		cxm_set_column(row, OUTBOX_SENT_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
 }
 
 static bool
@@ -233,13 +263,9 @@ post_single(const Posting *posting, const Datum *payloads, int n)
 		return false;
 	for (int i = 0; i < n; i++)
 	{
-		CxmNewRow	row = {.table = &outbox};
+		CxmNewRow	row = {0};
 
-		cxm_set_column(&row, OUTBOX_CHANNEL, CStringGetTextDatum(posting->channel));
-		cxm_set_column(&row, OUTBOX_PAYLOAD, payloads[i]);
-		cxm_set_column(&row, OUTBOX_HELD, BoolGetDatum(posting->mode == CXM_NOTIFY_OFF));
-		if (posting->is_direct)
-			cxm_set_column(&row, OUTBOX_SENT_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+		set_posted(posting, &row, payloads[i]);
 		(void) cxm_insert_row(relation, &row, CXM_NO_KEY, NULL);
 		give_to_sender(posting, DatumGetInt64(row.values[OUTBOX_ID]), payloads[i]);
 	}
@@ -248,20 +274,16 @@ post_single(const Posting *posting, const Datum *payloads, int n)
 	return true;
 }
 
-/*
- * A full queue would make the writer's COMMIT fail, so what does not fit
- * waits in the outbox, for the worker where there is one.
- */
 void
 cxm_post_notifications(const char *channel, const Datum *payloads, int n)
 {
-	Posting		posting = {.channel = channel, .mode = mode_in_force()};
+	Posting		posting;
 	Datum		args[4];
 	uint64		nposted;
 
 	if (n == 0)
 		return;
-	posting.is_direct = posting.mode == CXM_NOTIFY_DIRECT && cxm_notify_queue_usage() < CXM_FULLEST_QUEUE;
+	posting = begin_posting(channel);
 	if (post_single(&posting, payloads, n))
 		return;
 	SPI_connect();
@@ -273,6 +295,29 @@ cxm_post_notifications(const char *channel, const Datum *payloads, int n)
 	for (uint64 i = 0; i < nposted; i++)
 		give_to_sender(&posting, DatumGetInt64(value_of(i, 1)), value_of(i, 2));
 	SPI_finish();
+}
+
+/* Post one that is as cx.outbox wants it, without an error; false when that cannot be, and nothing was done */
+bool
+cxm_post_at_once(const char *channel, Datum payload)
+{
+	Posting		posting = begin_posting(channel);
+	Relation	relation = cxm_table_open_at_once(&outbox, ACL_INSERT | ACL_SELECT);
+	CxmNewRow	row = {.meets_checks = true};
+	ItemPointerData ctid;
+	bool		is_posted;
+
+	if (relation == NULL)
+		return false;
+	set_posted(&posting, &row, payload);
+	is_posted = cxm_prepare_row(relation, &row) && cxm_insert_prepared(relation, &row, &ctid);
+	if (is_posted)
+	{
+		give_to_sender(&posting, DatumGetInt64(row.values[OUTBOX_ID]), payload);
+		CommandCounterIncrement();
+	}
+	relation_close(relation, NoLock);
+	return is_posted;
 }
 
 /*

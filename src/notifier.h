@@ -33,6 +33,9 @@ extern const struct config_enum_entry cxm_notify_modes[];
 
 extern void cxm_post_notifications(const char *channel, const Datum *payloads, int n);
 
+/* The same for one payload, where that cannot fail: false when it might, and nothing was done */
+extern bool cxm_post_at_once(const char *channel, Datum payload);
+
 /* Have the worker of this database look at the outbox when the transaction commits */
 extern void cxm_wake_notifier(void);
 

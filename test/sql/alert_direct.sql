@@ -20,6 +20,13 @@ INSERT INTO cx.feedback (feedback_id, metric, score, occurred_at) VALUES (1, 'np
 SELECT feedback, told FROM pg_temp.written();
 SELECT count(*) FROM cx.rejection;
 
+-- one alone is written without a subtransaction, which would take another transaction number, from the second one of a session on
+SELECT a.feedback_id, a.xmin = f.xmin AS same_transaction, (SELECT o.xmin FROM cx.outbox AS o WHERE o.payload->>'alert_id' = a.alert_id::text) = f.xmin AS told_in_it
+FROM cx.alert AS a JOIN cx.feedback AS f USING (feedback_id, occurred_at) ORDER BY 1;
+INSERT INTO cx.feedback (feedback_id, metric, score, occurred_at) VALUES (3, 'nps', 0, '2020-01-04');
+SELECT a.feedback_id, a.xmin = f.xmin AS same_transaction, (SELECT o.xmin FROM cx.outbox AS o WHERE o.payload->>'alert_id' = a.alert_id::text) = f.xmin AS told_in_it
+FROM cx.alert AS a JOIN cx.feedback AS f USING (feedback_id, occurred_at) WHERE feedback_id = 3;
+
 -- many at once are written by one statement; each is told as one is
 TRUNCATE cx.alert, cx.outbox, cx.feedback RESTART IDENTITY;
 INSERT INTO cx.feedback (metric, score) SELECT 'nps', 0 FROM generate_series(1, 16);
@@ -72,6 +79,43 @@ INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0);
 SELECT count(*) FROM cx.alert WHERE feedback_id = 8;
 SELECT kind, record, sqlstate FROM cx.rejection;
 ALTER TABLE cx.outbox DROP CONSTRAINT no_alerts;
+
+
+-- what else may refuse an alert, now and once the session knows of it: the answers are kept, and the reasons
+TRUNCATE cx.alert, cx.outbox, cx.feedback, cx.rejection RESTART IDENTITY;
+CREATE PROCEDURE pg_temp.answer_twice() LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0);
+    INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0);
+END
+$$;
+ALTER TABLE cx.alert ADD CONSTRAINT no_zero CHECK (score > 0) NOT VALID;
+CALL pg_temp.answer_twice();
+ALTER TABLE cx.alert DROP CONSTRAINT no_zero;
+ALTER TABLE cx.alert ALTER COLUMN owner SET NOT NULL;
+CALL pg_temp.answer_twice();
+ALTER TABLE cx.alert ALTER COLUMN owner DROP NOT NULL, ALTER COLUMN state SET DEFAULT 'lost';
+CALL pg_temp.answer_twice();
+ALTER TABLE cx.alert ALTER COLUMN state SET DEFAULT 'open';
+CREATE UNIQUE INDEX alert_once_key ON cx.alert (kind);
+CALL pg_temp.answer_twice();
+DROP INDEX cx.alert_once_key;
+ALTER TABLE cx.outbox ALTER COLUMN created_at SET DEFAULT make_timestamptz(2000, 13, 1, 0, 0, 0);
+CALL pg_temp.answer_twice();
+ALTER TABLE cx.outbox ALTER COLUMN created_at SET DEFAULT clock_timestamp();
+-- numbers that are taken, as after a load that brought its own
+SELECT setval(pg_get_serial_sequence('cx.alert', 'alert_id'), min(alert_id), false) IS NOT NULL AS set_back FROM cx.alert;
+CALL pg_temp.answer_twice();
+CALL pg_temp.answer_twice();
+SELECT setval(pg_get_serial_sequence('cx.outbox', 'outbox_id'), min(outbox_id), false) IS NOT NULL AS set_back FROM cx.outbox;
+CALL pg_temp.answer_twice();
+CALL pg_temp.answer_twice();
+SELECT count(*) AS alerts, count(*) FILTER (WHERE told = 1) AS told FROM pg_temp.written();
+SELECT setval(pg_get_serial_sequence('cx.outbox', 'outbox_id'), max(outbox_id)) IS NOT NULL AS set_right FROM cx.outbox;
+SELECT sqlstate, count(*) FROM cx.rejection GROUP BY 1 ORDER BY 1;
+SELECT count(*), count(a.alert_id) FROM cx.feedback AS f LEFT JOIN cx.alert AS a USING (feedback_id);
+CALL cxm.replay_rejections();
+SELECT count(*), count(a.alert_id) FROM cx.feedback AS f LEFT JOIN cx.alert AS a USING (feedback_id);
 
 -- what a throttle holds back, or nobody said: the same as by statements, which a trigger makes it go through
 TRUNCATE cx.alert, cx.outbox, cx.feedback, cx.rejection RESTART IDENTITY;

@@ -199,6 +199,24 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM cx.feedback AS f FULL JOIN
 is($node->safe_psql('postgres', "SELECT count(*) FROM cx.alert AS a FULL JOIN cx.outbox AS o ON (o.payload->>'alert_id')::bigint = a.alert_id
 	WHERE a.alert_id IS NULL OR o.sent_at IS NULL"), '0', 'and every alert one notification');
 
+# ---- what the writer would have to wait for
+
+# from its second alert on a session writes them without a subtransaction, unless they might fail
+$writer->say("INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0);") for 1 .. 2;
+my $locker = Session->new;
+for my $locked ([ alert => 90006001 ], [ outbox => 90006002 ])
+{
+	my ($table, $feedback_id) = @$locked;
+	$locker->say("BEGIN; LOCK TABLE cx.$table IN ACCESS EXCLUSIVE MODE;");
+	$writer->say("SET lock_timeout = '10ms'; INSERT INTO cx.feedback (feedback_id, metric, score) VALUES ($feedback_id, 'nps', 0); RESET lock_timeout;");
+	$locker->say('COMMIT;');
+	is($node->safe_psql('postgres', "SELECT count(*) FROM cx.feedback WHERE feedback_id = $feedback_id"), '1', "an answer is kept while cx.$table is locked for too long");
+	is($node->safe_psql('postgres', "SELECT sqlstate FROM cx.rejection WHERE record->'feedback_ids' = '[$feedback_id]'"), '55P03', 'with the reason why it has no alert');
+	$node->safe_psql('postgres', 'CALL cxm.replay_rejections()');
+	is($node->safe_psql('postgres', "SELECT count(*) FROM cx.alert AS a JOIN cx.outbox AS o ON o.payload->>'alert_id' = a.alert_id::text WHERE a.feedback_id = $feedback_id"), '1', 'until that is tried again');
+}
+$locker->end;
+
 # ---- a crash
 
 $writer->say("BEGIN; INSERT INTO cx.feedback (feedback_id, metric, score) VALUES (90005041, 'nps', 0);");
