@@ -662,24 +662,47 @@ store_row(const CxmNewRow *row, TupleTableSlot *slot)
 	ExecStoreVirtualTuple(slot);
 }
 
+/* Has the caller seen to it that a row meets all constraints that there are? */
 static bool
-meets_checks(const CxmNewRow *row, Relation relation)
+is_known_to_hold(const CxmNewRow *row, TupleDesc desc)
+{
+	const CxmTable *table = row->table;
+
+	if (!row->meets_checks || !table->is_untouched)
+		return false;
+	for (int i = 0; i < table->ncolumns; i++)
+	{
+		if (row->nulls[i] && TupleDescAttr(desc, i)->attnotnull)
+			return false;
+		if (!row->is_given[i] && table->defaults[i] != NULL
+			&& bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, table->checked))
+			return false;
+	}
+	return true;
+}
+
+/* The same of one that is not known to: without an error when it does not */
+static bool
+meets_constraints(const CxmNewRow *row, Relation relation)
 {
 	ExprContext *context = GetPerTupleExprContext(row->table->estate);
 	TupleTableSlot *slot;
-	bool		holds = true;
+	bool		is_met = true;
 	ListCell   *cell;
 
-	if (row->meets_checks || row->table->checks == NIL)
-		return true;
+	for (int i = 0; i < row->table->ncolumns; i++)
+	{
+		if (row->nulls[i] && TupleDescAttr(RelationGetDescr(relation), i)->attnotnull)
+			return false;
+	}
 	slot = table_slot_create(relation, NULL);
 	store_row(row, slot);
 	context->ecxt_scantuple = slot;
 	foreach(cell, row->table->checks)
-		holds = holds && ExecCheck(lfirst(cell), context);
+		is_met = is_met && ExecCheck(lfirst(cell), context);
 	context->ecxt_scantuple = NULL;
 	ExecDropSingleTupleTableSlot(slot);
-	return holds;
+	return is_met;
 }
 
 /*
@@ -691,12 +714,7 @@ bool
 cxm_prepare_row(Relation relation, CxmNewRow *row)
 {
 	add_defaults(row);
-	for (int i = 0; i < row->table->ncolumns; i++)
-	{
-		if (row->nulls[i] && TupleDescAttr(RelationGetDescr(relation), i)->attnotnull)
-			return false;
-	}
-	return meets_checks(row, relation);
+	return is_known_to_hold(row, RelationGetDescr(relation)) || meets_constraints(row, relation);
 }
 
 /* The indexes of a table, to be written to till close_indexes() */
@@ -720,6 +738,17 @@ close_indexes(const CxmTable *table)
 	ResetPerTupleExprContext(table->estate);
 }
 
+/* Delete a row that this command has inserted */
+void
+cxm_take_back_row(Relation relation, const ItemPointerData *ctid)
+{
+	ItemPointerData tid = *ctid;
+
+	CommandCounterIncrement();
+	simple_heap_delete(relation, &tid);
+	CommandCounterIncrement();
+}
+
 /*
  * Insert a row; its number is in row->values[0] then.  Where another session
  * has a row with that unique key, or is about to, it is waited for, and nothing
@@ -739,7 +768,7 @@ cxm_insert_row(Relation relation, CxmNewRow *row, int key, ItemPointer ctid)
 	open_indexes(table, relation);
 	add_defaults(row);
 	store_row(row, slot);
-	if (RelationGetDescr(relation)->constr != NULL)
+	if (RelationGetDescr(relation)->constr != NULL && !is_known_to_hold(row, RelationGetDescr(relation)))
 		ExecConstraints(table->info, slot, table->estate);
 	if (arbiters == NIL)
 	{
@@ -780,36 +809,30 @@ cxm_insert_row(Relation relation, CxmNewRow *row, int key, ItemPointer ctid)
 	return is_inserted;
 }
 
-/* Insert a prepared row; false when there is one with a key of it, and nothing was inserted */
+/*
+ * Insert a prepared row; false when a key of it is taken, or may be, and
+ * nothing was inserted.  An index tells this as it takes the entry, so it is
+ * cheaper than ON CONFLICT; but for others the row that is taken back then is
+ * in their way until the transaction ends, so this is for keys that nobody else
+ * comes with.
+ */
 bool
 cxm_insert_prepared(Relation relation, CxmNewRow *row, ItemPointer ctid)
 {
 	const CxmTable *table = row->table;
 	TupleTableSlot *slot = table_slot_create(relation, NULL);
-	bool		has_conflict = false;
+	bool		is_taken = false;
 
 	open_indexes(table, relation);
 	store_row(row, slot);
 	table_tuple_insert(relation, slot, GetCurrentCommandId(true), 0, NULL);
-	/* whoever comes second to a key learns that it may be taken, and waits for nobody */
-	insert_index_entries(table->info, slot, table->estate, true, &has_conflict, NIL);
+	insert_index_entries(table->info, slot, table->estate, true, &is_taken, NIL);
 	*ctid = slot->tts_tid;
 	ExecDropSingleTupleTableSlot(slot);
 	close_indexes(table);
-	if (has_conflict)
+	if (is_taken)
 		cxm_take_back_row(relation, ctid);
-	return !has_conflict;
-}
-
-/* Delete a row that this command has inserted */
-void
-cxm_take_back_row(Relation relation, const ItemPointerData *ctid)
-{
-	ItemPointerData tid = *ctid;
-
-	CommandCounterIncrement();
-	simple_heap_delete(relation, &tid);
-	CommandCounterIncrement();
+	return !is_taken;
 }
 
 /* Lock the version of a row that was read, without waiting: false when there is a later one, or it is locked already */

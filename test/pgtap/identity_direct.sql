@@ -1,6 +1,6 @@
 -- Single rows of the identity tables are written without a statement; whatever a user has made of the tables holds all the same
 BEGIN;
-SELECT plan(37);
+SELECT plan(38);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -88,6 +88,9 @@ SELECT throws_ok($$SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd11', e
 SELECT is((SELECT count(*) FROM cx.identifier WHERE value = 'd11'), 0::bigint, 'and nothing is left of what it refused');
 SELECT is(cxm.link('email', 'd1@x.org', 'anonymous_id', 'd11', evidence => 'good'), :p1::bigint, 'what it lets through');
 ALTER TABLE cx.link DROP CONSTRAINT d_evidence;
+ALTER TABLE cx.link ALTER COLUMN probability SET DEFAULT 7;
+SELECT throws_ok($$SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd12')$$, '23514', NULL, 'a default of yours that a check of ours refuses');
+ALTER TABLE cx.link ALTER COLUMN probability DROP DEFAULT;
 CREATE UNIQUE INDEX d_one ON cx.identifier (created_at) WHERE namespace = 'device_id';
 SELECT cxm.link('email', 'd1@x.org', 'device_id', 'd1');
 SELECT throws_ok($$SELECT cxm.link('email', 'd1@x.org', 'device_id', 'd2')$$, '23505', NULL, 'a unique index of yours');
