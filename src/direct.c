@@ -662,47 +662,24 @@ store_row(const CxmNewRow *row, TupleTableSlot *slot)
 	ExecStoreVirtualTuple(slot);
 }
 
-/* Has the caller seen to it that a row meets all constraints that there are? */
 static bool
-is_known_to_hold(const CxmNewRow *row, TupleDesc desc)
-{
-	const CxmTable *table = row->table;
-
-	if (!row->meets_checks || !table->is_untouched)
-		return false;
-	for (int i = 0; i < table->ncolumns; i++)
-	{
-		if (row->nulls[i] && TupleDescAttr(desc, i)->attnotnull)
-			return false;
-		if (!row->is_given[i] && table->defaults[i] != NULL
-			&& bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, table->checked))
-			return false;
-	}
-	return true;
-}
-
-/* The same of one that is not known to: without an error when it does not */
-static bool
-meets_constraints(const CxmNewRow *row, Relation relation)
+meets_checks(const CxmNewRow *row, Relation relation)
 {
 	ExprContext *context = GetPerTupleExprContext(row->table->estate);
 	TupleTableSlot *slot;
-	bool		is_met = true;
+	bool		holds = true;
 	ListCell   *cell;
 
-	for (int i = 0; i < row->table->ncolumns; i++)
-	{
-		if (row->nulls[i] && TupleDescAttr(RelationGetDescr(relation), i)->attnotnull)
-			return false;
-	}
+	if (row->meets_checks || row->table->checks == NIL)
+		return true;
 	slot = table_slot_create(relation, NULL);
 	store_row(row, slot);
 	context->ecxt_scantuple = slot;
 	foreach(cell, row->table->checks)
-		is_met = is_met && ExecCheck(lfirst(cell), context);
+		holds = holds && ExecCheck(lfirst(cell), context);
 	context->ecxt_scantuple = NULL;
 	ExecDropSingleTupleTableSlot(slot);
-	return is_met;
+	return holds;
 }
 
 /*
@@ -714,7 +691,12 @@ bool
 cxm_prepare_row(Relation relation, CxmNewRow *row)
 {
 	add_defaults(row);
-	return is_known_to_hold(row, RelationGetDescr(relation)) || meets_constraints(row, relation);
+	for (int i = 0; i < row->table->ncolumns; i++)
+	{
+		if (row->nulls[i] && TupleDescAttr(RelationGetDescr(relation), i)->attnotnull)
+			return false;
+	}
+	return meets_checks(row, relation);
 }
 
 /* The indexes of a table, to be written to till close_indexes() */
@@ -738,17 +720,6 @@ close_indexes(const CxmTable *table)
 	ResetPerTupleExprContext(table->estate);
 }
 
-/* Delete a row that this command has inserted */
-void
-cxm_take_back_row(Relation relation, const ItemPointerData *ctid)
-{
-	ItemPointerData tid = *ctid;
-
-	CommandCounterIncrement();
-	simple_heap_delete(relation, &tid);
-	CommandCounterIncrement();
-}
-
 /*
  * Insert a row; its number is in row->values[0] then.  Where another session
  * has a row with that unique key, or is about to, it is waited for, and nothing
@@ -768,7 +739,7 @@ cxm_insert_row(Relation relation, CxmNewRow *row, int key, ItemPointer ctid)
 	open_indexes(table, relation);
 	add_defaults(row);
 	store_row(row, slot);
-	if (RelationGetDescr(relation)->constr != NULL && !is_known_to_hold(row, RelationGetDescr(relation)))
+	if (RelationGetDescr(relation)->constr != NULL)
 		ExecConstraints(table->info, slot, table->estate);
 	if (arbiters == NIL)
 	{
@@ -821,18 +792,29 @@ cxm_insert_prepared(Relation relation, CxmNewRow *row, ItemPointer ctid)
 {
 	const CxmTable *table = row->table;
 	TupleTableSlot *slot = table_slot_create(relation, NULL);
-	bool		is_taken = false;
+	bool		has_conflict = false;
 
 	open_indexes(table, relation);
 	store_row(row, slot);
 	table_tuple_insert(relation, slot, GetCurrentCommandId(true), 0, NULL);
-	insert_index_entries(table->info, slot, table->estate, true, &is_taken, NIL);
+	insert_index_entries(table->info, slot, table->estate, true, &has_conflict, NIL);
 	*ctid = slot->tts_tid;
 	ExecDropSingleTupleTableSlot(slot);
 	close_indexes(table);
-	if (is_taken)
+	if (has_conflict)
 		cxm_take_back_row(relation, ctid);
-	return !is_taken;
+	return !has_conflict;
+}
+
+/* Delete a row that this command has inserted */
+void
+cxm_take_back_row(Relation relation, const ItemPointerData *ctid)
+{
+	ItemPointerData tid = *ctid;
+
+	CommandCounterIncrement();
+	simple_heap_delete(relation, &tid);
+	CommandCounterIncrement();
 }
 
 /* Lock the version of a row that was read, without waiting: false when there is a later one, or it is locked already */

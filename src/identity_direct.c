@@ -164,12 +164,6 @@ enum
 	BY_NAME = 0					/* of sources */
 };
 
-static const char *const link_parts[] =
-{
-	"link_pkey", "link_order_check", "link_kind_check", "link_probability_check", "link_refused_check",
-	"link_retired_check", "link_live_key", "link_live_b_idx", "link_live_evidence_idx", NULL
-};
-
 static CxmTable tables[NTABLES] =
 {
 	[IDENTIFIERS] = {
@@ -194,8 +188,7 @@ static CxmTable tables[NTABLES] =
 		.keys = {
 			[BY_ENDS] = {5, {LINK_A, LINK_B, LINK_SOURCE_ID, LINK_KIND, LINK_EVIDENCE}, is_not_retired, true},
 			[BY_B] = {2, {LINK_B, LINK_A}, is_not_retired, false}
-		},
-		.parts = link_parts
+		}
 	},
 	[SOURCES] = {
 		.name = "source", .columns = source_columns, .ncolumns = lengthof(source_columns), .nkeys = 1,
@@ -518,7 +511,7 @@ bool
 cxm_direct_add_link(CxmDirect *direct, int64 a, int64 b, int32 source_id, text *evidence, bool is_verified,
 					TimestampTz at, uint8 refused, bool is_new, int64 *id, ItemPointer ctid)
 {
-	CxmNewRow	row = {.table = &tables[LINKS], .meets_checks = a < b};
+	CxmNewRow	row = {.table = &tables[LINKS]};
 
 	cxm_set_column(&row, LINK_A, Int64GetDatum(a));
 	cxm_set_column(&row, LINK_B, Int64GetDatum(b));
