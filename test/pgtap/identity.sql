@@ -1,6 +1,6 @@
 -- Who is who: a function of the live links, whatever the order in which they came and went
 BEGIN;
-SELECT plan(64);
+SELECT plan(69);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -180,6 +180,15 @@ SELECT throws_ok($$SELECT cxm.add_namespace('wallet', NULL)$$, '22023', NULL, 'a
 SELECT throws_ok($$SELECT cxm.add_namespace('wallet', 0)$$, '22023', NULL, 'and counts from 1');
 SELECT lives_ok($$SELECT cxm.add_namespace('wallet', 25, 'Wallet pass')$$, 'a namespace of yours');
 SELECT throws_ok($$SELECT cxm.add_namespace('wallet', 26)$$, '23505', NULL, 'added once');
+SELECT throws_ok($$SELECT cxm.add_namespace('card', 26, max_per_profile => 0)$$, '22023', 'a limit of namespace "card" must be above zero', 'a limit counts from 1');
+SELECT throws_ok($$SELECT cxm.add_namespace('card', 26, max_per_profile => 1, max_window => '-1 day')$$, '22023', 'a limit of namespace "card" must be above zero', 'a window too');
+SELECT throws_ok($$SELECT cxm.add_namespace('card', 26, max_window => '1 day')$$, '22023', 'namespace "card" cannot have a window without a limit', 'and has a limit');
+-- a window longer than microseconds can say is one of 292 thousand years, not an error of every writer
+SELECT cxm.add_namespace('card', 26, max_per_profile => 1, max_window => '178000000 years');
+SELECT cxm.link('wallet', 'w', 'card', 'a', observed_at => '4000-01-01 BC');
+SELECT cxm.link('wallet', 'w', 'card', 'b', observed_at => '280000-01-01');
+SELECT is(cxm.customer('card', 'a'), cxm.customer('wallet', 'w'), 'one card');
+SELECT isnt(cxm.customer('card', 'b'), cxm.customer('wallet', 'w'), 'and no other for ever');
 
 SELECT * FROM finish();
 ROLLBACK;
