@@ -512,15 +512,20 @@ form_of(const text *name)
 	return is_text(name, "text", 4) ? CXM_TEXT : is_text(name, "email", 5) ? CXM_EMAIL : CXM_OTHER;
 }
 
-/* In microseconds, months and years counted as EXTRACT (EPOCH) does */
+/*
+ * In microseconds, months and years counted as EXTRACT (EPOCH) does.  One that
+ * is longer than that can say, 292 thousand years, is so long: an error here
+ * would stop every writer of the store.
+ */
 static int64
 length_of(Datum interval)
 {
 	Datum		seconds = DirectFunctionCall2(extract_interval, CStringGetTextDatum("epoch"), interval);
+	Datum		length = DirectFunctionCall2(numeric_mul, seconds, NumericGetDatum(int64_to_numeric(USECS_PER_SEC)));
 
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8,
-											 DirectFunctionCall2(numeric_mul, seconds,
-																 NumericGetDatum(int64_to_numeric(USECS_PER_SEC)))));
+											 DirectFunctionCall2(numeric_smaller, length,
+																 NumericGetDatum(int64_to_numeric(PG_INT64_MAX)))));
 }
 
 static uint32

@@ -3045,6 +3045,17 @@ compare_standing(Resolve *resolve, CxmPutDifference put, void *state)
 	pfree(is_kept_apart);
 }
 
+/*
+ * Does a link that a rule refuses say so?  Of several reasons it gives the one
+ * that was met when it was last looked at.  Profiles that grow can only put an
+ * earlier one in front of that, for which nobody reads their links again.
+ */
+static bool
+says_why(const LinkRow *row)
+{
+	return row->refused == row->solved || (row->solved >= CXM_KEPT_APART && row->refused > row->solved);
+}
+
 /* Solve all live links, and report where the store differs from that */
 void
 cxm_compare_everything(const CxmRules *rules, CxmPutDifference put, void *state)
@@ -3058,7 +3069,7 @@ cxm_compare_everything(const CxmRules *rules, CxmPutDifference put, void *state)
 	{
 		const LinkRow *row = vector_at(&resolve.rows, LinkRow, i);
 
-		if (row->solved != row->refused)
+		if (!says_why(row))
 			put(&(CxmDifference) {.kind = "refused", .link_id = row->link_id,
 				.stored = say_refused(row->refused), .expected = say_refused(row->solved)}, state);
 	}

@@ -25,6 +25,16 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Give a whole number from 1, the strongest.';
     END IF;
+    IF max_per_profile < 1 OR max_window <= '0' THEN
+        RAISE EXCEPTION 'a limit of namespace "%" must be above zero', namespace
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('max_per_profile is %s, max_window is %s.', coalesce(max_per_profile::text, 'NULL'), coalesce(max_window::text, 'NULL')),
+                  HINT = 'Give a number from 1, or leave it out for no limit.';
+    ELSIF max_window IS NOT NULL AND max_per_profile IS NULL THEN
+        RAISE EXCEPTION 'namespace "%" cannot have a window without a limit', namespace
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give max_per_profile, too.';
+    END IF;
     -- before anything of it is read: two who have read it could not both lock it
     LOCK TABLE cx.namespace IN ACCESS EXCLUSIVE MODE;
     SELECT n.namespace INTO v_other FROM cx.namespace AS n WHERE n.rank = add_namespace.rank;
@@ -42,7 +52,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.add_namespace(text, integer, text, integer, interval, boolean, text, jsonb) IS
-'Adds a kind of identifier. rank: 1 is the strongest, and no two have the same; max_per_profile, max_window, is_unique: rules for identity resolution (see cx.namespace); form, options: how its values are normalised (cxm.normalize_form()). Error on a malformed or known name, a rank below 1 or a taken one, an unknown form or option.';
+'Adds a kind of identifier. rank: 1 is the strongest, and no two have the same; max_per_profile, max_window, is_unique: rules for identity resolution (see cx.namespace); form, options: how its values are normalised (cxm.normalize_form()). Error on a malformed or known name, a rank below 1 or a taken one, a limit below 1, a window without a limit, an unknown form or option.';
 
 CREATE FUNCTION cxm.identity_rules_changed() RETURNS trigger
 AS 'MODULE_PATHNAME', 'cxm_identity_rules_changed'

@@ -158,7 +158,7 @@ BEGIN
            OR lower(v_value) ~ ('^(?:' || b.pattern || ')$') COLLATE "default";
         RAISE EXCEPTION 'no rule blocks "%" in %', left(value_or_pattern, 100), coalesce('namespace ' || namespace, 'every namespace')
             USING ERRCODE = 'undefined_object',
-                  DETAIL = CASE WHEN v_others IS NULL THEN '' ELSE format('It is blocked by %s.', v_others) END,
+                  DETAIL = CASE WHEN v_others IS NULL THEN 'No other rule blocks it, either.' ELSE format('It is blocked by %s.', v_others) END,
                   HINT = 'Give the value or the pattern, and the namespace, of a row of cx.blocked_value.';
     END IF;
     PERFORM cxm.resolve_all();

@@ -137,7 +137,7 @@ COMMENT ON COLUMN cx.link.identifier_a IS 'The identifier with the smaller ident
 COMMENT ON COLUMN cx.link.identifier_b IS 'The identifier with the greater identifier_id; the same one when the link only says that it was verified.';
 COMMENT ON COLUMN cx.link.kind IS 'seen (both came in one record), matched (their records are alike, see linkage), pinned (a person said so) or never (a person said that they are not one).';
 COMMENT ON COLUMN cx.link.probability IS 'Of a matched link: how probable the match was, 0 to 1; NULL otherwise.';
-COMMENT ON COLUMN cx.link.refused IS 'Why the link, though live, joins nobody: an end is quarantined (blocked, malformed, generic), or the two profiles may not be one (never, unique, limit, unverified); NULL = it holds.';
+COMMENT ON COLUMN cx.link.refused IS 'Why the link, though live, joins nobody: an end is quarantined (blocked, malformed, generic), or the two profiles may not be one (never, unique, limit, unverified; where several forbid it, the one that was met when the link was last looked at); NULL = it holds.';
 COMMENT ON COLUMN cx.link.reason IS 'Why somebody pinned the link or keeps the identifiers apart.';
 COMMENT ON COLUMN cx.link.verified IS 'Whether the person has ever proved the identifiers to be theirs to this source, for example by signing in.';
 COMMENT ON COLUMN cx.link.source_id IS 'Source that said so (cx.source).';

@@ -1,6 +1,6 @@
 -- Who is who: a function of the live links, whatever the order in which they came and went
 BEGIN;
-SELECT plan(61);
+SELECT plan(69);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -161,6 +161,17 @@ SELECT is((SELECT string_agg(concat_ws(' ', l.kind, l.refused), ', ' ORDER BY l.
            JOIN cx.identifier AS j ON j.identifier_id = l.identifier_b WHERE i.value IN ('nobody', '0') AND j.value IN ('nobody', '0')),
           'matched malformed, pinned, seen malformed', 'two malformed values are one by a pinned link alone');
 SELECT is_empty('SELECT * FROM cxm.identity_check()', 'as the solver of everything says');
+-- who are known twice over and then have a user id each are kept apart for two reasons; the link that came first keeps the one it met
+SELECT cxm.identify('{"user_id": "why-2"}', verified => true, message_id => 'why-1');
+SELECT cxm.link('device_id', 'why-d', 'email', 'why@x.org', verified => true);
+SELECT cxm.identify('{"device_id": "why-d", "user_id": "why-2"}', message_id => 'why-2');
+SELECT cxm.identify('{"user_id": "why-1", "email": "why@x.org"}', message_id => 'why-3');
+SELECT is((SELECT string_agg(l.refused, ', ') FROM cx.link AS l JOIN cx.identifier AS i ON i.identifier_id IN (l.identifier_a, l.identifier_b)
+           WHERE i.value = 'why-d' AND l.refused IS NOT NULL), 'unverified', 'a profile that grows keeps what its links say');
+SELECT is_empty('SELECT * FROM cxm.identity_check()', 'which is no difference');
+UPDATE cx.link SET refused = 'never' WHERE refused = 'unverified' AND evidence = 'why-2';
+SELECT results_eq('SELECT kind, stored, expected FROM cxm.identity_check()', $$VALUES ('refused', 'never', 'unique')$$, 'a reason that there is not is one');
+UPDATE cx.link SET refused = 'unique' WHERE refused = 'never' AND evidence = 'why-2';
 
 -- namespaces
 SELECT throws_ok($$SELECT cxm.add_namespace('Wallet', 1)$$, '42602', NULL, 'a name has lower-case letters');
@@ -169,6 +180,15 @@ SELECT throws_ok($$SELECT cxm.add_namespace('wallet', NULL)$$, '22023', NULL, 'a
 SELECT throws_ok($$SELECT cxm.add_namespace('wallet', 0)$$, '22023', NULL, 'and counts from 1');
 SELECT lives_ok($$SELECT cxm.add_namespace('wallet', 25, 'Wallet pass')$$, 'a namespace of yours');
 SELECT throws_ok($$SELECT cxm.add_namespace('wallet', 26)$$, '23505', NULL, 'added once');
+SELECT throws_ok($$SELECT cxm.add_namespace('card', 26, max_per_profile => 0)$$, '22023', 'a limit of namespace "card" must be above zero', 'a limit counts from 1');
+SELECT throws_ok($$SELECT cxm.add_namespace('card', 26, max_per_profile => 1, max_window => '-1 day')$$, '22023', 'a limit of namespace "card" must be above zero', 'a window too');
+SELECT throws_ok($$SELECT cxm.add_namespace('card', 26, max_window => '1 day')$$, '22023', 'namespace "card" cannot have a window without a limit', 'and has a limit');
+-- a window longer than microseconds can say is one of 292 thousand years, not an error of every writer
+SELECT cxm.add_namespace('card', 26, max_per_profile => 1, max_window => '178000000 years');
+SELECT cxm.link('wallet', 'w', 'card', 'a', observed_at => '4000-01-01 BC');
+SELECT cxm.link('wallet', 'w', 'card', 'b', observed_at => '280000-01-01');
+SELECT is(cxm.customer('card', 'a'), cxm.customer('wallet', 'w'), 'one card');
+SELECT isnt(cxm.customer('card', 'b'), cxm.customer('wallet', 'w'), 'and no other for ever');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- How identifiers are written, what is nobody's identifier, and changing the rules of a namespace
 BEGIN;
-SELECT plan(104);
+SELECT plan(105);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -57,6 +57,17 @@ SELECT is(cxm.block_value('+4930123456') <> :id, true, 'everywhere is another ru
 SELECT cxm.unblock('+49 30 123456', 'phone');
 SELECT is(pg_temp.quarantined('phone', '+4930123456'), 'blocked', 'which goes on');
 SELECT throws_ok($$SELECT cxm.unblock('+49 30 123456', 'phone')$$, '42704', 'no rule blocks "+49 30 123456" in namespace phone', 'a rule goes once');
+DO $$
+DECLARE
+    v_detail text;
+BEGIN
+    PERFORM cxm.unblock('no such rule');
+EXCEPTION WHEN undefined_object THEN
+    GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;
+    PERFORM set_config('cxm_test.detail', v_detail, true);
+END
+$$;
+SELECT is(current_setting('cxm_test.detail'), 'No other rule blocks it, either.', 'an error says what there is to say');
 SELECT cxm.unblock('+4930123456');
 SELECT is(pg_temp.quarantined('phone', '+4930123456'), 'free', 'without a rule it is free');
 SELECT cxm.block_pattern('SHOP|sh.p', reason => 'ours') AS id \gset

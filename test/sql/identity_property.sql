@@ -185,7 +185,9 @@ BEGIN
     SELECT format('%s %s:%s is not alone', l.quarantined, l.namespace, l.value) FROM labelled AS l
     WHERE l.quarantined IS NOT NULL AND NOT l.is_pinned AND EXISTS (SELECT FROM labelled AS o WHERE o.canonical_id = l.canonical_id AND o.identifier_id <> l.identifier_id)
     UNION ALL
-    SELECT 'identity_differences()' WHERE cxm.identity_differences() <> 0;
+    SELECT 'identity_differences()' WHERE cxm.identity_differences() <> 0
+    UNION ALL
+    SELECT format('identity_check() says %s', c) FROM cxm.identity_check() AS c;
 END
 $$;
 

@@ -45,6 +45,12 @@ JOIN (SELECT record_a, record_b, (ln(0.01 / 0.99) + ln(ratio) + 0.5 * ln(tf)) / 
     ('2', '4', (0.1 / 0.88) * (0.2 / 0.7) * (0.2 / 0.9) * (0.8 / 0.3)::float8, (0.3 / (3 / 5.0))::float8),
     ('1', '6', (0.6 / 0.1) * (0.7 / 0.001) * (0.5 / 0.1) * (0.4 / 0.05) * (0.2 / 0.7)::float8, 1::float8)) AS v (record_a, record_b, ratio, tf)) AS e USING (record_a, record_b);
 
+-- the elements of an array are a set
+SELECT s.record_a, s.record_b, s.levels
+FROM cxm.linkage_score($$SELECT v.id, v.tags FROM (VALUES (1, '{a,b}'::text[]), (2, '{b,a,a}'), (3, '{a}')) AS v(id, tags)$$,
+    '{"lambda": 0.1, "blocking": [[]], "comparisons": [{"column": "tags", "levels": [{"exact": true, "m": 0.9, "u": 0.1}, {"else": true, "m": 0.1, "u": 0.9}]}]}', 0) AS s
+ORDER BY s.record_a, s.record_b;
+
 -- a threshold keeps what is at least there
 SELECT t, count(s.*) FROM model, unnest(ARRAY[0, 0.001, 0.5, 0.9, 0.999, 0.9999999]) AS t
 LEFT JOIN LATERAL cxm.linkage_score('TABLE person', m, t) AS s ON true GROUP BY t ORDER BY t;
