@@ -58,6 +58,7 @@ typedef struct CxmTable
 	Bitmapset  *checked;		/* columns in CHECK constraints, as pull_varattnos() has them */
 	Oid		   *indexes;		/* of info->ri_NumIndices */
 	Oid			relid;
+	Oid			sequence;		/* of the first column, of a table with parts */
 	Oid			index_of[CXM_MAX_KEYS];
 	Oid			user;			/* who has these privileges */
 	AclMode		privileges;
