@@ -324,6 +324,7 @@ has_plain_defaults(CxmTable *table, Relation relation)
 		if (i == 0 && IsA(expression, NextValueExpr))
 		{
 			table->sequence = ((const NextValueExpr *) expression)->seqid;
+			table->sequence_hash = GetSysCacheHashValue1(SEQRELID, ObjectIdGetDatum(table->sequence));
 			table->is_untouched &= is_endless(table->sequence);
 		}
 		else
@@ -399,11 +400,22 @@ forget_table(Datum arg, Oid relid)
 	}
 }
 
-/* Schemas may have been given other names, users other rights, or sequences other ends */
+/* Schemas may have been given other names, or users other rights */
 static void
 forget_names(Datum arg, int cache, uint32 hash)
 {
 	forget_table((Datum) 0, InvalidOid);
+}
+
+/* A sequence, or (0) any, may have been given another end */
+static void
+forget_sequence(Datum arg, int cache, uint32 hash)
+{
+	for (CxmTable *table = tables; table != NULL; table = table->next)
+	{
+		if (OidIsValid(table->sequence) && (hash == 0 || hash == table->sequence_hash))
+			table->is_known = false;
+	}
 }
 
 /* Have what is known of the table forgotten when it changes */
@@ -418,7 +430,7 @@ list_table(CxmTable *table)
 		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_names, (Datum) 0);
 		CacheRegisterSyscacheCallback(AUTHOID, forget_names, (Datum) 0);
 		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_names, (Datum) 0);
-		CacheRegisterSyscacheCallback(SEQRELID, forget_names, (Datum) 0);
+		CacheRegisterSyscacheCallback(SEQRELID, forget_sequence, (Datum) 0);
 		is_registered = true;
 	}
 	if (!table->is_listed)
