@@ -37,6 +37,7 @@
 #include "catalog/pg_index.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_opfamily.h"
+#include "catalog/pg_sequence.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "direct.h"
@@ -280,9 +281,25 @@ cannot_fail(const Node *expression, bool by_value)
 		return true;
 	if (!by_value)
 		return false;
-	return IsA(expression, NextValueExpr)
-		|| (IsA(expression, FuncExpr) && (((const FuncExpr *) expression)->funcid == F_CLOCK_TIMESTAMP
-										  || ((const FuncExpr *) expression)->funcid == F_PG_CURRENT_XACT_ID));
+	return IsA(expression, FuncExpr) && (((const FuncExpr *) expression)->funcid == F_CLOCK_TIMESTAMP
+										 || ((const FuncExpr *) expression)->funcid == F_PG_CURRENT_XACT_ID);
+}
+
+/* Does a sequence count up as far as numbers go, which takes longer than anybody will wait? */
+static bool
+is_endless(Oid sequence)
+{
+	HeapTuple	tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(sequence));
+	bool		is_endless = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_sequence form = (Form_pg_sequence) GETSTRUCT(tuple);
+
+		is_endless = form->seqincrement == 1 && form->seqmax == PG_INT64_MAX;
+		ReleaseSysCache(tuple);
+	}
+	return is_endless;
 }
 
 /* What is to be put where a row says nothing; false when that takes more than the server's own functions */
@@ -290,6 +307,7 @@ static bool
 has_plain_defaults(CxmTable *table, Relation relation)
 {
 	table->defaults = palloc0(table->ncolumns * sizeof(ExprState *));
+	table->sequence = InvalidOid;
 	for (int i = 0; i < table->ncolumns; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation), i);
@@ -303,7 +321,14 @@ has_plain_defaults(CxmTable *table, Relation relation)
 			continue;
 		if (calls_users(expression, NULL))
 			return false;
-		table->is_untouched &= cannot_fail(expression, column->attbyval);
+		if (i == 0 && IsA(expression, NextValueExpr))
+		{
+			table->sequence = ((const NextValueExpr *) expression)->seqid;
+			table->sequence_hash = GetSysCacheHashValue1(SEQRELID, ObjectIdGetDatum(table->sequence));
+			table->is_untouched &= is_endless(table->sequence);
+		}
+		else
+			table->is_untouched &= cannot_fail(expression, column->attbyval);
 		table->defaults[i] = ExecPrepareExpr((Expr *) expression, table->estate);
 	}
 	/* numbers come from there */
@@ -382,6 +407,17 @@ forget_names(Datum arg, int cache, uint32 hash)
 	forget_table((Datum) 0, InvalidOid);
 }
 
+/* A sequence, or (0) any, may have been given another end */
+static void
+forget_sequence(Datum arg, int cache, uint32 hash)
+{
+	for (CxmTable *table = tables; table != NULL; table = table->next)
+	{
+		if (OidIsValid(table->sequence) && (hash == 0 || hash == table->sequence_hash))
+			table->is_known = false;
+	}
+}
+
 /* Have what is known of the table forgotten when it changes */
 static void
 list_table(CxmTable *table)
@@ -394,6 +430,7 @@ list_table(CxmTable *table)
 		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_names, (Datum) 0);
 		CacheRegisterSyscacheCallback(AUTHOID, forget_names, (Datum) 0);
 		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_names, (Datum) 0);
+		CacheRegisterSyscacheCallback(SEQRELID, forget_sequence, (Datum) 0);
 		is_registered = true;
 	}
 	if (!table->is_listed)
@@ -478,9 +515,10 @@ cxm_table_open(CxmTable *table, AclMode privileges)
 Relation
 cxm_table_open_at_once(CxmTable *table, AclMode privileges)
 {
-	/* the lock comes with what others have changed */
+	/* the locks come with what others have changed; that of the sequence is the one that its next number takes */
 	if (!may_open(privileges) || !table->is_known || !OidIsValid(table->relid)
 		|| !ConditionalLockRelationOid(table->relid, RowExclusiveLock)
+		|| (OidIsValid(table->sequence) && !ConditionalLockRelationOid(table->sequence, RowExclusiveLock))
 		|| !table->is_known || !table->is_plain || !table->is_untouched || !cxm_table_allows(table, privileges))
 		return NULL;
 	return try_relation_open(table->relid, NoLock);

@@ -58,6 +58,8 @@ typedef struct CxmTable
 	Bitmapset  *checked;		/* columns in CHECK constraints, as pull_varattnos() has them */
 	Oid		   *indexes;		/* of info->ri_NumIndices */
 	Oid			relid;
+	Oid			sequence;		/* of the first column, or InvalidOid */
+	uint32		sequence_hash;	/* of it in its system cache */
 	Oid			index_of[CXM_MAX_KEYS];
 	Oid			user;			/* who has these privileges */
 	AclMode		privileges;

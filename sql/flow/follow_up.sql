@@ -320,7 +320,7 @@ BEGIN
                 JOIN cx.alert AS a ON a.alert_id = u.alert_id AND a.feedback_id IS NULL AND a.identifier_id IS NULL
                 JOIN cx.follow_up AS g ON g.feedback_id IS NULL AND g.identifier_id IS NULL AND g.rule_id = a.rule_id)
           AND f.scope <> 'alert'
-          AND (f.state IN ('open', 'in_progress', 'waiting') OR f.resolved_at + y.reopen_within > clock_timestamp())
+          AND (f.state IN ('open', 'in_progress', 'waiting') OR f.resolved_at + cxm.alert_span(y.reopen_within) > clock_timestamp())
         ORDER BY f.follow_up_id
         FOR NO KEY UPDATE OF f);
 
@@ -411,8 +411,8 @@ BEGIN
                row_number() OVER (PARTITION BY u.follow_up_id ORDER BY u.alert_id) AS place,
                count(*) OVER whole AS alerts,
                max(u.alert_id) OVER whole AS last_alert_id,
-               min(moment + y.respond_within) OVER whole AS first_response_due,
-               min(moment + y.resolve_within) OVER whole AS due_at,
+               min(moment + cxm.alert_span(y.respond_within)) OVER whole AS first_response_due,
+               min(moment + cxm.alert_span(y.resolve_within)) OVER whole AS due_at,
                first_value(u.policy_id) OVER urgent AS worst_policy,
                first_value(coalesce(y.priority, a.severity)) OVER urgent AS worst_priority,
                first_value(a.severity) OVER severe AS worst_severity,
@@ -442,8 +442,8 @@ BEGIN
                 owner = coalesce(f.owner, w.owner),
                 first_response_due = CASE WHEN f.first_response_at IS NULL THEN least(f.first_response_due, w.first_response_due) ELSE f.first_response_due END,
                 due_at = CASE WHEN f.resolved_at IS NOT NULL THEN w.due_at
-                              ELSE least(f.due_at + coalesce(moment - f.waiting_since, '0'), w.due_at) END,
-                waited = f.waited + coalesce(moment - f.waiting_since, '0'),
+                              ELSE least(f.due_at + coalesce(cxm.alert_span(moment - f.waiting_since), '0'), w.due_at) END,
+                waited = f.waited + coalesce(cxm.alert_span(moment - f.waiting_since), '0'),
                 waiting_since = NULL,
                 escalation_level = CASE WHEN f.resolved_at IS NULL THEN f.escalation_level ELSE 0 END,
                 resolved_at = NULL,
@@ -460,7 +460,7 @@ BEGIN
                 note = NULL
             FROM (
                 SELECT u.follow_up_id, count(*)::integer AS alerts, max(u.alert_id) AS last_alert_id,
-                       min(moment + y.respond_within) AS first_response_due, min(moment + y.resolve_within) AS due_at,
+                       min(moment + cxm.alert_span(y.respond_within)) AS first_response_due, min(moment + cxm.alert_span(y.resolve_within)) AS due_at,
                        min(array_position('{critical,high,medium,low}', coalesce(y.priority, a.severity))) AS urgency,
                        min(array_position('{critical,high,medium,low}', a.severity)) AS severity,
                        (array_agg(u.policy_id ORDER BY array_position('{critical,high,medium,low}', coalesce(y.priority, a.severity)), u.alert_id))[1] AS policy_id,
@@ -722,11 +722,11 @@ BEGIN
                     ELSE f.owner END,
         priority = t.next_priority,
         policy_id = coalesce(t.next_policy_id, f.policy_id),
-        first_response_due = CASE WHEN t.is_raised AND f.first_response_at IS NULL THEN least(f.first_response_due, moment + t.respond_within) ELSE f.first_response_due END,
+        first_response_due = CASE WHEN t.is_raised AND f.first_response_at IS NULL THEN least(f.first_response_due, moment + cxm.alert_span(t.respond_within)) ELSE f.first_response_due END,
         first_response_at = CASE WHEN move_follow_ups.move IN ('respond', 'resolve') THEN coalesce(f.first_response_at, moment) ELSE f.first_response_at END,
         due_at = CASE
-                     WHEN move_follow_ups.move = 'reopen' THEN moment + t.resolve_within
-                     WHEN t.is_raised THEN least(f.due_at + t.waited, moment + t.resolve_within)
+                     WHEN move_follow_ups.move = 'reopen' THEN moment + cxm.alert_span(t.resolve_within)
+                     WHEN t.is_raised THEN least(f.due_at + t.waited, moment + cxm.alert_span(t.resolve_within))
                      ELSE f.due_at + t.waited END,
         waited = f.waited + t.waited,
         waiting_since = CASE WHEN t.next_state = 'waiting' THEN coalesce(f.waiting_since, moment) END,
@@ -750,7 +750,7 @@ BEGIN
                coalesce(y.respond_within, p.respond_within) AS respond_within,
                coalesce(y.resolve_within, p.resolve_within) AS resolve_within,
                -- the clock of the resolution stands still while it waits for the customer
-               CASE WHEN m.next_state <> 'waiting' THEN coalesce(moment - g.waiting_since, '0') ELSE '0' END AS waited
+               CASE WHEN m.next_state <> 'waiting' THEN coalesce(cxm.alert_span(moment - g.waiting_since), '0') ELSE '0' END AS waited
         FROM cx.follow_up AS g
         JOIN cxm.follow_up_moves() AS m ON m.state = g.state AND m.move = move_follow_ups.move
         LEFT JOIN cx.follow_up_policy AS p ON p.policy_id = g.policy_id
@@ -1056,7 +1056,7 @@ BEGIN
                                    severity, priority, owner, opened_at, first_response_due, due_at, moved_at, moved_by, note)
     VALUES (answer.feedback_id, answer.occurred_at, answer.identifier_id, answer.metric, answer.score, answer.touchpoint_id, answer.location_id,
             answer.product_id, policy.policy_id, open_follow_up.severity, coalesce(policy.priority, open_follow_up.severity), open_follow_up.owner,
-            moment, moment + policy.respond_within, moment + policy.resolve_within, moment, open_follow_up.moved_by, open_follow_up.note)
+            moment, moment + cxm.alert_span(policy.respond_within), moment + cxm.alert_span(policy.resolve_within), moment, open_follow_up.moved_by, open_follow_up.note)
     RETURNING f.follow_up_id INTO v_id;
     RETURN v_id;
 END
@@ -1129,7 +1129,7 @@ BEGIN
         FROM cx.follow_up AS f
         WHERE f.next_due_at <= moment
           AND EXISTS (SELECT FROM cx.follow_up_escalation AS e
-                      WHERE e.policy_id = f.policy_id AND e.level > f.escalation_level AND f.next_due_at + e.after <= moment)
+                      WHERE e.policy_id = f.policy_id AND e.level > f.escalation_level AND f.next_due_at + cxm.alert_span(e.after) <= moment)
         ORDER BY f.next_due_at, f.follow_up_id
         LIMIT batch_size
         FOR NO KEY UPDATE SKIP LOCKED);
@@ -1150,7 +1150,7 @@ BEGIN
             -- the highest level that it has reached: after a standstill not one after the other
             SELECT e.level, e.owner, e.priority
             FROM cx.follow_up_escalation AS e
-            WHERE e.policy_id = g.policy_id AND e.level > g.escalation_level AND g.next_due_at + e.after <= moment
+            WHERE e.policy_id = g.policy_id AND e.level > g.escalation_level AND g.next_due_at + cxm.alert_span(e.after) <= moment
             ORDER BY e.level DESC
             LIMIT 1
         ) AS l

@@ -205,7 +205,7 @@ BEGIN
     SELECT e.invitation_id, r.rule_id, f.free_at, r.action, r.max_delay,
            jsonb_strip_nulls(jsonb_build_object(
                'rule', r.name,
-               'invitations', (SELECT count(*) FROM unnest(e.times) AS t(at) WHERE t.at > e.at - r.rolling_window AND t.at <= e.at),
+               'invitations', (SELECT count(*) FROM unnest(e.times) AS t(at) WHERE t.at > e.at - cxm.alert_span(r.rolling_window) AND t.at <= e.at),
                'max_count', r.max_count, 'rolling_window', r.rolling_window, 'min_gap', r.min_gap,
                'nearest', (SELECT t.at FROM unnest(e.times) AS t(at) ORDER BY abs(extract(epoch FROM t.at - e.at)), t.at LIMIT 1),
                'free_at', f.free_at))

@@ -641,10 +641,15 @@ BEGIN
                 EXIT claim;
             END IF;
 
-            v_hash := sha256(convert_to(v_checked.changes::text, 'UTF8'));
+            -- without what says nothing, which a form may send or leave out
+            v_hash := sha256(convert_to(jsonb_strip_nulls(v_checked.changes)::text, 'UTF8'));
             IF v_old.state <> 'partial' THEN
                 -- the same once more is no error; a late save may repeat what is there
-                IF (CASE WHEN v_record.final THEN v_hash = v_old.answers_hash
+                IF (CASE WHEN v_record.final
+                         THEN v_hash = v_old.answers_hash
+                              -- unless that takes back what was saved before
+                              AND NOT EXISTS (SELECT FROM jsonb_each(v_checked.changes) AS c
+                                              WHERE c.value = 'null' AND cxm.response_answers(v_old.response_id) ? c.key)
                          ELSE jsonb_strip_nulls(cxm.response_answers(v_old.response_id) || v_checked.changes) = cxm.response_answers(v_old.response_id) END) THEN
                     v_results[v_in.n] := (v_old.response_id, false, NULL);
                 ELSE

@@ -18,7 +18,7 @@ CROSS JOIN LATERAL (
     VALUES
         ('response', f.first_response_due, f.first_response_at),
         -- while it waits for the customer the time due moves on
-        ('resolution', f.due_at + coalesce(now() - f.waiting_since, interval '0'), f.resolved_at)
+        ('resolution', f.due_at + coalesce(cxm.alert_span(now() - f.waiting_since), interval '0'), f.resolved_at)
 ) AS b (promise, due_at, kept_at)
 LEFT JOIN cx.alert_rule AS r ON r.rule_id = f.rule_id
 LEFT JOIN cx.location AS l ON l.location_id = f.location_id

@@ -21,7 +21,7 @@ SELECT
         / nullif(count(*) FILTER (WHERE f.resolution_due IS NOT NULL AND (f.resolved_at IS NOT NULL OR f.resolution_due < now())), 0) AS resolution_breach_percent,
     count(*) FILTER (WHERE f.reopened > 0) AS reopened
 FROM (
-    SELECT u.*, u.due_at + coalesce(now() - u.waiting_since, interval '0') AS resolution_due
+    SELECT u.*, u.due_at + coalesce(cxm.alert_span(now() - u.waiting_since), interval '0') AS resolution_due
     FROM cx.follow_up AS u
     WHERE u.state <> 'cancelled'
 ) AS f

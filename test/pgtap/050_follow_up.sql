@@ -3,7 +3,7 @@
 BEGIN;
 SET client_min_messages = warning;
 SET search_path = public, pg_catalog;
-SELECT plan(118);
+SELECT plan(122);
 DO $$ BEGIN PERFORM setseed(0.25); END $$;
 
 -- What each move does to each state, stated once more: a state that it leads to, = where it changes nothing, and - where
@@ -247,6 +247,22 @@ SELECT throws_ok('UPDATE cx.follow_up_event SET note = NULL', '42501', NULL, 'in
 SET LOCAL ROLE cxm_test_reader;
 SELECT throws_ok('SELECT cxm.note_follow_up(1, ''x'')', '42501', NULL, 'a reader moves nothing');
 RESET ROLE;
+
+---- a day has 24 hours, also where clocks are changed: once on the way here from one of the two
+SET LOCAL timezone = 'Europe/Berlin';
+CREATE TEMP TABLE due ON COMMIT DROP AS
+SELECT i AS n, f.follow_up_id, t.due_at, t.due_at - interval '12 hours' AS since
+FROM (VALUES (1, timestamptz '2020-01-24 23:00'), (2, '2020-10-24 23:00')) AS t (i, due_at)
+CROSS JOIN LATERAL cxm.open_follow_up(cxm.record_feedback('nps', 1, jsonb_build_object('email', 'clock' || t.i || '@x.org')), 'low') AS f (follow_up_id);
+SELECT is(cxm.take_follow_ups(ARRAY(SELECT follow_up_id FROM due)) + cxm.wait_follow_ups(ARRAY(SELECT follow_up_id FROM due)), 4::bigint, 'two wait');
+UPDATE cx.follow_up AS f SET opened_at = d.since, waiting_since = d.since, due_at = d.due_at FROM due AS d WHERE d.follow_up_id = f.follow_up_id;
+SELECT is_empty($$SELECT FROM due AS d JOIN cx.follow_up_breaches AS b USING (follow_up_id)
+                  WHERE b.promise = 'resolution' AND extract(epoch FROM b.due_at - d.due_at) <> extract(epoch FROM now() - d.since)$$,
+                'what is due moves on by the time that it waits');
+SELECT is(cxm.resume_follow_ups(ARRAY(SELECT follow_up_id FROM due)), 2::bigint, 'they go on');
+SELECT is_empty($$SELECT FROM due AS d JOIN cx.follow_up AS f USING (follow_up_id)
+                  WHERE extract(epoch FROM f.due_at - d.due_at) <> extract(epoch FROM f.moved_at - d.since)$$,
+                'and are due later by the time that they waited');
 
 SELECT * FROM finish();
 ROLLBACK;

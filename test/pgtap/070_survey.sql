@@ -1,6 +1,6 @@
 -- The states of surveys and responses: what is possible in each, and that nothing else is; the token's way in
 BEGIN;
-SELECT plan(129);
+SELECT plan(133);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -117,6 +117,7 @@ SELECT is((SELECT concat_ws(', ', f.metric, f.score, f.comment, i.value, a.score
            FROM cx.feedback AS f JOIN cx.identifier AS i USING (identifier_id) JOIN cx.alert AS a USING (feedback_id) WHERE f.submission_id = 'invitation:1001'),
           'nps, 2, late, ann@example.com, 2', 'its score is feedback and raises an alert');
 SELECT is(cxm.submit_response('t1', '{"why": "late", "nps": 2.0}'), (SELECT response_id FROM cx.response WHERE invitation_id = 1001), 'the same again gives the same response');
+SELECT is(cxm.submit_response('t1', '{"nps": 2, "why": "late", "staff": null}'), (SELECT response_id FROM cx.response WHERE invitation_id = 1001), 'with what says nothing, too');
 SELECT throws_ok($$SELECT cxm.submit_response('t1', '{"nps": 9}')$$, '55000', NULL, 'other answers do not');
 SELECT throws_ok($$SELECT cxm.save_response('t1', '{"nps": 9}')$$, '55000', NULL, 'nor does a save');
 SELECT throws_ok($$SELECT cxm.submit_response('t1', '{"nps": 99}')$$, '22003', NULL, 'nor what is off the scale');
@@ -127,6 +128,9 @@ SELECT isnt(cxm.save_response('t2', '{"nps": 4}', seen => 'why'), NULL, 'a save'
 SELECT is((SELECT completed_by FROM token WHERE token = 't2'), '{}', 'leaves it open');
 SELECT is(cxm.submit_response('t2', '{}'), (SELECT response_id FROM cx.response WHERE invitation_id = 1002), 'what was saved is submitted');
 SELECT is(cxm.submit_response('t2', '{}'), (SELECT response_id FROM cx.response WHERE invitation_id = 1002), 'again');
+SELECT throws_ok($$SELECT cxm.submit_response('t2', '{"nps": null}')$$, '55000', NULL, 'but nothing of it is taken back');
+SELECT is(cxm.submit_response('t2', '{"why": " ", "staff": null}'), (SELECT response_id FROM cx.response WHERE invitation_id = 1002), 'nor is anything in what says nothing');
+SELECT throws_ok($$SELECT cxm.submit_response('t1', '{"nps": 2, "why": ""}')$$, '55000', NULL, 'what is left out here was said there');
 SELECT isnt(cxm.submit_response('t3', '{"nps": 1, "staff": true}'), NULL, 'one that leads out');
 SELECT is((SELECT array_agg(cardinality(completed_by) ORDER BY token) FROM token), '{1,1,1}', 'each invitation was completed once');
 SELECT is((SELECT count(*) FROM cx.alert AS a JOIN cx.feedback AS f USING (feedback_id) WHERE f.submission_id ~ '^invitation'), 2::bigint, 'an alert for each low score, none for who was screened out');

@@ -282,6 +282,13 @@ SELECT throws_ok(x, e, NULL, 'refused: ' || x) FROM (VALUES ('SELECT cxm.add_fat
     ('SELECT cxm.add_fatigue_rule(''x'', 0, ''1 day'')', '22023'), ('SELECT cxm.add_fatigue_rule(''x'', min_gap => ''-1 day'')', '22023'), ('SELECT cxm.add_fatigue_rule(''x'', 1, ''1 day'', attributes => ''[]'')', '22023'),
     ('SELECT cxm.enable_fatigue_rule(''nobody'')', '42704')) AS x(x, e);
 
+-- a month has 30 days in the numbers, too
+SELECT cxm.add_fatigue_rule('month', 1, '1 month');
+SELECT is((cxm.invite((SELECT main FROM s), '{"email": "monthly@shop.test"}', '{email}', send_at => '2098-02-02')).state, 'scheduled', 'planned for February');
+SELECT is((cxm.invite((SELECT main FROM s), '{"email": "monthly@shop.test"}', '{email}', send_at => '2098-03-03')).detail ->> 'invitations', '1', 'which counts 29 days later');
+DELETE FROM cx.invitation;
+DELETE FROM cx.fatigue_rule;
+
 -- what goes out long after its time is decided again at that time
 SELECT is((cxm.invite((SELECT main FROM s), '{"email": "tardy@shop.test"}', '{email}', send_at => now() - interval '9 days')).state, 'scheduled', 'planned for nine days ago');
 SELECT is((cxm.invite((SELECT main FROM s), '{"email": "tardy@shop.test"}', '{email}', send_at => now() - interval '5 days')).state, 'scheduled', 'and for five');

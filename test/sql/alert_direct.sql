@@ -186,6 +186,16 @@ RESET ROLE;
 SELECT count(*) FROM cx.alert;
 SELECT count(*) FROM cx.rejection WHERE sqlstate = '42501' AND record->'feedback_ids' = '[4]';
 
+-- numbers that come to an end
+SELECT max(alert_id) AS last FROM cx.alert \gset
+ALTER SEQUENCE cx.alert_alert_id_seq MAXVALUE :last;
+INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0);
+SELECT count(*) FROM cx.rejection WHERE sqlstate = '2200H' AND record->'feedback_ids' = '[5]';
+ALTER SEQUENCE cx.alert_alert_id_seq NO MAXVALUE;
+ALTER SEQUENCE cx.outbox_outbox_id_seq INCREMENT -1 NO MINVALUE MAXVALUE 1000 START 1000 RESTART;
+INSERT INTO cx.feedback (metric, score) VALUES ('nps', 0);
+SELECT feedback, told FROM pg_temp.written();
+
 DROP OWNED BY regress_cxm_direct;
 DROP ROLE regress_cxm_direct;
 DROP SCHEMA cx CASCADE;
