@@ -531,6 +531,7 @@ DECLARE
     v_comments jsonb := '[["period", "Start of the period; NULL = rows without a time."]]';
     v_state_comments jsonb;
     v_more jsonb;
+    v_twice text;
 BEGIN
     SELECT r.* INTO STRICT v_rollup FROM cx.rollup AS r WHERE r.rollup_id = make_rollup_views.rollup_id;
     v_layout := cxm.rollup_layout(rollup_id);
@@ -568,6 +569,19 @@ BEGIN
         END CASE;
         v_comments := v_comments || v_more;
     END LOOP;
+
+    SELECT c.value ->> 0 INTO v_twice
+    FROM jsonb_array_elements(v_comments) WITH ORDINALITY AS c(value, i)
+    GROUP BY c.value ->> 0
+    HAVING count(*) > 1
+    ORDER BY min(c.i)
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE duplicate_column USING
+            MESSAGE = format('rollup "%s" would have two columns "%s"', v_rollup.name, v_twice),
+            DETAIL = 'Beside its dimensions and measures a rollup has the column period, with sums and scores their NAME_count, and with NPS NAME_promoters, NAME_passives and NAME_detractors.',
+            HINT = format('Give one of them another name; a dimension as in [{"other_name": "%s"}].', replace(quote_ident(v_twice), '"', '\"'));
+    END IF;
 
     -- only groups of periods in which something came or went are made again, and what did is read once. What is asked once for
     -- all rows stands alone, so that it is not asked of each: whether one may read, and whether all is folded, as it mostly is. Most periods are
@@ -1064,7 +1078,7 @@ BEGIN
     END IF;
     SELECT z.name INTO v_zone FROM pg_timezone_names AS z WHERE lower(z.name) = lower(coalesce(create_rollup.time_zone, v_store.time_zone));
     IF v_zone IS NULL THEN
-        PERFORM cxm.rollup_error(format('time zone "%s" is not known', create_rollup.time_zone), 'Give a name out of pg_timezone_names, such as Europe/Berlin.');
+        PERFORM cxm.rollup_error(format('time zone "%s" is not known', coalesce(create_rollup.time_zone, v_store.time_zone)), 'Give a name out of pg_timezone_names, such as Europe/Berlin.');
     END IF;
     -- an error for what is a zone and an abbreviation
     PERFORM cxm.period_number(now(), 'day', v_zone, 1);

@@ -34,6 +34,45 @@ $$;
 
 COMMENT ON FUNCTION cxm.check_week_start(integer) IS 'The argument, when it is an ISO day of the week (1 = Monday ... 7 = Sunday); an error otherwise.';
 
+CREATE FUNCTION cxm.check_time_zone() RETURNS trigger
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- an error for what is no zone, and for what is a zone and an abbreviation
+    PERFORM cxm.period_number(now(), 'day', NEW.time_zone, 1);
+    -- an offset is read as a zone, too; none goes without a digit, and the names take long to read
+    IF NEW.time_zone ~ '[0-9]' AND NOT EXISTS (SELECT FROM pg_timezone_names AS z WHERE lower(z.name) = lower(NEW.time_zone)) THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('time zone "%s" is not known', left(NEW.time_zone, 100)),
+            HINT = 'Give a name out of pg_timezone_names, such as Europe/Berlin: an abbreviation or an offset does not know when clocks change.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.check_time_zone() IS
+'Trigger on cx.store and cx.location, before INSERT and UPDATE of time_zone: error 22023 where it is no name out of pg_timezone_names.';
+
+CREATE FUNCTION cxm.add_zone_triggers() RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_table text;
+BEGIN
+    FOREACH v_table IN ARRAY ARRAY['store', 'location'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = format('cx.%I', v_table)::regclass AND t.tgname = v_table || '_zone') THEN
+            -- records that name a new location say nothing of its zone, and wait for no check
+            EXECUTE format('CREATE TRIGGER %I BEFORE INSERT OR UPDATE OF time_zone ON cx.%I FOR EACH ROW WHEN (NEW.time_zone IS NOT NULL) EXECUTE FUNCTION cxm.check_time_zone()',
+                           v_table || '_zone', v_table);
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.add_zone_triggers() IS 'Gives cx.store and cx.location the triggers that check time zones, where they have none.';
+
 CREATE FUNCTION cxm.create_store(time_zone text DEFAULT NULL, week_start integer DEFAULT 1) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -204,6 +243,7 @@ BEGIN
     PERFORM cxm.wake_notifier();
     PERFORM cxm.add_alert_rule_triggers();
     PERFORM cxm.add_goal_triggers();
+    PERFORM cxm.add_zone_triggers();
     PERFORM cxm.add_overall_rating_triggers();
     RETURN v_version;
 END
@@ -353,6 +393,20 @@ BEGIN
         RETURN NEXT;
     END IF;
 
+    -- what was there before it was checked, and what is no zone on this server
+    problem := 'time_zone is not known';
+    FOR table_name, row_count IN
+        SELECT c.table_name, count(*)
+        FROM (SELECT 'cx.store' AS table_name, s.time_zone FROM cx.store AS s
+              UNION ALL
+              SELECT 'cx.location', l.time_zone FROM cx.location AS l WHERE l.time_zone IS NOT NULL) AS c
+        WHERE lower(c.time_zone) NOT IN (SELECT lower(z.name) FROM pg_timezone_names AS z)
+        GROUP BY c.table_name
+        ORDER BY c.table_name DESC
+    LOOP
+        RETURN NEXT;
+    END LOOP;
+
     table_name := 'cx.follow_up_alert';
     problem := 'follow_up_id or alert_id leads nowhere';
     SELECT count(*) INTO row_count
@@ -462,4 +516,4 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.store_check() IS
-'Looks through the whole store for what no constraint guards: references that lead nowhere, unknown metrics, profiles that differ from what the links say, journeys that differ from the records, messages without a record. A row a problem with the number of rows; no rows when the store is sound.';
+'Looks through the whole store for what no constraint guards: references that lead nowhere, unknown metrics and time zones, profiles that differ from what the links say, journeys that differ from the records, messages without a record. A row a problem with the number of rows; no rows when the store is sound.';

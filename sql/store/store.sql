@@ -31,3 +31,9 @@ COMMENT ON COLUMN cx.store.rules_version IS 'Raised by every change of the rules
 COMMENT ON COLUMN cx.store.complaint_types IS 'Keys of the event types (cx.event_type) that are complaints, for the complaint rate of cx.scorecard. Yours to change.';
 COMMENT ON COLUMN cx.store.created_at IS 'When cxm.create_store() was run.';
 COMMENT ON COLUMN cx.store.upgraded_at IS 'When cxm.upgrade_store() last changed the store; NULL when never.';
+
+CREATE TRIGGER store_zone
+    BEFORE INSERT OR UPDATE OF time_zone ON cx.store
+    FOR EACH ROW
+    WHEN (NEW.time_zone IS NOT NULL)
+    EXECUTE FUNCTION cxm.check_time_zone();

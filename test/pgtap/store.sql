@@ -1,6 +1,6 @@
 -- cxm.store_check() finds damage of every kind
 BEGIN;
-SELECT plan(38);
+SELECT plan(52);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -51,6 +51,20 @@ SELECT is(pg_temp.says(format('DELETE FROM cx.%I', fact)), format('cx.message: m
 FROM (VALUES ('event', 'event'), ('purchase', 'purchase'), ('spend', 'spend'), ('trait', 'traits')) AS v(fact, kind);
 SELECT is(pg_temp.says($$UPDATE cx.message SET occurred_at = '2000-01-01Z' WHERE kind = 'event'$$), 'cx.message: messages of kind event have no record (1)', 'a message that looks in the wrong month');
 SELECT is_empty('SELECT * FROM cxm.store_check()', 'the damage was undone');
+
+-- time zones
+SELECT throws_ok(format('UPDATE cx.%s SET time_zone = %L', t, zone), '22023', said, format('cx.%s in "%s"', t, zone))
+FROM (VALUES ('store'), ('location')) AS k(t), (VALUES
+    ('Mars/Olympus', 'time zone "Mars/Olympus" is not known'), ('', 'time zone "" is not known'), ('Foo5', 'time zone "Foo5" is not known'),
+    ('+02:00', 'time zone "+02:00" is not known'), ('CET', 'time zone "CET" is the name of two')) AS z(zone, said);
+SELECT lives_ok($$UPDATE cx.store SET time_zone = 'europe/berlin'; UPDATE cx.location SET time_zone = 'Etc/GMT+5'; UPDATE cx.location SET time_zone = NULL$$, 'names of zones, in any case, and none');
+-- as of a store that was made before they were checked
+DROP TRIGGER store_zone ON cx.store;
+DROP TRIGGER location_zone ON cx.location;
+SELECT is(pg_temp.says($$UPDATE cx.store SET time_zone = 'Foo5'; UPDATE cx.location SET time_zone = 'Mars/Olympus'$$),
+          'cx.store: time_zone is not known (1); cx.location: time_zone is not known (1)', 'zones that are none');
+SELECT cxm.upgrade_store();
+SELECT throws_ok(format('UPDATE cx.%s SET time_zone = ''Foo5''', t), '22023', NULL, 'checked again in cx.' || t) FROM (VALUES ('store'), ('location')) AS k(t);
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -132,6 +132,10 @@ SELECT cxm.create_rollup('x', 'answer', 'at', 'day', dimensions => '[{"n": "1); 
 SELECT cxm.create_rollup('x', 'answer', 'at', 'day', dimensions => '[{"n": "1 FROM pg_authid --"}]');
 SELECT cxm.create_rollup('x', 'answer', 'at', 'day', dimensions => '[{"n": ""}]');
 SELECT cxm.create_rollup('x', 'answer', 'at', 'day', dimensions => '["store", {"store": "lower(store)"}]');
+-- a column of the table that is called as one that a rollup has anyway
+SELECT cxm.create_rollup('x', 'answer', 'at', 'day', dimensions => '[{"period": "score"}]');
+SELECT cxm.create_rollup('x', 'answer', 'at', 'day', measures => '{"a": {"nps": "score"}, "a_count": {"count": "*"}}');
+SELECT cxm.create_rollup('x', 'answer', 'at', 'day', dimensions => '[{"A \"b\"": "score"}]', measures => '{"A \"b\"": {"count": "*"}}');
 SELECT cxm.create_rollup('x', 'answer', 'at', 'day', filter => 'score');
 SELECT cxm.create_rollup('x', 'answer', 'at', 'day', filter => 'at > now()');
 SELECT cxm.create_rollup('x', 'answer', 'score', 'day');
