@@ -203,10 +203,7 @@ BEGIN
         problem := ('22001', format('a message of %s bytes is too long', octet_length(body)), 'A message has at most 1 MB; put attachments elsewhere and name them in properties.')::cxm.problem;
     END IF;
 
-    IF problem.reason IS NOT NULL THEN
-        RAISE EXCEPTION '%', replace(problem.reason, 'message_id', 'external_id')
-            USING ERRCODE = problem.sqlstate, HINT = coalesce(replace(problem.hint, 'message_id', 'external_id'), '');
-    END IF;
+    PERFORM cxm.raise_problem((problem.sqlstate, replace(problem.reason, 'message_id', 'external_id'), replace(problem.hint, 'message_id', 'external_id'))::cxm.problem);
 END
 $$;
 

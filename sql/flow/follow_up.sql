@@ -489,6 +489,31 @@ COMMENT ON FUNCTION cxm.open_follow_ups(bigint[]) IS
 
 ---- history and listeners
 
+-- before the row's CHECK constraints, which say less
+CREATE FUNCTION cxm.guard_follow_up() RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NEW.follow_up_id <> OLD.follow_up_id THEN
+        RAISE EXCEPTION 'follow-up % was another one before', NEW.follow_up_id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'A follow_up_id does not change.';
+    ELSIF NOT EXISTS (SELECT FROM cxm.follow_up_moves() AS m WHERE m.state = OLD.state AND m.next_state = NEW.state) THEN
+        RAISE EXCEPTION 'follow-up % cannot go from % to %', OLD.follow_up_id, OLD.state, NEW.state
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = coalesce((SELECT format('From %s it can go to %s.', OLD.state, string_agg(DISTINCT m.next_state, ', ' ORDER BY m.next_state))
+                                     FROM cxm.follow_up_moves() AS m WHERE m.state = OLD.state AND m.next_state <> OLD.state),
+                                    format('%s is final.', OLD.state)),
+                  HINT = 'cxm.follow_up_moves() has the moves there are.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.guard_follow_up() IS
+'Trigger of cx.follow_up, where state or number change: lets a state change only as cxm.follow_up_moves() says, and the number never (error 55000).';
+
 CREATE FUNCTION cxm.follow_up_history() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -501,7 +526,6 @@ AS $$
 DECLARE
     -- more moves than this in one statement come as one summary
     most CONSTANT integer := 100;
-    wrong record;
 BEGIN
     IF TG_OP = 'INSERT' THEN
         INSERT INTO cx.follow_up_event (follow_up_id, move, moved_at, moved_by, to_state, to_owner, to_priority, alert_id, note)
@@ -509,21 +533,6 @@ BEGIN
         FROM new_follow_up AS n
         ORDER BY n.follow_up_id;
     ELSE
-        SELECT n.follow_up_id, n.state, o.state AS old_state INTO wrong
-        FROM new_follow_up AS n
-        LEFT JOIN old_follow_up AS o ON o.follow_up_id = n.follow_up_id
-        WHERE o.follow_up_id IS NULL
-           OR (o.state <> n.state AND NOT EXISTS (SELECT FROM cxm.follow_up_moves() AS m WHERE m.state = o.state AND m.next_state = n.state))
-        ORDER BY n.follow_up_id
-        LIMIT 1;
-        IF FOUND THEN
-            RAISE object_not_in_prerequisite_state USING
-                MESSAGE = CASE WHEN wrong.old_state IS NULL THEN format('follow-up %s was another one before', wrong.follow_up_id)
-                               ELSE format('follow-up %s cannot go from %s to %s', wrong.follow_up_id, wrong.old_state, wrong.state) END,
-                HINT = CASE WHEN wrong.old_state IS NULL THEN 'A follow_up_id does not change.'
-                            ELSE 'cxm.follow_up_moves() has the moves there are.' END;
-        END IF;
-
         INSERT INTO cx.follow_up_event (follow_up_id, move, moved_at, moved_by, from_state, to_state, from_owner, to_owner,
                                         from_priority, to_priority, alert_id, note, changes)
         SELECT n.follow_up_id,
@@ -586,7 +595,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cxm.follow_up_history() IS
-'Statement trigger on cx.follow_up, after INSERT and UPDATE: writes cx.follow_up_event and tells the listeners of channel cxm_follow_up (ids and states; up to 100 one by one, more as one summary). A row that somebody changes by an UPDATE of their own is recorded as edit. Error 55000: a change of state for which there is no move.';
+'Statement trigger on cx.follow_up, after INSERT and UPDATE: writes cx.follow_up_event and tells the listeners of channel cxm_follow_up (ids and states; up to 100 one by one, more as one summary). A row that somebody changes by an UPDATE of their own is recorded as edit.';
 
 ---- moves
 

@@ -330,15 +330,28 @@ $$;
 
 COMMENT ON FUNCTION cxm.strict_result(cxm.problem[]) IS 'What a strict batch comes to when one of its records has a problem; NULL when none has.';
 
+CREATE FUNCTION cxm.raise_problem(problem cxm.problem) RETURNS void
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF problem.reason IS NULL THEN
+        RETURN;
+    ELSIF problem.hint IS NULL THEN
+        RAISE EXCEPTION '%', problem.reason USING ERRCODE = problem.sqlstate;
+    END IF;
+    RAISE EXCEPTION '%', problem.reason USING ERRCODE = problem.sqlstate, HINT = problem.hint;
+END
+$$;
+
+COMMENT ON FUNCTION cxm.raise_problem(cxm.problem) IS 'Raises a problem as an error with its SQLSTATE, and its hint if it has one; does nothing without a problem.';
+
 CREATE FUNCTION cxm.single_record(result cxm.ingest_result) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF (result.problem).reason IS NOT NULL THEN
-        RAISE EXCEPTION '%', (result.problem).reason
-            USING ERRCODE = (result.problem).sqlstate, HINT = coalesce((result.problem).hint, '');
-    END IF;
+    PERFORM cxm.raise_problem(result.problem);
     RETURN result.record_ids[1];
 END
 $$;

@@ -46,14 +46,10 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_problem cxm.problem;
     v_id bigint;
 BEGIN
     PERFORM cxm.store_version();
-    v_problem := cxm.identifiers_problem(nullif(identifiers, 'null'), (cxm.ingest_limits()).namespaces);
-    IF v_problem.reason IS NOT NULL THEN
-        RAISE EXCEPTION '%', v_problem.reason USING ERRCODE = v_problem.sqlstate, HINT = coalesce(v_problem.hint, '');
-    END IF;
+    PERFORM cxm.raise_problem(cxm.identifiers_problem(nullif(identifiers, 'null'), (cxm.ingest_limits()).namespaces));
     v_id := (cxm.resolve_identifiers(cxm.source_id(source), ARRAY[coalesce(nullif(identifiers, 'null'), '{}')], ARRAY[at]))[1];
     IF v_id IS NULL THEN
         RAISE null_value_not_allowed USING

@@ -222,6 +222,13 @@ BEGIN
             EXECUTE FUNCTION cxm.invitation_delivered();
     END IF;
     PERFORM cxm.watch_for_surveys(w.kind) FROM (SELECT DISTINCT t.kind FROM cx.survey_trigger AS t) AS w;
+    IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.follow_up'::regclass AND t.tgname = 'follow_up_state') THEN
+        CREATE TRIGGER follow_up_state
+            BEFORE UPDATE ON cx.follow_up
+            FOR EACH ROW
+            WHEN (NEW.state <> OLD.state OR NEW.follow_up_id <> OLD.follow_up_id)
+            EXECUTE FUNCTION cxm.guard_follow_up();
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.follow_up'::regclass AND t.tgname = 'follow_up_history_insert') THEN
         CREATE TRIGGER follow_up_history_insert
             AFTER INSERT ON cx.follow_up

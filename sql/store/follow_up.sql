@@ -282,6 +282,12 @@ COMMENT ON TABLE cx.follow_up_lock IS 'Rows for cxm.open_follow_ups() to lock: t
 COMMENT ON COLUMN cx.follow_up_lock.profile_id IS 'Profile row (cx.profile).';
 COMMENT ON COLUMN cx.follow_up_lock.locked_xid IS 'Transaction that last locked it. It is changed by each, so that one with an older snapshot fails (40001) rather than miss what the other opened.';
 
+CREATE TRIGGER follow_up_state
+    BEFORE UPDATE ON cx.follow_up
+    FOR EACH ROW
+    WHEN (NEW.state <> OLD.state OR NEW.follow_up_id <> OLD.follow_up_id)
+    EXECUTE FUNCTION cxm.guard_follow_up();
+
 CREATE TRIGGER follow_up_history_insert
     AFTER INSERT ON cx.follow_up
     REFERENCING NEW TABLE AS new_follow_up

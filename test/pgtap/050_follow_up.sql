@@ -3,7 +3,7 @@
 BEGIN;
 SET client_min_messages = warning;
 SET search_path = public, pg_catalog;
-SELECT plan(122);
+SELECT plan(124);
 DO $$ BEGIN PERFORM setseed(0.25); END $$;
 
 -- What each move does to each state, stated once more: a state that it leads to, = where it changes nothing, and - where
@@ -76,6 +76,9 @@ SELECT throws_ok(format('UPDATE cx.follow_up SET state = %L, waiting_since = NUL
                  '55000', NULL, format('nor by hand from %s to %s', w.a, w.b))
 FROM (VALUES ('open', 'resolved'), ('open', 'closed'), ('in_progress', 'closed'), ('in_progress', 'open'), ('waiting', 'closed'), ('resolved', 'in_progress'),
              ('resolved', 'cancelled'), ('closed', 'resolved'), ('cancelled', 'in_progress'), ('cancelled', 'closed')) AS w (a, b);
+SELECT throws_ok(format('UPDATE cx.follow_up SET state = ''closed'' WHERE follow_up_id = %s', n.id), '55000', format('follow-up %s cannot go from open to closed', n.id), 'which says so before constraints of the row do')
+FROM (SELECT pg_temp.made('open') AS id) AS n;
+SELECT throws_ok('UPDATE cx.follow_up SET follow_up_id = 900000 WHERE follow_up_id = (SELECT min(f.follow_up_id) FROM cx.follow_up AS f)', '55000', 'follow-up 900000 was another one before', 'a number stays');
 
 -- an UPDATE by hand that is possible leaves a trace
 UPDATE cx.follow_up AS f SET owner = 'carl', touchpoint_id = 7, note = 'by hand' FROM (SELECT pg_temp.made('open') AS id) AS n WHERE f.follow_up_id = n.id;
