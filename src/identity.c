@@ -1114,6 +1114,11 @@ cxm_link(PG_FUNCTION_ARGS)
 	CxmPlace	place = {0};
 	Datum		args[1];
 
+	if (TIMESTAMP_NOT_FINITE(at))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("time %s is not finite", TIMESTAMP_IS_NOBEGIN(at) ? "-infinity" : "infinity"),
+				 errhint("Give the time at which it held.")));
 	init_batch(&batch);
 	for (Size i = 0; i < 2; i++)
 	{

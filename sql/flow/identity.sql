@@ -244,4 +244,4 @@ AS 'MODULE_PATHNAME', 'cxm_link'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION cxm.link(text, text, text, text, text, timestamptz, boolean, text) IS
-'Says that two identifiers were seen on one person, and returns the profile_id of the first one''s person. source: who says so; observed_at: when it held; verified: whether the person proved it; evidence: the message_id of the record that says so, or empty. Identifiers that are new are added. Error on an unknown namespace or source, a value that cannot be one of its namespace, and two that are the same.';
+'Says that two identifiers were seen on one person, and returns the profile_id of the first one''s person. source: who says so; observed_at: when it held; verified: whether the person proved it; evidence: the message_id of the record that says so, or empty. Identifiers that are new are added. Error on an unknown namespace or source, a value that cannot be one of its namespace, two that are the same, and a time that is not finite.';

@@ -1,6 +1,6 @@
 -- Single rows of the identity tables are written without a statement; whatever a user has made of the tables holds all the same
 BEGIN;
-SELECT plan(38);
+SELECT plan(39);
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 
@@ -81,6 +81,8 @@ ALTER TABLE cx.link ADD COLUMN d_seen integer NOT NULL DEFAULT 7;
 SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd10');
 SELECT is((SELECT d_seen FROM cx.link ORDER BY link_id DESC LIMIT 1), 7, 'a column of yours');
 ROLLBACK TO wide;
+
+SELECT throws_ok($$SELECT cxm.link('email', 'd1@x.org', 'anonymous_id', 'd10', observed_at => '-infinity')$$, '22008', 'time -infinity is not finite', 'a link was seen at some time');
 
 -- constraints and indexes
 ALTER TABLE cx.link ADD CONSTRAINT d_evidence CHECK (evidence <> 'bad');
