@@ -580,7 +580,7 @@ BEGIN
         RAISE duplicate_column USING
             MESSAGE = format('rollup "%s" would have two columns "%s"', v_rollup.name, v_twice),
             DETAIL = 'Beside its dimensions and measures a rollup has the column period, with sums and scores their NAME_count, and with NPS NAME_promoters, NAME_passives and NAME_detractors.',
-            HINT = format('Give one of them another name; a dimension as in [{"other_name": "%s"}].', replace(quote_ident(v_twice), '"', '\"'));
+            HINT = format('Give one of them another name; a dimension as in [{"other_name": "%s"}].', replace(quote_ident(v_twice), '"', E'\\"'));
     END IF;
 
     -- only groups of periods in which something came or went are made again, and what did is read once. What is asked once for
