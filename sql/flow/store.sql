@@ -54,25 +54,6 @@ $$;
 COMMENT ON FUNCTION cxm.check_time_zone() IS
 'Trigger on cx.store and cx.location, before INSERT and UPDATE of time_zone: error 22023 where it is no name out of pg_timezone_names.';
 
-CREATE FUNCTION cxm.add_zone_triggers() RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_table text;
-BEGIN
-    FOREACH v_table IN ARRAY ARRAY['store', 'location'] LOOP
-        IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = format('cx.%I', v_table)::regclass AND t.tgname = v_table || '_zone') THEN
-            -- records that name a new location say nothing of its zone, and wait for no check
-            EXECUTE format('CREATE TRIGGER %I BEFORE INSERT OR UPDATE OF time_zone ON cx.%I FOR EACH ROW WHEN (NEW.time_zone IS NOT NULL) EXECUTE FUNCTION cxm.check_time_zone()',
-                           v_table || '_zone', v_table);
-        END IF;
-    END LOOP;
-END
-$$;
-
-COMMENT ON FUNCTION cxm.add_zone_triggers() IS 'Gives cx.store and cx.location the triggers that check time zones, where they have none.';
-
 CREATE FUNCTION cxm.create_store(time_zone text DEFAULT NULL, week_start integer DEFAULT 1) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -207,6 +188,13 @@ BEGIN
                            v_table || '_rules_changed', v_table);
         END IF;
     END LOOP;
+    FOREACH v_table IN ARRAY ARRAY['store', 'location'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = format('cx.%I', v_table)::regclass AND t.tgname = v_table || '_zone') THEN
+            -- records that name a new location say nothing of its zone, and wait for no check
+            EXECUTE format('CREATE TRIGGER %I BEFORE INSERT OR UPDATE OF time_zone ON cx.%I FOR EACH ROW WHEN (NEW.time_zone IS NOT NULL) EXECUTE FUNCTION cxm.check_time_zone()',
+                           v_table || '_zone', v_table);
+        END IF;
+    END LOOP;
     IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = 'cx.invitation'::regclass AND t.tgname = 'invitation_state') THEN
         CREATE TRIGGER invitation_state
             BEFORE UPDATE OF state ON cx.invitation
@@ -250,7 +238,6 @@ BEGIN
     PERFORM cxm.wake_notifier();
     PERFORM cxm.add_alert_rule_triggers();
     PERFORM cxm.add_goal_triggers();
-    PERFORM cxm.add_zone_triggers();
     PERFORM cxm.add_overall_rating_triggers();
     RETURN v_version;
 END
